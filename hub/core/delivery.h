@@ -1,0 +1,33 @@
+// delivery.h - one thing that is owed to a target, and the verdict that comes back.
+// Threads:   a delivery is immutable from outbox_take until it is settled, so a worker may read it.
+// Ownership: the outbox owns it; it stays valid until core_step has taken its settlement.
+#ifndef PIPIT_CORE_DELIVERY_H
+#define PIPIT_CORE_DELIVERY_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+struct delivery {
+    uint64_t id;                  // Outbox row.
+    const char *idempotency_key;  // Stable across every retry, restart and replay.
+    const char *rule;
+    struct bytes key;             // Deliveries of one target with one key keep their order.
+    struct bytes topic;           // Rendered.
+    struct bytes payload;         // Rendered.
+    const char *content_type;     // "" when none.
+    uint8_t qos;
+    bool is_retained;
+    uint32_t attempts;            // Made before this one.
+    int64_t created_ms;
+};
+
+enum verdict {
+    VERDICT_DONE,     // The target has it.
+    VERDICT_RETRY,    // Failed, may work later: counts as an attempt, backs off.
+    VERDICT_REJECT,   // The target will never take it: dead letter now.
+    VERDICT_NOT_SENT, // Was not tried (connection gone): stays at the head, no attempt counted.
+};
+
+#endif

@@ -49,8 +49,12 @@ enum err error_wrap(struct error *e, const char *format, ...)
     int used = vsnprintf(e->text, sizeof(e->text), format, args);
     va_end(args);
     size_t at = used < 0 ? 0 : (size_t)used;
-    if (at < sizeof(e->text)) {
-        snprintf(e->text + at, sizeof(e->text) - at, ": %s", inner);
+    if (at + 3 < sizeof(e->text)) {
+        memcpy(e->text + at, ": ", 2);
+        size_t room = sizeof(e->text) - at - 3;
+        size_t len = strnlen(inner, room);
+        memcpy(e->text + at + 2, inner, len);
+        e->text[at + 2 + len] = '\0';
     }
     return e->code;
 }

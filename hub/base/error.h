@@ -1,7 +1,8 @@
 // error.h - what can go wrong, what happens next, and the sentence for people.
 // Threads:   any; a struct error belongs to its caller.
 // Ownership: nothing is allocated.
-// Failure:   error_set and error_wrap return the code, so that `return error_set(...)` reads as it acts.
+// Failure:   error_set and error_wrap return the code, so that `return error_set(...)` reads as it
+// acts.
 #ifndef PIPIT_BASE_ERROR_H
 #define PIPIT_BASE_ERROR_H
 
@@ -32,7 +33,7 @@ enum err { ERR_TABLE(ERR_ENUM) ERR_COUNT };
 
 struct error {
     enum err code;
-    int32_t offset;  // Byte offset into the text that was at fault (SQL, JSON), -1 when unknown.
+    int32_t offset; // Byte offset into the text that was at fault (SQL, JSON), -1 when unknown.
     char text[600];
 };
 
@@ -43,7 +44,8 @@ enum err_action err_action(enum err code);
 enum err error_set(struct error *e, enum err code, const char *format, ...)
     __attribute__((format(printf, 3, 4)));
 
-// Puts "what was being done: " before the text that is there; returns e->code (ERR_INTERNAL if e is NULL).
+// Puts "what was being done: " before the text that is there; returns e->code (ERR_INTERNAL if e is
+// NULL).
 enum err error_wrap(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 #endif

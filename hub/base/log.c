@@ -48,21 +48,23 @@ static void write_line(char *line, size_t len)
     (void)written; // There is nowhere left to say that the log is gone.
 }
 
-__attribute__((format(printf, 5, 0))) static void
-log_valist(enum log_level level, const char *at, const char *id, uint64_t left_out,
-           const char *format, va_list args)
+__attribute__((format(printf, 5, 0))) static void log_valist(enum log_level level, const char *at,
+                                                             const char *id, uint64_t left_out,
+                                                             const char *format, va_list args)
 {
     char line[LOG_LINE_MAX + 1];
     int64_t now_ms = clock_wall_ms();
-    int used = snprintf(line, LOG_LINE_MAX, "time=%lld.%03d level=%s at=%s id=%s ",
-                        (long long)(now_ms / 1000), (int)(now_ms % 1000), level_names[level], at, id);
+    int used =
+        snprintf(line, LOG_LINE_MAX, "time=%lld.%03d level=%s at=%s id=%s ",
+                 (long long)(now_ms / 1000), (int)(now_ms % 1000), level_names[level], at, id);
     size_t len = used < 0 ? 0 : (size_t)used;
     if (len < LOG_LINE_MAX) {
         used = vsnprintf(line + len, LOG_LINE_MAX - len, format, args);
         len += used < 0 ? 0 : (size_t)used;
     }
     if (left_out > 0 && len < LOG_LINE_MAX) {
-        used = snprintf(line + len, LOG_LINE_MAX - len, " left_out=%llu", (unsigned long long)left_out);
+        used = snprintf(line + len, LOG_LINE_MAX - len, " left_out=%llu",
+                        (unsigned long long)left_out);
         len += used < 0 ? 0 : (size_t)used;
     }
     write_line(line, len < LOG_LINE_MAX ? len : LOG_LINE_MAX - 1);

@@ -1,5 +1,5 @@
-// option.h - one option a row: name, type, default, limits, unit, sentence. Parser, check and manual read it.
-// Threads:   tables are constant; a struct options belongs to its creator.
+// option.h - one option a row: name, type, default, limits, unit, sentence. Parser, check and
+// manual read it. Threads:   tables are constant; a struct options belongs to its creator.
 // Ownership: struct options owns its texts; option_text borrows from it.
 // Failure:   the getters assert that the name is in the table: a wrong name is a bug, not input.
 #ifndef PIPIT_BASE_OPTION_H
@@ -23,7 +23,7 @@ enum option_type {
 };
 
 struct option_spec {
-    const char *name;         // NULL ends the table.
+    const char *name; // NULL ends the table.
     enum option_type type;
     bool is_required;
     const char *default_text; // As a user would write it; NULL: unset.
@@ -34,15 +34,18 @@ struct option_spec {
 
 struct options; // One value for each row of a table.
 
-struct options *options_create(const struct option_spec *table); // NULL when out of memory; defaults applied.
-void options_destroy(struct options *options);                   // NULL is fine.
+struct options *
+options_create(const struct option_spec *table); // NULL when out of memory; defaults applied.
+void options_destroy(struct options *options);   // NULL is fine.
 
 // Parses text by the row's type. ERR_CONFIG says what is wrong and what is allowed.
 enum err options_set(struct options *options, const char *name, const char *text, struct error *e);
-bool options_is_set(const struct options *options, const char *name); // Set by the user, not by default.
+bool options_is_set(const struct options *options,
+                    const char *name); // Set by the user, not by default.
 
 bool option_bool(const struct options *options, const char *name);
-int64_t option_int(const struct options *options, const char *name); // INT, SIZE (bytes), DURATION (ms).
+int64_t option_int(const struct options *options,
+                   const char *name); // INT, SIZE (bytes), DURATION (ms).
 const char *option_text(const struct options *options, const char *name); // NULL when unset.
 int option_choice(const struct options *options, const char *name);       // Index into choices.
 

@@ -1,7 +1,7 @@
-// config.h - the configuration file, parsed, checked and turned into plain specs; every fault with file:line:column.
-// Threads:   immutable after config_load.
-// Ownership: struct config owns everything reachable from it.
-// Failure:   ERR_CONFIG: text is "hub.yaml:12:9: unknown key 'tpoic' in route; did you mean 'topic'?".
+// config.h - the configuration file, parsed, checked and turned into plain specs; every fault with
+// file:line:column. Threads:   immutable after config_load. Ownership: struct config owns
+// everything reachable from it. Failure:   ERR_CONFIG: text is "hub.yaml:12:9: unknown key 'tpoic'
+// in route; did you mean 'topic'?".
 #ifndef PIPIT_CONFIG_CONFIG_H
 #define PIPIT_CONFIG_CONFIG_H
 
@@ -15,8 +15,8 @@
 
 struct config_source {
     const char *name;
-    const struct options *options;  // By source_options, handed to config_load.
-    const char *const *topics;      // NULL-terminated.
+    const struct options *options; // By source_options, handed to config_load.
+    const char *const *topics;     // NULL-terminated.
 };
 
 struct config_target {
@@ -26,9 +26,10 @@ struct config_target {
 };
 
 struct config {
-    const char *path;               // As given.
-    const struct options *hub;      // By hub_options: id, store, store_limit, stats_every, mirror, log_level, ...
-    struct core_spec core;          // Rules, routes, identities, targets, bounds; ready for core_open.
+    const char *path; // As given.
+    const struct options
+        *hub; // By hub_options: id, store, store_limit, stats_every, mirror, log_level, ...
+    struct core_spec core; // Rules, routes, identities, targets, bounds; ready for core_open.
     const struct config_source *sources;
     uint32_t source_count;
     const struct config_target *targets; // Parallel to core.targets.
@@ -41,18 +42,20 @@ extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
 extern const struct option_spec route_common_options[];  // payload, text, type, limit, overflow.
 
-#define CONFIG_SIZE_MAX (4 * 1024 * 1024)
+#define CONFIG_SIZE_MAX  (4 * 1024 * 1024)
 #define CONFIG_RULES_MAX 10000
 
 // Every error found is reported through `each` (up to 20), in file order; the first is left in e.
 // source_table comes from intake/source.h: config does not depend on intake.
 typedef void config_report_fn(void *context, const struct error *error);
-enum err config_load(struct config **out_config, const char *path, const struct option_spec *source_table,
-                     config_report_fn *each, void *context, struct error *e);
+enum err config_load(struct config **out_config, const char *path,
+                     const struct option_spec *source_table, config_report_fn *each, void *context,
+                     struct error *e);
 void config_destroy(struct config *config); // NULL is fine.
 
-// Compiles every rule, identity and template against an in-memory store: what `pipit check` does beyond
-// parsing. Positions inside SQL are mapped to the file.
-enum err config_check(const struct config *config, config_report_fn *each, void *context, struct error *e);
+// Compiles every rule, identity and template against an in-memory store: what `pipit check` does
+// beyond parsing. Positions inside SQL are mapped to the file.
+enum err config_check(const struct config *config, config_report_fn *each, void *context,
+                      struct error *e);
 
 #endif

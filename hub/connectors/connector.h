@@ -26,17 +26,18 @@ struct connector_type {
     uint32_t batch_count_max;                // At most this many deliveries in one send.
     size_t state_bytes;                      // Allocated zeroed by the delivery stage.
     // name: the target's, for client ids and logs. hub_id likewise.
-    enum err (*open)(void *state, const char *hub_id, const char *name, const struct options *options,
-                     struct error *e);
+    enum err (*open)(void *state, const char *hub_id, const char *name,
+                     const struct options *options, struct error *e);
     // Writes one answer per delivery. An error means the connection is gone: close and reopen;
-    // deliveries whose fate is unknown have VERDICT_RETRY then, those never written VERDICT_NOT_SENT.
-    // Returns within the options' timeout.
+    // deliveries whose fate is unknown have VERDICT_RETRY then, those never written
+    // VERDICT_NOT_SENT. Returns within the options' timeout.
     enum err (*send)(void *state, const struct delivery *const *batch, uint32_t count,
                      struct answer *out_answers, struct error *e);
     // Called about every second while idle (keepalive); may be NULL. An error means reopen.
     enum err (*tend)(void *state, struct error *e);
     void (*close)(void *state); // Safe after a failed open.
-    // Checks what open would need and that can be known without the peer (files readable, URL form).
+    // Checks what open would need and that can be known without the peer (files readable, URL
+    // form).
     enum err (*check)(const struct options *options, struct error *e);
 };
 

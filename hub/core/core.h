@@ -1,9 +1,9 @@
 // core.h - the deterministic heart: one batch of inputs becomes one synced transaction.
-// decode, dedupe, rules, outbox, books, commit. Given the store, a batch and the time it always does
-// the same. No I/O but SQLite, no clock, no random number.
-// Threads:   one thread at a time (the hub thread); deliveries in flight are read by workers.
-// Ownership: inputs are borrowed for the call; outcome lives until the next core_step or core_close.
-// Failure:   ERR_FULL: nothing changed, give the same inputs again later. ERR_IO, ERR_CORRUPT: the store
+// decode, dedupe, rules, outbox, books, commit. Given the store, a batch and the time it always
+// does the same. No I/O but SQLite, no clock, no random number. Threads:   one thread at a time
+// (the hub thread); deliveries in flight are read by workers. Ownership: inputs are borrowed for
+// the call; outcome lives until the next core_step or core_close. Failure:   ERR_FULL: nothing
+// changed, give the same inputs again later. ERR_IO, ERR_CORRUPT: the store
 //            is sealed: acknowledge nothing, core_close, and core_open again.
 #ifndef PIPIT_CORE_CORE_H
 #define PIPIT_CORE_CORE_H
@@ -38,7 +38,7 @@ struct message {
 struct settlement {
     uint64_t delivery_id;
     enum verdict verdict;
-    const char *reason;      // For RETRY and REJECT, a sentence; else NULL.
+    const char *reason; // For RETRY and REJECT, a sentence; else NULL.
 };
 
 // An operator's wish. Ranges are inclusive dead-letter ids; first 0, last UINT64_MAX: all.
@@ -59,14 +59,15 @@ struct input {
 };
 
 // received = routed + filtered + duplicate + rejected;
-// enqueued = delivered + waiting + dead + dropped. Replaying a dead letter moves it from dead to waiting.
+// enqueued = delivered + waiting + dead + dropped. Replaying a dead letter moves it from dead to
+// waiting.
 struct books {
     uint64_t received, routed, filtered, duplicate, rejected;
     uint64_t enqueued, delivered, waiting, dead, dropped;
-    uint64_t missing;        // Gaps in device sequences that have not arrived.
-    uint64_t rule_failures;  // A rule failed on an event that others may have routed.
-    uint64_t quarantined;    // Entries ever put; the oldest make room.
-    uint64_t dead_dropped;   // Dead letters dropped by an operator; they count in `dropped`, too.
+    uint64_t missing;       // Gaps in device sequences that have not arrived.
+    uint64_t rule_failures; // A rule failed on an event that others may have routed.
+    uint64_t quarantined;   // Entries ever put; the oldest make room.
+    uint64_t dead_dropped;  // Dead letters dropped by an operator; they count in `dropped`, too.
 };
 
 // Publish on topic at QoS 0 or 1 to the source that the device is on.
@@ -76,21 +77,22 @@ struct receipt {
 };
 
 struct outcome {
-    const struct receipt *receipts;  // At most one a (device, boot) and batch; only where asked for.
+    const struct receipt *receipts; // At most one a (device, boot) and batch; only where asked for.
     uint32_t receipt_count;
-    const char *const *mirror;       // JSON lines, when core_spec.is_mirror_on.
+    const char *const *mirror;        // JSON lines, when core_spec.is_mirror_on.
     const char *const *mirror_topics; // pipit/v1/$hub/<hub>/mirror/<topic of the event>
     uint32_t mirror_count;
-    uint64_t operated;               // Dead letters an operation touched.
-    uint32_t rejected;               // In this batch; `rejection` is the newest reason with its topic.
+    uint64_t operated; // Dead letters an operation touched.
+    uint32_t rejected; // In this batch; `rejection` is the newest reason with its topic.
     const char *rejection;
 };
 
-// Opens the core on an open store: compiles the rules (ERR_CONFIG with e->offset into the SQL and the
-// rule's name in the text), loads the books and the outbox. Borrows store and spec.
+// Opens the core on an open store: compiles the rules (ERR_CONFIG with e->offset into the SQL and
+// the rule's name in the text), loads the books and the outbox. Borrows store and spec.
 enum err core_open(struct core **out_core, struct store *store, const struct core_spec *spec,
                    struct error *e);
-void core_close(struct core *core); // NULL is fine. No delivery may be in flight in a worker any more.
+void core_close(
+    struct core *core); // NULL is fine. No delivery may be in flight in a worker any more.
 
 // One transaction. now_ms is the wall clock and may step back. When it returns ERR_OK everything in
 // the batch may be acknowledged: the transaction is synced, unless the batch holds settlements only
@@ -103,11 +105,13 @@ enum err core_step(struct core *core, const struct input *inputs, uint32_t count
 uint32_t core_take(struct core *core, uint32_t target, uint32_t count_max, uint64_t bytes_max,
                    int64_t now_ms, const struct delivery **out_deliveries);
 
-// When core_take could next give something that is now backing off; INT64_MAX: nothing is waiting so.
+// When core_take could next give something that is now backing off; INT64_MAX: nothing is waiting
+// so.
 int64_t core_next_due_ms(const struct core *core);
 
-// Replaces the spec between two batches; on error (compile) nothing has changed. Rows of targets that
-// are gone wait in the store until a target of that name comes back; the books count them as waiting.
+// Replaces the spec between two batches; on error (compile) nothing has changed. Rows of targets
+// that are gone wait in the store until a target of that name comes back; the books count them as
+// waiting.
 enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e);
 
 void core_books(const struct core *core, struct books *out_books);
@@ -115,7 +119,8 @@ void core_books(const struct core *core, struct books *out_books);
 // Where the room is: ERR_OK when a message batch would be accepted now, ERR_FULL with the reason.
 enum err core_has_room(struct core *core, struct error *e);
 
-// Counters of rules, routes and targets, by name ("rule/overheat/matched", "target/bus/waiting", ...).
+// Counters of rules, routes and targets, by name ("rule/overheat/matched", "target/bus/waiting",
+// ...).
 typedef void core_counter_fn(void *context, const char *name, uint64_t value);
 void core_counters(const struct core *core, core_counter_fn *each, void *context);
 

@@ -10,16 +10,16 @@
 #include "base/bytes.h"
 
 struct delivery {
-    uint64_t id;                  // Outbox row.
-    const char *idempotency_key;  // Stable across every retry, restart and replay.
+    uint64_t id;                 // Outbox row.
+    const char *idempotency_key; // Stable across every retry, restart and replay.
     const char *rule;
-    struct bytes key;             // Deliveries of one target with one key keep their order.
-    struct bytes topic;           // Rendered.
-    struct bytes payload;         // Rendered.
-    const char *content_type;     // "" when none.
+    struct bytes key;         // Deliveries of one target with one key keep their order.
+    struct bytes topic;       // Rendered.
+    struct bytes payload;     // Rendered.
+    const char *content_type; // "" when none.
     uint8_t qos;
     bool is_retained;
-    uint32_t attempts;            // Made before this one.
+    uint32_t attempts; // Made before this one.
     int64_t created_ms;
 };
 

@@ -11,7 +11,7 @@
 
 #include "core/core.h"
 
-#define EVENT_NAME_MAX 128        // Bytes of a device, group or type name.
+#define EVENT_NAME_MAX 128 // Bytes of a device, group or type name.
 
 enum event_kind {
     EVENT_PIPIT,   // pipit/v1/<group>/<device>/event/<type>: identity in the envelope.
@@ -28,17 +28,17 @@ enum err event_batch_create(struct event_batch **out_batch, uint32_t capacity, s
 void event_batch_destroy(struct event_batch *batch);
 void event_batch_clear(struct event_batch *batch);
 
-// Decodes the envelope (all of it for protobuf: malformed bytes are found here; JSON is checked when
-// its first field is asked for or by event_validate) and checks it against the topic.
-enum err event_batch_add(struct event_batch *batch, const struct message *message, struct event **out_event,
-                         struct error *e);
+// Decodes the envelope (all of it for protobuf: malformed bytes are found here; JSON is checked
+// when its first field is asked for or by event_validate) and checks it against the topic.
+enum err event_batch_add(struct event_batch *batch, const struct message *message,
+                         struct event **out_event, struct error *e);
 uint32_t event_batch_count(const struct event_batch *batch);
 struct event *event_batch_at(struct event_batch *batch, uint32_t index);
 
 struct event_identity {
     char key[2 * EVENT_NAME_MAX + 2]; // "<group>/<device>"; empty: the event has no identity.
     uint32_t boot;
-    uint64_t sequence;                // 0: none (no dedupe, no receipt).
+    uint64_t sequence; // 0: none (no dedupe, no receipt).
 };
 
 enum event_kind event_kind(const struct event *event);
@@ -52,7 +52,7 @@ const char *event_group(const struct event *event);  // "" when unknown.
 const char *event_device(const struct event *event); // "" when unknown.
 const char *event_type(const struct event *event);   // "" when unknown.
 bool event_time_ms(const struct event *event, int64_t *out_ms);
-const char *event_id(struct event *event);            // "<group>/<device>/<boot>/<sequence>" or as set.
+const char *event_id(struct event *event); // "<group>/<device>/<boot>/<sequence>" or as set.
 void event_set_id(struct event *event, const char *id);
 
 // JSON that does not parse, text that is not UTF-8 where it must be: ERR_INVALID with position.

@@ -22,38 +22,38 @@ enum overflow {
 };
 
 struct route_spec {
-    uint32_t target;          // Index into core_spec.targets.
-    const char *topic;        // Template, "{column}" replaced; NULL where the connector needs none.
+    uint32_t target;   // Index into core_spec.targets.
+    const char *topic; // Template, "{column}" replaced; NULL where the connector needs none.
     enum payload_format format;
-    const char *text;         // Template for PAYLOAD_TEXT, NULL: first column.
-    const char *type;         // Event type for PAYLOAD_PIPIT; NULL: the rule's name.
-    uint8_t qos;              // 0, 1, 2.
+    const char *text; // Template for PAYLOAD_TEXT, NULL: first column.
+    const char *type; // Event type for PAYLOAD_PIPIT; NULL: the rule's name.
+    uint8_t qos;      // 0, 1, 2.
     bool is_retained;
-    uint64_t limit_bytes;     // Queue bound of this route; 0: only the store's.
+    uint64_t limit_bytes; // Queue bound of this route; 0: only the store's.
     enum overflow overflow;
 };
 
 struct rule_spec {
     const char *name;
     const char *sql;
-    const char *key;          // Column of the result, else of the event, that orders deliveries.
+    const char *key; // Column of the result, else of the event, that orders deliveries.
     const struct route_spec *routes;
     uint32_t route_count;
 };
 
 // Identity for devices that do not run the SDK. Expressions are SQL over one event of `from`.
 struct identity_spec {
-    const char *name;         // Also the device group.
-    const char *from;         // Topic filter.
-    const char *device;       // Expression giving the device name; required.
-    const char *sequence;     // Expression giving a whole number that grows by one; NULL: no dedupe.
-    const char *boot;         // NULL: 0.
-    const char *time;         // Milliseconds since 1970 (or ISO text); NULL: none.
+    const char *name;     // Also the device group.
+    const char *from;     // Topic filter.
+    const char *device;   // Expression giving the device name; required.
+    const char *sequence; // Expression giving a whole number that grows by one; NULL: no dedupe.
+    const char *boot;     // NULL: 0.
+    const char *time;     // Milliseconds since 1970 (or ISO text); NULL: none.
 };
 
 struct target_spec {
     const char *name;
-    uint32_t attempts_max;    // Then a dead letter. Default 10.
+    uint32_t attempts_max; // Then a dead letter. Default 10.
     int64_t backoff_min_ms, backoff_max_ms;
 };
 
@@ -66,13 +66,15 @@ struct core_spec {
     uint32_t identity_count;
     const struct target_spec *targets;
     uint32_t target_count;
-    uint64_t store_limit_bytes;      // Pages in use of the store file; at it ERR_FULL.
-    uint64_t disk_reserve_bytes;     // Free space of the file system to leave for settling; at it ERR_FULL.
+    uint64_t store_limit_bytes; // Pages in use of the store file; at it ERR_FULL.
+    uint64_t
+        disk_reserve_bytes; // Free space of the file system to leave for settling; at it ERR_FULL.
     uint64_t quarantine_limit_bytes; // Oldest entries make room.
     uint32_t payload_bytes_max;      // A larger message is rejected (quarantined, truncated).
     uint32_t rule_steps_max;         // SQLite instructions for one event in one rule.
     bool is_mirror_on;               // Ask the core for a JSON line of every decoded event.
-    // Test-only switches; a release hub refuses them unless PIPIT_TEST_FAULTS=1 is in the environment.
+    // Test-only switches; a release hub refuses them unless PIPIT_TEST_FAULTS=1 is in the
+    // environment.
     bool fault_no_dedupe;
 };
 

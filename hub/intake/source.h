@@ -1,5 +1,5 @@
-// source.h - one MQTT connection that messages come from; nothing is acknowledged before source_acknowledge.
-// Threads:   the hub thread only; nothing in here blocks (connecting included).
+// source.h - one MQTT connection that messages come from; nothing is acknowledged before
+// source_acknowledge. Threads:   the hub thread only; nothing in here blocks (connecting included).
 // Ownership: messages read are owned by the source until source_acknowledge or source_leave.
 // Failure:   a lost connection is re-made by the source itself with decorrelated jitter.
 #ifndef PIPIT_INTAKE_SOURCE_H
@@ -13,30 +13,34 @@
 #include "base/option.h"
 #include "core/core.h"
 
-extern const struct option_spec source_options[]; // url, ca, cert, key, username, password, client_id,
-                                                  // version (5|3.1.1), receive_maximum, session_expiry,
-                                                  // keepalive, priority, shared_group, max_message_size,
-                                                  // probe, ack_before_commit (test-only fault), ...
+extern const struct option_spec
+    source_options[]; // url, ca, cert, key, username, password, client_id,
+                      // version (5|3.1.1), receive_maximum, session_expiry,
+                      // keepalive, priority, shared_group, max_message_size,
+                      // probe, ack_before_commit (test-only fault), ...
 struct source;
 
 // topics: NULL-terminated list of filters. Borrows options and topics.
 enum err source_create(struct source **out_source, const char *hub_id, const char *name,
                        const struct options *options, const char *const *topics, struct error *e);
-void source_destroy(struct source *source); // NULL is fine. Unacknowledged messages stay with the broker.
+void source_destroy(
+    struct source *source); // NULL is fine. Unacknowledged messages stay with the broker.
 
 // For the hub thread's one poll(): fd (-1: none now) with its events, and how long it may sleep.
-void source_poll(struct source *source, struct pollfd *out_pollfd, int64_t now_ms, int *out_timeout_ms);
+void source_poll(struct source *source, struct pollfd *out_pollfd, int64_t now_ms,
+                 int *out_timeout_ms);
 
-// Reads what is there, up to the batch's bounds (events and bytes still free), without acknowledging.
-// Appends to inputs and returns how many; also connects, keeps alive and watches $SYS.
+// Reads what is there, up to the batch's bounds (events and bytes still free), without
+// acknowledging. Appends to inputs and returns how many; also connects, keeps alive and watches
+// $SYS.
 uint32_t source_read(struct source *source, short revents, int64_t now_ms, struct input *inputs,
                      uint32_t count_max, uint64_t bytes_max);
 
 // The batch that source_read gave is committed: send the acknowledgements.
 void source_acknowledge(struct source *source);
 
-// At a bound or on a failed commit: drop the connection with the session kept, acknowledging nothing;
-// come back after source_return. The reason is logged.
+// At a bound or on a failed commit: drop the connection with the session kept, acknowledging
+// nothing; come back after source_return. The reason is logged.
 void source_leave(struct source *source, const char *reason);
 void source_return(struct source *source);
 
@@ -48,12 +52,12 @@ int source_priority(const struct source *source); // Higher is read first.
 
 struct source_state {
     bool is_up;
-    bool is_away;                  // Left because of a bound.
-    int64_t since_ms;              // Wall clock of the last change.
+    bool is_away;     // Left because of a bound.
+    int64_t since_ms; // Wall clock of the last change.
     uint64_t messages, reconnects;
-    uint64_t broker_dropped;       // $SYS/broker/publish/messages/dropped since we connected.
+    uint64_t broker_dropped; // $SYS/broker/publish/messages/dropped since we connected.
     char last_error[300];
-    char broker_advice[400];       // What to change in the broker's configuration; empty: fine.
+    char broker_advice[400]; // What to change in the broker's configuration; empty: fine.
 };
 void source_state(const struct source *source, struct source_state *out_state);
 

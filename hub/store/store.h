@@ -1,7 +1,6 @@
-// store.h - the one SQLite file: opened, locked, versioned, bounded, synced, and sealed when a sync fails.
-// Threads:   one thread.
-// Ownership: store_open creates, store_close destroys.
-// Failure:   ERR_BUSY (another hub has it), ERR_VERSION (newer; untouched), ERR_CORRUPT (untouched),
+// store.h - the one SQLite file: opened, locked, versioned, bounded, synced, and sealed when a sync
+// fails. Threads:   one thread. Ownership: store_open creates, store_close destroys. Failure:
+// ERR_BUSY (another hub has it), ERR_VERSION (newer; untouched), ERR_CORRUPT (untouched),
 //            ERR_FULL (rolled back, may be tried again), ERR_IO (sealed: close and open again).
 #ifndef PIPIT_STORE_STORE_H
 #define PIPIT_STORE_STORE_H
@@ -19,13 +18,14 @@ struct store;
 
 struct store_options {
     const char *path;
-    const char *vfs;        // Base VFS, NULL for the platform's; the simulator gives its own.
-    bool is_read_only;      // For `pipit status` beside a running hub: no lock, no schema change.
-    bool is_sync_off;       // Test-only: the negative control of the power-cut tests.
+    const char *vfs;   // Base VFS, NULL for the platform's; the simulator gives its own.
+    bool is_read_only; // For `pipit status` beside a running hub: no lock, no schema change.
+    bool is_sync_off;  // Test-only: the negative control of the power-cut tests.
 };
 
 // Opens or creates, takes the lock (PATH.lock, flock), checks application id, version and integrity
-// of the header, and makes what an earlier process wrote durable (checkpoint, synced) before returning.
+// of the header, and makes what an earlier process wrote durable (checkpoint, synced) before
+// returning.
 enum err store_open(struct store **out_store, const struct store_options *options, struct error *e);
 void store_close(struct store *store); // NULL is fine.
 
@@ -41,7 +41,7 @@ enum err store_commit(struct store *store, bool is_synced, struct error *e);
 void store_rollback(struct store *store);
 bool store_is_sealed(const struct store *store);
 
-uint64_t store_used_bytes(struct store *store); // Pages in use, without free ones.
+uint64_t store_used_bytes(struct store *store);      // Pages in use, without free ones.
 uint64_t store_disk_free_bytes(struct store *store); // UINT64_MAX when the VFS has no file system.
 
 // Maps an SQLite result code of this store's connection to our codes and seals it where due.

@@ -1,0 +1,251 @@
+#include "sim_history.h"
+
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+void sim_violation(struct sim_history *history, const char *format, ...)
+{
+    history->violations++;
+    if (history->violations > 10) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    printf("  violated at %" PRId64 " ms: ", history->now_ms);
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
+void sim_note(const struct sim_history *history, const char *format, ...)
+{
+    if (!history->is_verbose) {
+        return;
+    }
+    va_list args;
+    va_start(args, format);
+    printf("%10" PRId64 " ", history->now_ms);
+    vprintf(format, args);
+    printf("\n");
+    va_end(args);
+}
+
+struct sim_event *sim_history_accept(struct sim_history *history, uint32_t device, uint32_t boot,
+                                     uint64_t sequence, uint32_t value)
+{
+    if (history->count == SIM_EVENTS_MAX) {
+        return NULL;
+    }
+    struct sim_event *event = &history->events[history->count++];
+    *event =
+        (struct sim_event){.device = device, .boot = boot, .sequence = sequence, .value = value};
+    return event;
+}
+
+struct sim_event *sim_history_find(struct sim_history *history, uint32_t device, uint32_t boot,
+                                   uint64_t sequence)
+{
+    for (uint32_t i = history->count; i > 0; i--) {
+        struct sim_event *event = &history->events[i - 1];
+        if (event->device == device && event->boot == boot && event->sequence == sequence) {
+            return event;
+        }
+    }
+    return NULL;
+}
+
+void sim_history_committed(struct sim_history *history, struct sim_event *event)
+{
+    event->is_committed = true;
+    sim_note(history, "stored d%u/%u/%" PRIu64, event->device, event->boot, event->sequence);
+}
+
+struct sim_event *sim_history_of_key(struct sim_history *history, const char *key)
+{
+    uint32_t device, boot;
+    uint64_t sequence;
+    const char *slash = strchr(key, '/');
+    if (slash == NULL || sscanf(slash + 1, "d%u/%u/%" SCNu64, &device, &boot, &sequence) != 3) {
+        return NULL;
+    }
+    return sim_history_find(history, device, boot, sequence);
+}
+
+bool sim_is_expected(const struct sim_event *event, uint32_t target)
+{
+    return target == 0 || (event->device != SIM_PLAIN && event->value % 3 == 0);
+}
+
+static void check_order(struct sim_history *history, uint32_t target, const struct sim_event *event)
+{
+    uint64_t id = event->at[target].first_id;
+    uint64_t *last_id = &history->last_first_id[target][event->device];
+    if (id <= *last_id) {
+        sim_violation(history,
+                      "order at target %u: row %" PRIu64 " (d%u/%u/%" PRIu64 ") after row %" PRIu64,
+                      target, id, event->device, event->boot, event->sequence, *last_id);
+    }
+    *last_id = id;
+    uint32_t index = (uint32_t)(event - history->events) + 1;
+    uint32_t *last = &history->last_event[target][event->device];
+    if (history->is_calm && index <= *last) {
+        sim_violation(history, "order at target %u: d%u/%u/%" PRIu64 " came late on a calm network",
+                      target, event->device, event->boot, event->sequence);
+    }
+    *last = index;
+}
+
+void sim_history_received(struct sim_history *history, uint32_t target,
+                          const struct delivery *delivery)
+{
+    const char *key = delivery->idempotency_key;
+    struct sim_event *event = sim_history_of_key(history, key);
+    if (event == NULL) {
+        sim_violation(history, "target %u got the unknown key %s", target, key);
+        return;
+    }
+    sim_note(history, "target %u got %s", target, key);
+    if (!sim_is_expected(event, target)) {
+        sim_violation(history, "target %u got %s, which no rule sends there", target, key);
+    }
+    if (event->at[target].is_settled_synced) {
+        sim_violation(history, "target %u got %s again after its verdict was stored", target, key);
+    }
+    if (event->at[target].received++ == 0) {
+        event->at[target].first_id = delivery->id;
+        snprintf(event->at[target].key, SIM_KEY_MAX, "%s", key);
+        check_order(history, target, event);
+    } else if (strcmp(event->at[target].key, key) != 0) {
+        sim_violation(history, "target %u got one event as %s and as %s", target,
+                      event->at[target].key, key);
+    }
+}
+
+void sim_history_settled(struct sim_history *history, uint32_t target, const char *key,
+                         enum verdict verdict)
+{
+    struct sim_event *event = sim_history_of_key(history, key);
+    if (event == NULL) {
+        return; // Said when it was received.
+    }
+    event->at[target].is_settled |= verdict == VERDICT_DONE;
+    event->at[target].is_rejected |= verdict == VERDICT_REJECT;
+}
+
+void sim_history_synced(struct sim_history *history)
+{
+    for (uint32_t i = 0; i < history->count; i++) {
+        for (uint32_t target = 0; target < SIM_TARGETS; target++) {
+            history->events[i].at[target].is_settled_synced |=
+                history->events[i].at[target].is_settled;
+        }
+    }
+}
+
+void sim_history_power_cut(struct sim_history *history)
+{
+    for (uint32_t i = 0; i < history->count; i++) {
+        for (uint32_t target = 0; target < SIM_TARGETS; target++) {
+            history->events[i].at[target].is_settled =
+                history->events[i].at[target].is_settled_synced;
+        }
+    }
+}
+
+void sim_check_books(struct sim_history *history, const struct books *books)
+{
+    if (books->received != books->routed + books->filtered + books->duplicate + books->rejected) {
+        sim_violation(history, "books: received %" PRIu64 " is not the sum of what became of it",
+                      books->received);
+    }
+    if (books->enqueued != books->delivered + books->waiting + books->dead + books->dropped) {
+        sim_violation(history, "books: enqueued %" PRIu64 " is not the sum of what became of it",
+                      books->enqueued);
+    }
+}
+
+static void event_key_part(const struct sim_event *event, char *out, size_t size)
+{
+    snprintf(out, size, "d%u/%u/%" PRIu64 ":", event->device, event->boot, event->sequence);
+}
+
+// A commit that the hub did not live to hear of may have stored what the broker lost later.
+static void find_survivors(struct sim_history *history,
+                           bool (*is_dead)(void *context, const char *key), void *context)
+{
+    for (uint32_t i = 0; i < history->count; i++) {
+        struct sim_event *event = &history->events[i];
+        char part[SIM_KEY_MAX];
+        event_key_part(event, part, sizeof(part));
+        if (event->is_lost_by_broker && (event->at[0].received > 0 || is_dead(context, part))) {
+            event->is_lost_by_broker = false;
+        }
+    }
+}
+
+static void check_event(struct sim_history *history, const struct sim_event *event,
+                        bool (*is_dead)(void *context, const char *key), void *context)
+{
+    for (uint32_t target = 0; target < SIM_TARGETS; target++) {
+        if (!sim_is_expected(event, target) || event->at[target].received > 0) {
+            continue;
+        }
+        char name[SIM_KEY_MAX];
+        snprintf(name, sizeof(name), "d%u/%u/%" PRIu64 ":", event->device, event->boot,
+                 event->sequence);
+        if (!is_dead(context, name)) {
+            sim_violation(
+                history, "d%u/%u/%" PRIu64 " never reached target %u (%s%s%s)", event->device,
+                event->boot, event->sequence, target, event->is_claimed ? "receipted " : "",
+                event->is_confirmed ? "confirmed " : "", event->is_committed ? "stored" : "");
+        }
+    }
+}
+
+// A sequence is missing when a later one of its boot is stored and it is not.
+static uint64_t count_missing(const struct sim_history *history)
+{
+    uint64_t missing = 0;
+    for (uint32_t i = 0; i < history->count; i++) {
+        const struct sim_event *lost = &history->events[i];
+        for (uint32_t j = i + 1; lost->is_lost_by_broker && j < history->count; j++) {
+            const struct sim_event *later = &history->events[j];
+            if (later->device == lost->device && later->boot == lost->boot &&
+                !later->is_lost_by_broker) {
+                missing++;
+                break;
+            }
+        }
+    }
+    return missing;
+}
+
+void sim_check_end(struct sim_history *history, const struct books *books,
+                   bool (*is_dead)(void *context, const char *key), void *context)
+{
+    uint64_t stored = 0, expected = 0;
+    find_survivors(history, is_dead, context);
+    for (uint32_t i = 0; i < history->count; i++) {
+        const struct sim_event *event = &history->events[i];
+        if (event->is_lost_by_broker) {
+            continue;
+        }
+        stored++;
+        expected += (uint64_t)sim_is_expected(event, 0) + (uint64_t)sim_is_expected(event, 1);
+        check_event(history, event, is_dead, context);
+    }
+    if (books->received - books->duplicate - books->rejected != stored) {
+        sim_violation(history, "books: %" PRIu64 " events changed state, %" PRIu64 " were sent",
+                      books->received - books->duplicate - books->rejected, stored);
+    }
+    if (books->enqueued != expected) {
+        sim_violation(history, "books: %" PRIu64 " deliveries enqueued, %" PRIu64 " were due",
+                      books->enqueued, expected);
+    }
+    if (books->missing != count_missing(history)) {
+        sim_violation(history, "books: %" PRIu64 " missing, %" PRIu64 " are", books->missing,
+                      count_missing(history));
+    }
+}

@@ -1,6 +1,6 @@
 # pipit-proto: the wire contract compiled by protoc-c, for the hub and for Linux tools and tests.
 find_program(PROTOC_C protoc-c REQUIRED)
-pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET libprotobuf-c)
+pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET GLOBAL libprotobuf-c)
 set(PIPIT_PROTO_OUT ${CMAKE_BINARY_DIR}/proto)
 file(MAKE_DIRECTORY ${PIPIT_PROTO_OUT})
 add_custom_command(

@@ -1,0 +1,132 @@
+#include "core/topic.h"
+
+#include "base/utf8.h"
+
+static bool is_level(struct bytes level, char wildcard)
+{
+    return level.len == 1 && level.ptr[0] == (uint8_t)wildcard;
+}
+
+static bool has_byte(struct bytes text, char byte)
+{
+    return text.len > 0 && memchr(text.ptr, byte, text.len) != NULL;
+}
+
+bool topic_next_level(struct bytes *rest, struct bytes *out_level)
+{
+    if (rest->ptr == NULL) {
+        return false;
+    }
+    const uint8_t *slash = rest->len == 0 ? NULL : memchr(rest->ptr, '/', rest->len);
+    if (slash == NULL) {
+        *out_level = *rest;
+        *rest = bytes_of(NULL, 0);
+        return true;
+    }
+    size_t len = (size_t)(slash - rest->ptr);
+    *out_level = bytes_of(rest->ptr, len);
+    *rest = bytes_of(slash + 1, rest->len - len - 1);
+    return true;
+}
+
+// What brokers refuse in a topic even though it is UTF-8 [MQTT-1.5.4].
+static bool is_refused(uint32_t code_point)
+{
+    bool is_control = code_point < 0x20 || (code_point >= 0x7F && code_point <= 0x9F);
+    bool is_no_character =
+        (code_point >= 0xFDD0 && code_point <= 0xFDEF) || (code_point & 0xFFFE) == 0xFFFE;
+    return is_control || is_no_character;
+}
+
+static const char *text_problem(struct bytes text)
+{
+    if (text.len == 0) {
+        return "is empty";
+    }
+    if (text.len > TOPIC_BYTES_MAX) {
+        return "is longer than 65535 bytes";
+    }
+    for (size_t at = 0; at < text.len;) {
+        uint32_t code_point;
+        size_t len = utf8_decode(bytes_of(text.ptr + at, text.len - at), &code_point);
+        if (len == 0) {
+            return "is not valid UTF-8";
+        }
+        if (is_refused(code_point)) {
+            return code_point == 0 ? "holds a NUL character" : "holds a control character";
+        }
+        at += len;
+    }
+    return NULL;
+}
+
+const char *topic_problem(struct bytes topic)
+{
+    const char *problem = text_problem(topic);
+    if (problem != NULL) {
+        return problem;
+    }
+    if (has_byte(topic, '+')) {
+        return "holds the wildcard +";
+    }
+    return has_byte(topic, '#') ? "holds the wildcard #" : NULL;
+}
+
+bool topic_is_valid(struct bytes topic)
+{
+    return topic_problem(topic) == NULL;
+}
+
+const char *topic_filter_problem(struct bytes filter)
+{
+    const char *problem = text_problem(filter);
+    struct bytes rest = filter, level;
+    while (problem == NULL && topic_next_level(&rest, &level)) {
+        if (has_byte(level, '+') && !is_level(level, '+')) {
+            problem = "has a + that does not stand alone between slashes";
+        } else if (has_byte(level, '#') && !is_level(level, '#')) {
+            problem = "has a # that does not stand alone after a slash";
+        } else if (is_level(level, '#') && rest.ptr != NULL) {
+            problem = "has a # that is not its last level";
+        }
+    }
+    return problem;
+}
+
+bool topic_filter_is_valid(struct bytes filter)
+{
+    return topic_filter_problem(filter) == NULL;
+}
+
+bool topic_filter_matches(struct bytes filter, struct bytes topic)
+{
+    if (topic.len > 0 && topic.ptr[0] == '$' && filter.len > 0 &&
+        (filter.ptr[0] == '+' || filter.ptr[0] == '#')) {
+        return false;
+    }
+    struct bytes want, have;
+    while (topic_next_level(&filter, &want)) {
+        if (is_level(want, '#')) {
+            return true;
+        }
+        if (!topic_next_level(&topic, &have)) {
+            return false;
+        }
+        if (!is_level(want, '+') && !bytes_equal(want, have)) {
+            return false;
+        }
+    }
+    return topic.ptr == NULL;
+}
+
+bool topic_part(struct bytes topic, uint32_t n, struct bytes *out_part)
+{
+    struct bytes level;
+    while (n > 0 && topic_next_level(&topic, &level)) {
+        if (--n == 0) {
+            *out_part = level;
+            return true;
+        }
+    }
+    return false;
+}

@@ -1,0 +1,35 @@
+// topic.h - MQTT topic names and topic filters: what is valid and what matches [MQTT-4.7].
+// Threads:   any.
+// Ownership: everything is borrowed.
+#ifndef PIPIT_CORE_TOPIC_H
+#define PIPIT_CORE_TOPIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+#define TOPIC_BYTES_MAX 65535 // [MQTT-1.5.4]
+
+// What is wrong with a topic name to publish on ("is empty", "holds the wildcard +"), to be read
+// after "topic ..."; NULL when it is valid: UTF-8 without wildcards and control characters, 1 to
+// TOPIC_BYTES_MAX bytes.
+const char *topic_problem(struct bytes topic);
+bool topic_is_valid(struct bytes topic);
+
+// The same for a filter: + stands alone in a level, # stands alone in the last one [MQTT-4.7.1].
+const char *topic_filter_problem(struct bytes filter);
+bool topic_filter_is_valid(struct bytes filter);
+
+// Both must be valid. A filter that starts with a wildcard leaves topics that start with $ alone
+// [MQTT-4.7.2-1]; "a/#" matches "a" [MQTT-4.7.1-2]. "$share/<group>/<filter>" is not known here.
+bool topic_filter_matches(struct bytes filter, struct bytes topic);
+
+// The n-th level, counted from 1; false when there are fewer.
+bool topic_part(struct bytes topic, uint32_t n, struct bytes *out_part);
+
+// Splits the first level off: the rest is what follows the slash. False when nothing is left, which
+// *rest tells by a NULL ptr. Begin with *rest = the topic.
+bool topic_next_level(struct bytes *rest, struct bytes *out_level);
+
+#endif

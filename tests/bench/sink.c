@@ -1,6 +1,7 @@
 // sink - subscribes at QoS 1, counts, and measures how old messages are by the "t" in their JSON.
 //   sink PORT FILTER COUNT IDLE_MS
 // Ends after COUNT messages, or when nothing came for IDLE_MS. Prints a JSON line.
+#define _GNU_SOURCE // memmem
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>

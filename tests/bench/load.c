@@ -1,7 +1,7 @@
 // load - publishes Pipit events as fast as the broker takes them, or at a rate, at QoS 1.
 //   load PORT COUNT RATE(0: as fast as it goes) WINDOW DEVICES BYTES [NAME]
 // The device's fields: t (microseconds on the monotonic clock when it was sent), value (0..99),
-// pad. Prints: {"count":N,"seconds":S}
+// pad. Prints: {"count":N,"start_us":T,"seconds":S}
 #include <inttypes.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -97,7 +97,7 @@ int main(int argc, char **argv)
             load.acked += packet.type == 4;
         }
     }
-    printf("{\"count\":%u,\"seconds\":%.6f}\n", load.count,
+    printf("{\"count\":%u,\"start_us\":%" PRId64 ",\"seconds\":%.6f}\n", load.count, load.start_us,
            (double)(wire_now_us() - load.start_us) / 1e6);
     wire_close(&wire);
     return 0;

@@ -1,7 +1,7 @@
 // relay - what the hub is measured against: bare libmosquitto, nothing stored, nothing remembered.
 //   relay PORT count   only counts what it gets at QoS 1
 //   relay PORT relay   keeps value < 50, doubles it, publishes JSON at QoS 1
-// Ends on SIGTERM, printing {"count":N,"seconds":S}.
+// Ends on SIGTERM, printing {"count":N,"last_us":T,"seconds":S}.
 #include <inttypes.h>
 #include <mosquitto.h>
 #include <signal.h>
@@ -106,8 +106,8 @@ int main(int argc, char **argv)
     }
     while (!is_stopping && mosquitto_loop(mosquitto, 100, 1) == MOSQ_ERR_SUCCESS) {
     }
-    printf("{\"count\":%" PRIu64 ",\"seconds\":%.6f}\n", relay.count,
-           (double)(relay.last_us - relay.first_us) / 1e6);
+    printf("{\"count\":%" PRIu64 ",\"last_us\":%" PRId64 ",\"seconds\":%.6f}\n", relay.count,
+           relay.last_us, (double)(relay.last_us - relay.first_us) / 1e6);
     mosquitto_destroy(mosquitto);
     mosquitto_lib_cleanup();
     return 0;

@@ -1,0 +1,333 @@
+#!/usr/bin/python3
+"""Measures the hub beside a bare libmosquitto relay on the same broker, in one run.
+
+usage: bench.py BUILD_DIR [--rounds N] [--quick] [--out DIR]
+
+Ratios compare medians of interleaved rounds (relay, hub, relay, hub, ...), since absolute figures of a
+shared machine say little. Writes bench.json and BENCH.md to --out.
+"""
+import argparse
+import json
+import os
+import platform
+import signal
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+BROKER_CONF = """listener {port} 127.0.0.1
+allow_anonymous true
+max_inflight_messages 0
+max_queued_messages 0
+persistence false
+"""
+
+HUB_CONF = """hub:
+  id: bench
+  store: {dir}/hub.db
+  stats_every: 0 s
+  check_broker: false
+sources:
+  plant:
+    mqtt: {{url: "mqtt://127.0.0.1:{port}"}}
+    topics: ["pipit/v1/+/+/event/#"]
+targets:
+  bus: {{mqtt: {{url: "mqtt://127.0.0.1:{port}"}}}}
+{rules}
+"""
+
+PIPELINE_RULE = """  pipeline:
+    sql: SELECT device, t, value * 2 AS twice FROM "pipit/v1/+/+/event/load" WHERE value < 50
+    key: device
+    to:
+      - bus: {topic: "out/{device}", qos: 1}
+"""
+
+
+def idle_rules(count):
+    rows = []
+    for n in range(count):
+        rows.append(f"""  idle-{n}:
+    sql: SELECT device, value * {n} AS v FROM "pipit/v1/+/+/event/other-{n}" WHERE value > {n}
+    key: device
+    to:
+      - bus: {{topic: "out-{n}/{{device}}", qos: 1}}
+""")
+    return "".join(rows)
+
+
+def free_port():
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def wait_for(fact, seconds, what):
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        value = fact()
+        if value:
+            return value
+        time.sleep(0.01)
+    raise SystemExit(f"bench: {what}: not within {seconds} s")
+
+
+def can_connect(port):
+    try:
+        socket.create_connection(("127.0.0.1", port), 0.2).close()
+        return True
+    except OSError:
+        return False
+
+
+def cpu_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as f:
+        fields = f.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def rss_mb(pid):
+    with open(f"/proc/{pid}/status", encoding="ascii") as f:
+        for line in f:
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+class Bench:
+    def __init__(self, build, work):
+        self.tools = os.path.join(build, "tests", "bench")
+        self.pipit = os.path.join(build, "hub", "pipit")
+        self.work = work
+        self.port = free_port()
+        conf = os.path.join(work, "mosquitto.conf")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write(BROKER_CONF.format(port=self.port))
+        self.broker = subprocess.Popen(["mosquitto", "-c", conf], stderr=subprocess.DEVNULL)
+        wait_for(lambda: can_connect(self.port), 10, "mosquitto")
+        self.runs = 0
+
+    def close(self):
+        self.broker.terminate()
+        self.broker.wait(10)
+
+    def tool(self, name, *args):
+        process = subprocess.Popen([os.path.join(self.tools, "bench-" + name), str(self.port), *map(str, args)],
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        if name in ("sink", "relay"):
+            process.stderr.readline()  # "ready"
+        return process
+
+    @staticmethod
+    def result(process, seconds=300):
+        out, err = process.communicate(timeout=seconds)
+        if not out:
+            raise SystemExit(f"bench: {process.args[0]} gave nothing: {err}")
+        return json.loads(out)
+
+    def hub(self, rules):
+        self.runs += 1
+        directory = os.path.join(self.work, f"hub-{self.runs}")
+        os.mkdir(directory)
+        conf = os.path.join(directory, "hub.yaml")
+        with open(conf, "w", encoding="ascii") as f:
+            f.write(HUB_CONF.format(dir=directory, port=self.port, rules=("rules:\n" + rules) if rules else ""))
+        log = open(os.path.join(directory, "log"), "w", encoding="utf-8")
+        process = subprocess.Popen([self.pipit, "hub", "-c", conf], stderr=log)
+        process.conf = conf
+        wait_for(lambda: self.is_subscribed(process), 20, "the hub")
+        return process
+
+    def status(self, hub):
+        done = subprocess.run([self.pipit, "status", "-c", hub.conf, "--json"], capture_output=True, text=True,
+                              check=False)
+        return json.loads(done.stdout) if done.returncode == 0 and done.stdout else None
+
+    def is_subscribed(self, hub):
+        if hub.poll() is not None:
+            raise SystemExit("bench: the hub ended; its log is in " + os.path.dirname(hub.conf))
+        status = self.status(hub)
+        return status is not None and all(s["up"] for s in status["sources"].values()) and \
+            all(t["up"] for t in status["targets"].values())
+
+    @staticmethod
+    def stop(process):
+        process.send_signal(signal.SIGTERM)
+        process.wait(30)
+
+    def load(self, count, rate=0, devices=100, window=2000):
+        return self.result(self.tool("load", count, rate, window, devices, 200))
+
+    def ingest_bare(self, count):
+        relay = self.tool("relay", "count")
+        load = self.load(count)
+        time.sleep(0.3)
+        self.wait_quiet(relay.pid)
+        relay.send_signal(signal.SIGTERM)
+        got = self.result(relay)
+        assert got["count"] == count, got
+        return count / ((got["last_us"] - load["start_us"]) / 1e6)
+
+    @staticmethod
+    def wait_quiet(pid):
+        last = cpu_seconds(pid)
+        for _ in range(200):
+            time.sleep(0.2)
+            now = cpu_seconds(pid)
+            if now == last:
+                return
+            last = now
+
+    def ingest_hub(self, count):
+        hub = self.hub("")
+        load = self.load(count)
+        wait_for(lambda: self.status(hub)["books"]["received"] >= count, 120, "the hub has them all")
+        end_us = time.monotonic() * 1e6
+        books = self.status(hub)["books"]
+        assert books["received"] == count and books["duplicate"] == 0, books
+        self.stop(hub)
+        return count / ((end_us - load["start_us"]) / 1e6)
+
+    def pipeline(self, count, hub=None, rate=0, devices=100):
+        expected = sum(1 for n in range(count) if n // devices % 100 < 50)
+        sink = self.tool("sink", "out/#", expected, 10000)
+        relay = None if hub else self.tool("relay", "relay")
+        pid = hub.pid if hub else relay.pid
+        cpu = cpu_seconds(pid)
+        load = self.load(count, rate, devices)
+        got = self.result(sink)
+        cpu = cpu_seconds(pid) - cpu
+        if relay:
+            relay.send_signal(signal.SIGTERM)
+            relay.wait(10)
+        assert got["count"] >= expected, (got, expected)
+        seconds = (got["last_us"] - load["start_us"]) / 1e6
+        return {"rate": count / seconds, "cpu_us": cpu * 1e6 / count, **got}
+
+    def pipeline_hub(self, count, rules=PIPELINE_RULE, **options):
+        hub = self.hub(rules)
+        try:
+            return self.pipeline(count, hub, **options)
+        finally:
+            self.stop(hub)
+
+    def idle_rss(self):
+        hub = self.hub(PIPELINE_RULE)
+        time.sleep(2)
+        value = rss_mb(hub.pid)
+        self.stop(hub)
+        return value
+
+    def devices_rss(self, count):
+        hub = self.hub(PIPELINE_RULE)
+        self.pipeline(count, hub, devices=10000)
+        value = rss_mb(hub.pid)
+        self.stop(hub)
+        return value
+
+
+def median(values):
+    return statistics.median(values)
+
+
+def machine_facts():
+    model = "unknown"
+    with open("/proc/cpuinfo", encoding="utf-8") as f:
+        for line in f:
+            if line.startswith("model name"):
+                model = line.split(":", 1)[1].strip()
+                break
+    version = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout.splitlines()
+    return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
+            "broker": version[0] if version else "mosquitto"}
+
+
+def measure(bench, rounds, scale):
+    rows, notes = [], []
+
+    def row(name, value, unit, runs):
+        rows.append({"name": name, "value": round(value, 3), "unit": unit, "runs": runs})
+        print(f"{name:28} {value:12.3f} {unit} ({runs} runs)", flush=True)
+
+    count = 200000 // scale
+    bare, hub = [], []
+    for _ in range(rounds):
+        bare.append(bench.ingest_bare(count))
+        hub.append(bench.ingest_hub(count))
+    row("ingest_ratio", median(hub) / median(bare), "hub / bare subscriber", rounds)
+    notes.append(f"ingest: bare {median(bare):.0f} events/s, hub {median(hub):.0f} events/s, {count} events a round")
+
+    relay, hub = [], []
+    for _ in range(rounds):
+        relay.append(bench.pipeline(count))
+        hub.append(bench.pipeline_hub(count))
+    row("pipeline_ratio", median(r["rate"] for r in hub) / median(r["rate"] for r in relay), "hub / relay", rounds)
+    row("hub_cpu_us_per_event", median(r["cpu_us"] for r in hub), "us", rounds)
+    notes.append(f"pipeline: relay {median(r['rate'] for r in relay):.0f} events/s at "
+                 f"{median(r['cpu_us'] for r in relay):.1f} CPU-us each, hub {median(r['rate'] for r in hub):.0f} "
+                 f"at {median(r['cpu_us'] for r in hub):.1f}")
+
+    added = {}
+    for rate in (1000, 5000):
+        relay, hub = [], []
+        for _ in range(rounds):
+            relay.append(bench.pipeline(rate * 4, rate=rate))
+            hub.append(bench.pipeline_hub(rate * 4, rate=rate))
+        for name in ("p50_us", "p99_us", "p999_us"):
+            of_relay, of_hub = median(r[name] for r in relay), median(r[name] for r in hub)
+            added[rate, name] = (of_hub - of_relay) / 1000
+            notes.append(f"latency at {rate}/s {name[:-3]}: relay {of_relay / 1000:.2f} ms, hub {of_hub / 1000:.2f} ms")
+    row("latency_added_p50_ms", max(added[1000, "p50_us"], added[5000, "p50_us"]), "ms, worse of 1,000/s and 5,000/s",
+        rounds)
+
+    row("idle_rss_mb", median([bench.idle_rss() for _ in range(3)]), "MB", 3)
+    row("rss_10k_devices_mb", bench.devices_rss(100000 // scale), "MB", 1)
+
+    rates = {1: [], 100: [], 1000: []}
+    for _ in range(rounds):
+        for rules, values in rates.items():
+            values.append(bench.pipeline_hub(count, PIPELINE_RULE + idle_rules(rules - 1))["rate"])
+    row("rules_1000_ratio", median(rates[1000]) / median(rates[1]), "rate with 1,000 rules / with 1", rounds)
+    for rules, values in rates.items():
+        notes.append(f"{rules} rules, one matching: {median(values):.0f} events/s")
+    return rows, notes
+
+
+def write(out, rows, notes, facts):
+    with open(os.path.join(out, "bench.json"), "w", encoding="utf-8") as f:
+        json.dump(rows, f, indent=2)
+        f.write("\n")
+    lines = ["# Bench", "", "Written by `./dev bench`. Ratios compare medians of interleaved rounds within one run; "
+             "absolute figures are of a shared machine and say little elsewhere.", "",
+             f"Machine: {facts['cpu']}, {facts['cores']} cores, Linux {facts['kernel']}, {facts['broker']}. "
+             "Broker, load, sink and hub share it. 200-byte events, QoS 1, one publisher, synced store.", "",
+             "| name | value | unit | runs |", "|---|---|---|---|"]
+    lines += [f"| `{r['name']}` | {r['value']} | {r['unit']} | {r['runs']} |" for r in rows]
+    lines += ["", "## The figures behind the ratios", ""] + [f"- {note}" for note in notes] + [""]
+    with open(os.path.join(out, "BENCH.md"), "w", encoding="utf-8") as f:
+        f.write("\n".join(lines))
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n", maxsplit=1)[0])
+    parser.add_argument("build")
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--quick", action="store_true", help="a tenth of the events, one round")
+    parser.add_argument("--out", default=None, help="folder for bench.json and BENCH.md")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="pipit-bench-") as work:
+        bench = Bench(arguments.build, work)
+        try:
+            rows, notes = measure(bench, 1 if arguments.quick else arguments.rounds, 10 if arguments.quick else 1)
+        finally:
+            bench.close()
+    if arguments.out:
+        write(arguments.out, rows, notes, machine_facts())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

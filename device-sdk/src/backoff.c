@@ -1,0 +1,24 @@
+#include "device.h"
+
+// xorshift32: enough to spread reconnects; never 0.
+static uint32_t random_next(struct pipit_device *device)
+{
+    uint32_t x = device->random;
+    x ^= x << 13;
+    x ^= x >> 17;
+    x ^= x << 5;
+    device->random = x;
+    return x;
+}
+
+// Decorrelated jitter: min(cap, random between base and three times the previous sleep).
+uint32_t backoff_next(struct pipit_device *device)
+{
+    uint32_t base = or_default(device->config->retry_base_ms, 500);
+    uint32_t cap = or_default(device->config->retry_cap_ms, 60000);
+    uint32_t previous = device->retry_ms < base ? base : device->retry_ms;
+    uint32_t high = previous > UINT32_MAX / 3 ? UINT32_MAX : previous * 3;
+    uint32_t sleep = base + random_next(device) % (high - base + 1);
+    device->retry_ms = sleep < cap ? sleep : cap;
+    return device->retry_ms;
+}

@@ -1,0 +1,53 @@
+// wire.h - protobuf's bytes: measured and checked before they are written, checked while read.
+// Threads:   functions of their arguments.
+// Ownership: readers point into the caller's bytes.
+// Failure:   a sink keeps its first error; a reader says PIPIT_ERR_MALFORMED.
+#ifndef PIPIT_WIRE_H
+#define PIPIT_WIRE_H
+
+#include "pipit/pipit.h"
+
+enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
+
+void sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size);
+
+// These write nothing, and note PIPIT_ERR_SIZE, when the whole does not fit.
+void sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value);
+void sink_bytes(struct pipit_sink *sink, uint8_t number, struct pipit_bytes value);
+void sink_raw(struct pipit_sink *sink, struct pipit_bytes value);
+// PIPIT_ERR_ARGUMENT for an empty name or an unknown kind, PIPIT_ERR_TEXT for what is not UTF-8.
+void sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field);
+void sink_fail(struct pipit_sink *sink, enum pipit_err rc);
+
+uint64_t wire_zigzag(int64_t value);
+
+// Strict: no overlong form, no surrogates, at most U+10FFFF, no NUL.
+bool wire_is_utf8(struct pipit_bytes text);
+// One topic level, or several when `has_levels`: not empty, no + # or control character, valid
+// UTF-8.
+bool wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels);
+bool wire_is_equal(struct pipit_bytes a, struct pipit_bytes b);
+
+// One element of a message.
+struct wire_item {
+    uint32_t number;
+    enum wire_type type;
+    uint64_t value;           // varint and fixed
+    struct pipit_bytes bytes; // WIRE_BYTES
+};
+
+// Takes the next element off the front of `rest`. PIPIT_ERR_EMPTY at the end.
+enum pipit_err wire_next(struct pipit_bytes *rest, struct wire_item *out_item);
+enum pipit_err wire_field(struct pipit_bytes encoded, struct pipit_field *out_field);
+
+struct wire_receipt {
+    uint32_t boot;
+    uint64_t upto;
+    struct pipit_bytes bitmap;
+};
+
+enum pipit_err wire_receipt(struct pipit_bytes encoded, struct wire_receipt *out_receipt);
+// Every field of it is checked, so that pipit_command_next cannot fail later.
+enum pipit_err wire_command(struct pipit_bytes encoded, struct pipit_command *out_command);
+
+#endif

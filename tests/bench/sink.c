@@ -75,8 +75,8 @@ int main(int argc, char **argv)
     qsort(sink.latency_us, sink.latency_count, sizeof(*sink.latency_us), compare);
     printf("{\"count\":%" PRIu64 ",\"last_us\":%" PRId64
            ",\"seconds\":%.6f,\"p50_us\":%d,\"p99_us\":%d,\"p999_us\":%d}\n",
-           sink.count, (double)(sink.last_us - sink.first_us) / 1e6, percentile(&sink, 0.5),
-           percentile(&sink, 0.99), percentile(&sink, 0.999));
+           sink.count, sink.last_us, (double)(sink.last_us - sink.first_us) / 1e6,
+           percentile(&sink, 0.5), percentile(&sink, 0.99), percentile(&sink, 0.999));
     wire_close(&wire);
     free(sink.latency_us);
     return sink.count < want;

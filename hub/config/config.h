@@ -1,7 +1,11 @@
-// config.h - the configuration file, parsed, checked and turned into plain specs; every fault with
-// file:line:column. Threads:   immutable after config_load. Ownership: struct config owns
-// everything reachable from it. Failure:   ERR_CONFIG: text is "hub.yaml:12:9: unknown key 'tpoic'
-// in route; did you mean 'topic'?".
+// config.h - the configuration file, parsed, checked and turned into plain specs.
+//
+// Threads:   immutable after config_load.
+//
+// Ownership: struct config owns everything reachable from it.
+//
+// Failure:   ERR_CONFIG, every fault with file:line:column: "hub.yaml:12:9: unknown key 'tpoic' in
+// rule overheat: route to bus; did you mean 'topic'?".
 #ifndef PIPIT_CONFIG_CONFIG_H
 #define PIPIT_CONFIG_CONFIG_H
 
@@ -22,7 +26,7 @@ struct config_source {
 struct config_target {
     const char *name;
     const struct connector_type *type;
-    const struct options *options;
+    const struct options *options; // By type->options.
 };
 
 struct config {
@@ -37,24 +41,27 @@ struct config {
 };
 
 extern const struct option_spec hub_options[];
-extern const struct option_spec identity_options[];
+extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
 extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
 extern const struct option_spec route_common_options[];  // payload, text, type, limit, overflow.
 
-#define CONFIG_SIZE_MAX  (4 * 1024 * 1024)
-#define CONFIG_RULES_MAX 10000
+#define CONFIG_SIZE_MAX   (4 * 1024 * 1024)
+#define CONFIG_RULES_MAX  10000
+#define CONFIG_ERRORS_MAX 20 // Reported in one run.
 
-// Every error found is reported through `each` (up to 20), in file order; the first is left in e.
-// source_table comes from intake/source.h: config does not depend on intake.
+// Every error found is reported through `each` (up to CONFIG_ERRORS_MAX), in file order; the first
+// is left in e. Relative paths have been resolved against the file's folder, secrets filled in.
+// source_table comes from intake/source.h: config does not depend on intake. each may be NULL.
 typedef void config_report_fn(void *context, const struct error *error);
 enum err config_load(struct config **out_config, const char *path,
                      const struct option_spec *source_table, config_report_fn *each, void *context,
                      struct error *e);
 void config_destroy(struct config *config); // NULL is fine.
 
-// Compiles every rule, identity and template against an in-memory store: what `pipit check` does
-// beyond parsing. Positions inside SQL are mapped to the file.
+// Compiles every rule, identity and template against an in-memory store, and asks each connector
+// for what can be known without its peer: what `pipit check` does beyond parsing. Positions inside
+// SQL are mapped to the file.
 enum err config_check(const struct config *config, config_report_fn *each, void *context,
                       struct error *e);
 

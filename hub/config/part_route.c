@@ -1,0 +1,157 @@
+#include <string.h>
+
+#include "config/parts.h"
+
+// The choices stand in the order of enum payload_format and enum overflow.
+const struct option_spec route_common_options[] = {
+    {"payload", OPTION_ENUM, false, "json", 0, 0, "json|text|pipit|original",
+     "What is sent: `json` an object of the row's columns, `text` the template in `text` (without "
+     "one the first column), `pipit` a protobuf event whose fields are the columns, `original` "
+     "the event's payload as it came."},
+    {"text", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "Template for `payload: text`; `{column}` is replaced by the column's value."},
+    {"type", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "Event type for `payload: pipit`. Without it the rule's name."},
+    {"limit", OPTION_SIZE, false, "0", 0, INT64_C(1) << 44, NULL,
+     "Most bytes waiting on this route; 0 leaves only the store's limit."},
+    {"overflow", OPTION_ENUM, false, "hold", 0, 0, "hold|drop_new|drop_old",
+     "What happens at `limit`: `hold` stops taking messages until there is room, `drop_new` and "
+     "`drop_old` lose the newest or the oldest delivery and count it."},
+    {NULL},
+};
+
+static bool target_find(const struct builder *builder, const char *name, uint32_t *out_target)
+{
+    const struct config *config = &builder->file->config;
+    for (uint32_t i = 0; i < config->target_count; i++) {
+        if (strcmp(config->targets[i].name, name) == 0) {
+            *out_target = i;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void unknown_target(struct builder *builder, const struct node *key, const char *what)
+{
+    const struct config *config = &builder->file->config;
+    const char **names =
+        arena_alloc(builder->file->arena, (config->target_count + 1) * sizeof(names[0]));
+    if (names == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < config->target_count; i++) {
+        names[i] = config->targets[i].name;
+    }
+    const char *hint = reader_hint(&builder->reader, key->text, names);
+    reader_problem(&builder->reader, key->at, "%s: there is no target '%.80s'%s", what, key->text,
+                   hint ? hint : "");
+}
+
+static const char *copy(struct builder *builder, const struct options *options, const char *name)
+{
+    bool is_there = option_find(options_table(options), name) != NULL;
+    const char *text = is_there ? option_text(options, name) : NULL;
+    return text == NULL ? NULL : arena_print(builder->file->arena, "%s", text);
+}
+
+// Options that would be there to no effect are mistakes.
+static void route_check(struct builder *builder, const struct node *node,
+                        const struct route_spec *route, const char *what)
+{
+    const struct node *text = node_get(node, "text"), *type = node_get(node, "type");
+    const struct node *overflow = node_get(node, "overflow");
+    if (text != NULL && route->format != PAYLOAD_TEXT) {
+        reader_problem(&builder->reader, text->key->at, "%s: 'text' needs payload: text", what);
+    }
+    if (type != NULL && route->format != PAYLOAD_PIPIT) {
+        reader_problem(&builder->reader, type->key->at, "%s: 'type' needs payload: pipit", what);
+    }
+    if (overflow != NULL && route->overflow != OVERFLOW_HOLD && route->limit_bytes == 0) {
+        reader_problem(&builder->reader, overflow->key->at,
+                       "%s: 'overflow' needs a 'limit' to overflow at", what);
+    }
+}
+
+static void route_fill(struct builder *builder, const struct options *common,
+                       const struct options *own, struct route_spec *out_route)
+{
+    const struct option_spec *table = options_table(own);
+    out_route->format = (enum payload_format)option_choice(common, "payload");
+    out_route->text = copy(builder, common, "text");
+    out_route->type = copy(builder, common, "type");
+    out_route->limit_bytes = (uint64_t)option_int(common, "limit");
+    out_route->overflow = (enum overflow)option_choice(common, "overflow");
+    out_route->topic = copy(builder, own, "topic");
+    out_route->qos = option_find(table, "qos") ? (uint8_t)option_int(own, "qos") : 0;
+    out_route->is_retained = option_find(table, "retain") && option_bool(own, "retain");
+}
+
+static void route_build(struct builder *builder, const struct node *node, const char *what,
+                        const struct connector_type *type, struct route_spec *out_route)
+{
+    static const struct option_spec none[] = {{NULL}};
+    struct options *common = options_make(builder, route_common_options);
+    struct options *own = options_make(builder, type->route_options ? type->route_options : none);
+    if (common != NULL && own != NULL) {
+        struct shape shape = {.what = what, .options = {own, common}};
+        reader_options(&builder->reader, node, &shape);
+        route_fill(builder, common, own, out_route);
+        route_check(builder, node, out_route, what);
+    }
+    options_destroy(common);
+    options_destroy(own);
+}
+
+// `- bus: {topic: "alerts/{device}"}`
+static void item_build(struct builder *builder, const struct node *item, const char *what,
+                       struct rule_spec *spec, struct route_spec *routes)
+{
+    struct reader *reader = &builder->reader;
+    if (item->kind != NODE_MAPPING || item->count != 1) {
+        reader_problem(reader, item->at,
+                       "%s: a route is one target with its options, such as - bus: {topic: "
+                       "\"alerts/{device}\"}",
+                       what);
+        return;
+    }
+    const struct node *node = item->first;
+    uint32_t target = 0;
+    if (!target_find(builder, node->key->text, &target)) {
+        unknown_target(builder, node->key, what);
+        return;
+    }
+    const struct connector_type *type = builder->file->config.targets[target].type;
+    const char *route_what = arena_print(reader->arena, "%s: route to %s", what, node->key->text);
+    if (type == NULL || route_what == NULL) {
+        return; // The target is wrong itself and has been reported.
+    }
+    struct route_spec *route = &routes[spec->route_count++];
+    route->target = target;
+    route_build(builder, node, route_what, type, route);
+}
+
+void routes_build(struct builder *builder, const struct node *rule, struct rule_spec *spec)
+{
+    struct reader *reader = &builder->reader;
+    const char *what = arena_print(reader->arena, "rule %s", spec->name);
+    const struct node *list = node_get(rule, "to");
+    if (what == NULL) {
+        return;
+    }
+    if (list == NULL || list->kind != NODE_LIST || list->count == 0) {
+        reader_problem(reader, list == NULL ? rule->at : list->at,
+                       "%s: 'to' must be a list of routes, such as - bus: {topic: "
+                       "\"alerts/{device}\"}",
+                       what);
+        return;
+    }
+    struct route_spec *routes = arena_alloc(reader->arena, list->count * sizeof(routes[0]));
+    if (routes == NULL) {
+        return;
+    }
+    spec->routes = routes;
+    for (const struct node *item = list->first; item != NULL; item = item->next) {
+        item_build(builder, item, what, spec, routes);
+    }
+}

@@ -1,0 +1,51 @@
+// parts.h - the sections of the file, each read by one part into the configuration being built.
+//
+// Threads:   one.
+//
+// Ownership: everything built lives in the file's arena; structs options are destroyed with it.
+//
+// Failure:   faults go to the reader; what could not be built is left out or NULL.
+#ifndef PIPIT_CONFIG_PARTS_H
+#define PIPIT_CONFIG_PARTS_H
+
+#include "config/config.h"
+#include "config/reader.h"
+
+struct config_file {
+    struct config config; // First: the public part.
+    struct document *document;
+    struct arena *arena;
+    char *folder;
+};
+
+struct builder {
+    struct config_file *file;
+    struct reader reader;
+    const struct option_spec *source_table;
+    bool is_out_of_memory;
+};
+
+// As options_create; NULL is remembered, and the load fails with ERR_NO_MEMORY.
+struct options *options_make(struct builder *builder, const struct option_spec *table);
+
+// The section of that name, duplicates reported; NULL when absent, empty or no mapping.
+const struct node *section_find(struct builder *builder, const char *name);
+// Switches that break a promise on purpose are refused outside tests.
+void faults_refuse(struct builder *builder, const struct node *node, const struct options *options,
+                   const char *what);
+
+// In this order: later parts look names up in earlier ones.
+void sources_build(struct builder *builder);
+void hub_build(struct builder *builder);
+void identities_build(struct builder *builder);
+void targets_build(struct builder *builder);
+void rules_build(struct builder *builder);
+
+// Adds the routes of one rule. part_rule.c reads the rules, part_route.c what stands in `to`.
+void routes_build(struct builder *builder, const struct node *rule, struct rule_spec *spec);
+
+// Reports and reading faults in order; the number is capped. Gives ERR_CONFIG when there were any.
+enum err problems_report(struct reader *reader, config_report_fn *each, void *context,
+                         struct error *e);
+
+#endif

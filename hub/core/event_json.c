@@ -1,0 +1,426 @@
+// event_json.c - JSON payloads: read at most once, reached by dotted paths, written back.
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <strings.h>
+
+#include "base/utf8.h"
+#include "core/event_parts.h"
+
+// A text with more commas, colons and brackets than this could grow to many times its size.
+#define JSON_MARKS_MAX 65536
+
+static bool starts_with(struct bytes text, const char *prefix)
+{
+    size_t len = strlen(prefix);
+    return text.len >= len && strncasecmp((const char *)text.ptr, prefix, len) == 0;
+}
+
+// application/json, anything+json, with or without parameters.
+static bool is_json_type(struct bytes type)
+{
+    const uint8_t *end = type.len == 0 ? NULL : memchr(type.ptr, ';', type.len);
+    size_t len = end == NULL ? type.len : (size_t)(end - type.ptr);
+    while (len > 0 && type.ptr[len - 1] == ' ') {
+        len--;
+    }
+    struct bytes bare = bytes_of(type.ptr, len);
+    return (len == 16 && starts_with(bare, "application/json")) ||
+           (len > 5 && starts_with(bytes_of(type.ptr + len - 5, 5), "+json"));
+}
+
+static uint8_t first_byte(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (memchr(" \t\r\n", text.ptr[i], 4) == NULL) {
+            return text.ptr[i];
+        }
+    }
+    return 0;
+}
+
+// Whether it is worth reading at all: JSON begins with one of these.
+static bool may_be_json(struct bytes text)
+{
+    uint8_t first = first_byte(text);
+    return first != 0 && memchr("{[\"-0123456789tfn", first, 17) != NULL;
+}
+
+// Whether the payload has to be JSON, so that it is rejected when it is not.
+static bool must_be_json(const struct event *event)
+{
+    return is_json_type(event->content_type) ||
+           (event->kind == EVENT_FOREIGN && event->content_type.len == 0 &&
+            first_byte(event->payload) == '{');
+}
+
+static bool has_many_marks(struct bytes text)
+{
+    size_t marks = 0;
+    for (size_t i = 0; text.len > JSON_MARKS_MAX && i < text.len; i++) {
+        uint8_t byte = text.ptr[i];
+        marks += byte == ',' || byte == ':' || byte == '[' || byte == '{';
+    }
+    return marks > JSON_MARKS_MAX;
+}
+
+static bool is_deeper_than(const json_t *json, int levels)
+{
+    if (!json_is_object(json) && !json_is_array(json)) {
+        return false;
+    }
+    if (levels == 0) {
+        return true;
+    }
+    size_t index;
+    json_t *item;
+    json_array_foreach((json_t *)(uintptr_t)json, index, item)
+    {
+        if (is_deeper_than(item, levels - 1)) {
+            return true;
+        }
+    }
+    const char *key;
+    json_object_foreach((json_t *)(uintptr_t)json, key, item)
+    {
+        if (is_deeper_than(item, levels - 1)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void set_problem(struct event *event, const char *problem)
+{
+    event->json_state = JSON_BROKEN;
+    event->json_problem = problem;
+}
+
+static void set_parse_problem(struct event *event, const json_error_t *error)
+{
+    char text[sizeof(error->text) + 80];
+    int len = snprintf(text, sizeof(text), "the JSON does not parse: line %d, column %d: %s",
+                       error->line, error->column, error->text);
+    for (int i = 0; i < len && text[i] != '\0'; i++) {
+        text[i] = (uint8_t)text[i] < 0x20 ? ' ' : text[i];
+    }
+    const char *kept = event_memory_text(event->memory, bytes_from_text(text));
+    set_problem(event, kept == NULL ? "the JSON does not parse" : kept);
+}
+
+static void read_json(struct event *event)
+{
+    struct bytes text = event->payload;
+    event->json_state = JSON_NONE;
+    if (event->kind == EVENT_STATUS || text.ptr == NULL) {
+        return;
+    }
+    bool is_json = must_be_json(event);
+    if (!is_json && (event->content_type.len > 0 || !may_be_json(text))) {
+        return;
+    }
+    if (has_many_marks(text)) {
+        set_problem(event, "the JSON has too many members and items");
+        return;
+    }
+    json_error_t error;
+    event->json = json_loadb((const char *)text.ptr, text.len,
+                             JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
+    if (event->json == NULL) {
+        if (is_json) {
+            set_parse_problem(event, &error);
+        }
+        return;
+    }
+    if (is_deeper_than(event->json, EVENT_JSON_DEPTH_MAX)) {
+        json_decref(event->json);
+        event->json = NULL;
+        set_problem(event, "the JSON is nested deeper than 32 levels");
+        return;
+    }
+    event->json_state = JSON_READ;
+}
+
+json_t *event_json(struct event *event)
+{
+    if (event->json_state == JSON_UNREAD) {
+        read_json(event);
+    }
+    return event->json;
+}
+
+void event_json_free(struct event *event)
+{
+    json_decref(event->json);
+    json_decref(event->fields_json);
+    event->json = event->fields_json = NULL;
+    event->json_state = JSON_UNREAD;
+}
+
+enum err event_validate(struct event *event, struct error *e)
+{
+    event_json(event);
+    if (event->json_state == JSON_BROKEN) {
+        return error_set(e, ERR_INVALID, "%s", event->json_problem);
+    }
+    bool is_text = event->kind == EVENT_FOREIGN && starts_with(event->content_type, "text/");
+    if (is_text && !utf8_is_valid(event->payload)) {
+        return error_set(e, ERR_INVALID, "the payload says it is text but is not valid UTF-8");
+    }
+    return ERR_OK;
+}
+
+// The member or, with a number, the item behind one step of a path.
+static json_t *step_into(json_t *json, struct bytes step)
+{
+    if (json_is_object(json)) {
+        return json_object_getn(json, (const char *)step.ptr, step.len);
+    }
+    if (!json_is_array(json) || step.len == 0 || step.len > 9) {
+        return NULL;
+    }
+    size_t index = 0;
+    for (size_t i = 0; i < step.len; i++) {
+        if (step.ptr[i] < '0' || step.ptr[i] > '9') {
+            return NULL;
+        }
+        index = index * 10 + (size_t)(step.ptr[i] - '0');
+    }
+    return json_array_get(json, index);
+}
+
+static json_t *find(json_t *json, const char *path)
+{
+    struct bytes whole = bytes_from_text(path);
+    json_t *found = step_into(json, whole); // A member may have a dot in its name.
+    const char *dot = strchr(path, '.');
+    if (found != NULL || dot == NULL) {
+        return found;
+    }
+    while (json != NULL) {
+        size_t len = dot == NULL ? strlen(path) : (size_t)(dot - path);
+        json = step_into(json, bytes_of(path, len));
+        if (dot == NULL) {
+            return json;
+        }
+        path = dot + 1;
+        dot = strchr(path, '.');
+    }
+    return NULL;
+}
+
+bool event_json_field(struct event *event, const char *path, struct event_value *out_value)
+{
+    json_t *json = event_json(event);
+    if (json == NULL) {
+        return false;
+    }
+    bool is_tree = json_is_object(json) || json_is_array(json);
+    json_t *found = is_tree ? find(json, path) : strcmp(path, "value") == 0 ? json : NULL;
+    if (found == NULL) {
+        return false;
+    }
+    value_of_json(found, out_value);
+    return true;
+}
+
+void value_of_json(json_t *json, struct event_value *out_value)
+{
+    *out_value = (struct event_value){.kind = VALUE_NULL};
+    switch (json_typeof(json)) {
+    case JSON_OBJECT:
+    case JSON_ARRAY:
+        out_value->kind = VALUE_TREE;
+        out_value->tree = json;
+        break;
+    case JSON_STRING:
+        out_value->kind = VALUE_TEXT;
+        out_value->bytes = bytes_of(json_string_value(json), json_string_length(json));
+        break;
+    case JSON_INTEGER:
+        out_value->kind = VALUE_INTEGER;
+        out_value->integer = json_integer_value(json);
+        break;
+    case JSON_REAL:
+        out_value->kind = VALUE_REAL;
+        out_value->real = json_real_value(json);
+        break;
+    case JSON_TRUE:
+    case JSON_FALSE:
+        out_value->kind = VALUE_BOOLEAN;
+        out_value->integer = json_is_true(json);
+        break;
+    case JSON_NULL:
+        break;
+    }
+}
+
+static json_t *json_of_text(struct bytes text, const char **out_problem)
+{
+    json_t *json = json_stringn(text.len == 0 ? "" : (const char *)text.ptr, text.len);
+    if (json == NULL) {
+        *out_problem = "is not valid UTF-8";
+    }
+    return json;
+}
+
+json_t *value_to_json(const struct event_value *value, const char **out_problem)
+{
+    json_t *json = NULL;
+    switch (value->kind) {
+    case VALUE_NULL:
+        return json_null();
+    case VALUE_BOOLEAN:
+        return json_boolean(value->integer);
+    case VALUE_INTEGER:
+        return json_integer(value->integer);
+    case VALUE_REAL:
+        json = json_real(value->real);
+        *out_problem = json == NULL ? "is an infinite number, which JSON has not" : NULL;
+        return json;
+    case VALUE_TEXT:
+        return json_of_text(value->bytes, out_problem);
+    case VALUE_TREE:
+        return json_incref(value->tree);
+    case VALUE_JSON:
+        json = json_loadb((const char *)value->bytes.ptr, value->bytes.len,
+                          JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+        *out_problem = json == NULL ? "is not valid JSON" : NULL;
+        return json;
+    case VALUE_BLOB:
+        *out_problem = "is a blob, which JSON has not; use hex(...) for it";
+        break;
+    }
+    return NULL;
+}
+
+static json_t *json_of_hex(struct bytes bytes)
+{
+    static const char digits[] = "0123456789abcdef";
+    char *text = malloc(2 * bytes.len + 1);
+    if (text == NULL) {
+        return NULL;
+    }
+    for (size_t i = 0; i < bytes.len; i++) {
+        text[2 * i] = digits[bytes.ptr[i] >> 4];
+        text[2 * i + 1] = digits[bytes.ptr[i] & 15];
+    }
+    json_t *json = json_stringn_nocheck(text, 2 * bytes.len);
+    free(text);
+    return json;
+}
+
+// Every protobuf field; bytes as hexadecimal text, what JSON cannot say as null.
+static json_t *json_of_proto(const struct event *event)
+{
+    json_t *object = json_object();
+    for (uint32_t i = event->field_count; object != NULL && i-- > 0;) {
+        const char *name, *problem;
+        struct event_value value;
+        event_proto_field_at(event, i, &name, &value); // Backwards: the first of a name wins.
+        json_t *json =
+            value.kind == VALUE_BLOB ? json_of_hex(value.bytes) : value_to_json(&value, &problem);
+        json_object_set_new_nocheck(object, name, json == NULL ? json_null() : json);
+    }
+    return object;
+}
+
+json_t *event_fields_json(struct event *event)
+{
+    if (event->field_count > 0) {
+        if (event->fields_json == NULL) {
+            event->fields_json = json_of_proto(event);
+        }
+        return event->fields_json;
+    }
+    json_t *json = event_json(event);
+    return json_is_object(json) || json_is_array(json) ? json : NULL;
+}
+
+static void set_text(json_t *object, const char *name, const char *text)
+{
+    if (text[0] != '\0') {
+        json_object_set_new_nocheck(object, name, json_string(text));
+    }
+}
+
+static void set_integer(json_t *object, const char *name, int64_t number)
+{
+    json_object_set_new_nocheck(object, name, json_integer(number));
+}
+
+static void set_payload(json_t *object, struct event *event)
+{
+    if (event->payload.ptr == NULL || event->kind == EVENT_STATUS) {
+        return;
+    }
+    json_t *json = event_json(event);
+    const char *problem;
+    if (json != NULL) {
+        json_object_set_nocheck(object, "payload", json);
+    } else if (utf8_is_valid(event->payload)) {
+        json_object_set_new_nocheck(object, "payload", json_of_text(event->payload, &problem));
+    } else {
+        json_object_set_new_nocheck(object, "payload_hex", json_of_hex(event->payload));
+    }
+}
+
+static void set_standard(json_t *object, struct event *event)
+{
+    const char *problem;
+    set_text(object, "id", event_id(event));
+    json_object_set_new_nocheck(object, "topic", json_of_text(event->message->topic, &problem));
+    set_text(object, "device_group", event->group);
+    set_text(object, "device", event->device);
+    set_text(object, "type", event->type);
+    if (event->has_boot) {
+        set_integer(object, "boot", event->identity.boot);
+    }
+    if (event->identity.sequence != 0) {
+        set_integer(object, "sequence", (int64_t)event->identity.sequence);
+    }
+    if (event->has_time) {
+        set_integer(object, "time", event->time_ms);
+    }
+    set_integer(object, "received", event->message->received_ms);
+    if (event->content_type.len > 0) {
+        json_object_set_new_nocheck(object, "content_type",
+                                    json_of_text(event->content_type, &problem));
+    }
+}
+
+char *event_to_json(struct event *event)
+{
+    json_t *object = json_object();
+    if (object == NULL) {
+        return NULL;
+    }
+    set_standard(object, event);
+    if (event->field_count > 0) {
+        json_object_set_nocheck(object, "fields", event_fields_json(event));
+    }
+    set_payload(object, event);
+    size_t precision = (size_t)json_precision(object);
+    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(precision));
+    json_decref(object);
+    return text;
+}
+
+int json_precision(const json_t *json)
+{
+    json_t *tree = (json_t *)(uintptr_t)json, *item;
+    int most = json_is_real(json) ? real_precision(json_real_value(json)) : 15;
+    size_t index;
+    const char *key;
+    json_array_foreach(tree, index, item)
+    {
+        int needed = json_precision(item);
+        most = needed > most ? needed : most;
+    }
+    json_object_foreach(tree, key, item)
+    {
+        int needed = json_precision(item);
+        most = needed > most ? needed : most;
+    }
+    return most;
+}

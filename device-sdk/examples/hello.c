@@ -9,7 +9,8 @@ int main(int argc, char **argv)
     struct pipit_paho link;
     struct pipit_device device;
 
-    pipit_ram_spool_init(&spool, memory, sizeof(memory), PIPIT_REFUSE, pipit_entropy());
+    pipit_ram_spool_init(&spool, memory, sizeof(memory), PIPIT_REFUSE,
+                         pipit_boot_random(pipit_entropy()));
     enum pipit_err rc = pipit_paho_open(
         &link, &(struct pipit_paho_options){.url = argc > 1 ? argv[1] : "mqtt://127.0.0.1"});
     struct pipit_config config = {.group = "demo",

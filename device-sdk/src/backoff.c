@@ -12,7 +12,7 @@ static uint32_t random_next(struct pipit_device *device)
 }
 
 // Decorrelated jitter: min(cap, random between base and three times the previous sleep).
-uint32_t backoff_next(struct pipit_device *device)
+uint32_t pipit_backoff_next(struct pipit_device *device)
 {
     uint32_t base = or_default(device->config->retry_base_ms, 500);
     uint32_t cap = or_default(device->config->retry_cap_ms, 60000);

@@ -50,7 +50,7 @@ static void slot_put_result(uint8_t *ptr, int32_t status, size_t reply_len)
     ptr[SLOT_STATE] = SLOT_DUE;
 }
 
-enum pipit_err command_check(const struct pipit_config *config)
+enum pipit_err pipit_command_check(const struct pipit_config *config)
 {
     if (config->on_command == NULL) {
         return PIPIT_OK;
@@ -60,7 +60,7 @@ enum pipit_err command_check(const struct pipit_config *config)
     return is_complete ? PIPIT_OK : PIPIT_ERR_ARGUMENT;
 }
 
-void command_init(struct pipit_device *device)
+void pipit_command_init(struct pipit_device *device)
 {
     if (device->config->on_command == NULL) {
         return;
@@ -75,19 +75,19 @@ static enum pipit_err reply_send(struct pipit_device *device, const struct slot 
 {
     struct pipit_message message;
     struct pipit_sink sink;
-    enum pipit_err rc = device_topic(device, "reply", slot->name, &sink);
+    enum pipit_err rc = pipit_device_topic(device, "reply", slot->name, &sink);
     if (rc != PIPIT_OK) {
         return rc;
     }
-    sink_bytes(&sink, REPLY_ID, slot->id);
+    pipit_sink_bytes(&sink, REPLY_ID, slot->id);
     if (slot->status != 0) {
-        sink_varint(&sink, REPLY_STATUS, wire_zigzag(slot->status));
+        pipit_sink_varint(&sink, REPLY_STATUS, pipit_wire_zigzag(slot->status));
     }
-    sink_raw(&sink, slot->reply);
+    pipit_sink_raw(&sink, slot->reply);
     memset(&message, 0, sizeof(message));
     message.qos = 1;
     message.token = token;
-    return device_send(device, &sink, &message);
+    return pipit_device_send(device, &sink, &message);
 }
 
 // Says that the command was not run. Not remembered: running it later is still possible.
@@ -110,8 +110,8 @@ static uint8_t *slot_find(const struct pipit_device *device, const struct pipit_
     for (uint16_t i = 0; i < device->config->command_slots; i++) {
         uint8_t *ptr = slot_at(device, i);
         slot_read(ptr, &slot);
-        if (ptr[SLOT_STATE] != SLOT_FREE && wire_is_equal(slot.id, command->id) &&
-            wire_is_equal(slot.name, command->name)) {
+        if (ptr[SLOT_STATE] != SLOT_FREE && pipit_wire_is_equal(slot.id, command->id) &&
+            pipit_wire_is_equal(slot.name, command->name)) {
             return ptr;
         }
     }
@@ -151,10 +151,10 @@ static void run(struct pipit_device *device, const struct pipit_command *command
     ptr[SLOT_NAME_LEN] = (uint8_t)command->name.len;
     memcpy(ptr + SLOT_HEAD, command->id.ptr, command->id.len);
     memcpy(ptr + SLOT_HEAD + command->id.len, command->name.ptr, command->name.len);
-    sink_init(&reply, ptr + used, config->command_slot_bytes - used);
+    pipit_sink_init(&reply, ptr + used, config->command_slot_bytes - used);
     device->counters.commands++;
     int32_t status = config->on_command(config->command_context, command, &reply);
-    size_t need = device_overhead(device, command->name.len) + command->id.len + reply.len;
+    size_t need = pipit_device_overhead(device, command->name.len) + command->id.len + reply.len;
     if (reply.rc != PIPIT_OK || need > config->buffer_bytes) {
         status = reply.rc != PIPIT_OK ? reply.rc : PIPIT_ERR_SIZE;
         reply.len = 0;
@@ -180,12 +180,14 @@ static void execute(struct pipit_device *device, const struct pipit_command *com
     }
 }
 
-void command_take(struct pipit_device *device, struct pipit_bytes name, struct pipit_bytes encoded)
+void pipit_command_take(struct pipit_device *device, struct pipit_bytes name,
+                        struct pipit_bytes encoded)
 {
     struct pipit_command command;
-    enum pipit_err rc = wire_command(encoded, &command);
+    enum pipit_err rc = pipit_wire_command(encoded, &command);
     if (rc != PIPIT_OK || device->config->on_command == NULL ||
-        !wire_is_name(name, PIPIT_TYPE_MAX, true) || !wire_is_equal(name, command.name)) {
+        !pipit_wire_is_name(name, PIPIT_TYPE_MAX, true) ||
+        !pipit_wire_is_equal(name, command.name)) {
         device->counters.refused_messages++;
         return;
     }
@@ -199,7 +201,7 @@ void command_take(struct pipit_device *device, struct pipit_bytes name, struct p
     execute(device, &command);
 }
 
-void command_send_replies(struct pipit_device *device)
+void pipit_command_send_replies(struct pipit_device *device)
 {
     struct slot slot;
     if (!device->is_reply_due) {
@@ -219,7 +221,7 @@ void command_send_replies(struct pipit_device *device)
     device->is_reply_due = false;
 }
 
-void command_reply_acked(struct pipit_device *device, uint32_t token, enum pipit_err rc)
+void pipit_command_reply_acked(struct pipit_device *device, uint32_t token, enum pipit_err rc)
 {
     uint32_t index = token & ~TOKEN_REPLY;
     if (device->config->on_command == NULL || index >= device->config->command_slots) {
@@ -232,7 +234,7 @@ void command_reply_acked(struct pipit_device *device, uint32_t token, enum pipit
     (void)rc;
 }
 
-void command_restart(struct pipit_device *device)
+void pipit_command_restart(struct pipit_device *device)
 {
     if (device->config->on_command == NULL) {
         return;
@@ -248,7 +250,7 @@ void command_restart(struct pipit_device *device)
 
 bool pipit_command_is(const struct pipit_command *command, const char *name)
 {
-    return wire_is_equal(command->name, pipit_text(name));
+    return pipit_wire_is_equal(command->name, pipit_text(name));
 }
 
 enum pipit_err pipit_command_next(const struct pipit_command *command, size_t *position,
@@ -259,12 +261,12 @@ enum pipit_err pipit_command_next(const struct pipit_command *command, size_t *p
         return PIPIT_ERR_ARGUMENT;
     }
     struct pipit_bytes rest = {command->encoded.ptr + *position, command->encoded.len - *position};
-    enum pipit_err rc = wire_next(&rest, &item);
+    enum pipit_err rc = pipit_wire_next(&rest, &item);
     while (rc == PIPIT_OK && item.number != 4) {
-        rc = wire_next(&rest, &item);
+        rc = pipit_wire_next(&rest, &item);
     }
     *position = command->encoded.len - rest.len;
-    return rc == PIPIT_OK ? wire_field(item.bytes, out_field) : rc;
+    return rc == PIPIT_OK ? pipit_wire_field(item.bytes, out_field) : rc;
 }
 
 enum pipit_err pipit_command_field(const struct pipit_command *command, const char *name,
@@ -274,7 +276,7 @@ enum pipit_err pipit_command_field(const struct pipit_command *command, const ch
     size_t position = 0;
     bool is_found = false;
     while (pipit_command_next(command, &position, &field) == PIPIT_OK) {
-        if (wire_is_equal(field.name, pipit_text(name))) {
+        if (pipit_wire_is_equal(field.name, pipit_text(name))) {
             *out_field = field;
             is_found = true;
         }
@@ -285,16 +287,16 @@ enum pipit_err pipit_command_field(const struct pipit_command *command, const ch
 enum pipit_err pipit_reply_text(struct pipit_sink *reply, const char *message)
 {
     struct pipit_bytes text = pipit_text(message);
-    if (!wire_is_utf8(text)) {
-        sink_fail(reply, PIPIT_ERR_TEXT);
+    if (!pipit_wire_is_utf8(text)) {
+        pipit_sink_fail(reply, PIPIT_ERR_TEXT);
     }
-    sink_bytes(reply, REPLY_MESSAGE, text);
+    pipit_sink_bytes(reply, REPLY_MESSAGE, text);
     return reply->rc;
 }
 
 enum pipit_err pipit_reply_add(struct pipit_sink *reply, const struct pipit_field *field)
 {
-    sink_field(reply, REPLY_FIELDS, field);
+    pipit_sink_field(reply, REPLY_FIELDS, field);
     return reply->rc;
 }
 
@@ -302,10 +304,10 @@ enum pipit_err pipit_reply_payload(struct pipit_sink *reply, const char *content
                                    struct pipit_bytes payload)
 {
     struct pipit_bytes kind = pipit_text(content_type);
-    if (!wire_is_utf8(kind)) {
-        sink_fail(reply, PIPIT_ERR_TEXT);
+    if (!pipit_wire_is_utf8(kind)) {
+        pipit_sink_fail(reply, PIPIT_ERR_TEXT);
     }
-    sink_bytes(reply, REPLY_PAYLOAD, payload);
-    sink_bytes(reply, REPLY_CONTENT_TYPE, kind);
+    pipit_sink_bytes(reply, REPLY_PAYLOAD, payload);
+    pipit_sink_bytes(reply, REPLY_CONTENT_TYPE, kind);
     return reply->rc;
 }

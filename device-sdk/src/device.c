@@ -12,7 +12,7 @@ enum { STATUS_ONLINE = 1, STATUS_BOOT, STATUS_SOFTWARE, STATUS_WAITING, STATUS_D
 #define LINK_EVENTS_MAX 256u // Handled by one poll.
 #define IDLE_MAX_MS     1000u
 
-const struct pipit_bytes no_bytes = {NULL, 0};
+const struct pipit_bytes pipit_no_bytes = {NULL, 0};
 
 static const struct pipit_link_type *link_type(const struct pipit_device *device)
 {
@@ -27,7 +27,7 @@ static void state_set(struct pipit_device *device, enum pipit_state state)
 
 // ---- topics and messages -----------------------------------------------------------------------
 
-size_t device_overhead(const struct pipit_device *device, size_t rest_len)
+size_t pipit_device_overhead(const struct pipit_device *device, size_t rest_len)
 {
     const struct pipit_config *config = device->config;
     return sizeof(TOPIC_ROOT) + strlen(config->group) + strlen(config->device) +
@@ -36,17 +36,17 @@ size_t device_overhead(const struct pipit_device *device, size_t rest_len)
 
 static void sink_text(struct pipit_sink *sink, const char *text)
 {
-    sink_raw(sink, pipit_text(text));
+    pipit_sink_raw(sink, pipit_text(text));
 }
 
 static const struct pipit_bytes nul = {(const uint8_t *)"", 1};
 
-enum pipit_err device_topic(const struct pipit_device *device, const char *kind,
-                            struct pipit_bytes rest, struct pipit_sink *sink)
+enum pipit_err pipit_device_topic(const struct pipit_device *device, const char *kind,
+                                  struct pipit_bytes rest, struct pipit_sink *sink)
 {
     const struct pipit_config *config = device->config;
     struct pipit_sink topic;
-    sink_init(&topic, config->buffer, config->buffer_bytes);
+    pipit_sink_init(&topic, config->buffer, config->buffer_bytes);
     sink_text(&topic, TOPIC_ROOT);
     sink_text(&topic, config->group);
     sink_text(&topic, "/");
@@ -55,15 +55,15 @@ enum pipit_err device_topic(const struct pipit_device *device, const char *kind,
     sink_text(&topic, kind);
     if (rest.len > 0) {
         sink_text(&topic, "/");
-        sink_raw(&topic, rest);
+        pipit_sink_raw(&topic, rest);
     }
-    sink_raw(&topic, nul);
-    sink_init(sink, config->buffer + topic.len, config->buffer_bytes - topic.len);
+    pipit_sink_raw(&topic, nul);
+    pipit_sink_init(sink, config->buffer + topic.len, config->buffer_bytes - topic.len);
     return topic.rc;
 }
 
-enum pipit_err device_send(struct pipit_device *device, const struct pipit_sink *sink,
-                           struct pipit_message *message)
+enum pipit_err pipit_device_send(struct pipit_device *device, const struct pipit_sink *sink,
+                                 struct pipit_message *message)
 {
     if (sink->rc != PIPIT_OK) {
         return sink->rc;
@@ -80,19 +80,19 @@ static void status_encode(const struct pipit_device *device, bool is_online,
     const struct pipit_config *config = device->config;
     const struct pipit_spool *spool = config->spool;
     if (is_online) {
-        sink_varint(sink, STATUS_ONLINE, 1);
+        pipit_sink_varint(sink, STATUS_ONLINE, 1);
     }
     if (spool->boot != 0) {
-        sink_varint(sink, STATUS_BOOT, spool->boot);
+        pipit_sink_varint(sink, STATUS_BOOT, spool->boot);
     }
     if (config->software != NULL && config->software[0] != '\0') {
-        sink_bytes(sink, STATUS_SOFTWARE, pipit_text(config->software));
+        pipit_sink_bytes(sink, STATUS_SOFTWARE, pipit_text(config->software));
     }
     if (spool->count > 0) {
-        sink_varint(sink, STATUS_WAITING, spool->count);
+        pipit_sink_varint(sink, STATUS_WAITING, spool->count);
     }
     if (spool->dropped > 0) {
-        sink_varint(sink, STATUS_DROPPED, spool->dropped);
+        pipit_sink_varint(sink, STATUS_DROPPED, spool->dropped);
     }
 }
 
@@ -100,7 +100,8 @@ static void status_send(struct pipit_device *device)
 {
     struct pipit_message message;
     struct pipit_sink sink;
-    if (!device->is_status_due || device_topic(device, "status", no_bytes, &sink) != PIPIT_OK) {
+    if (!device->is_status_due ||
+        pipit_device_topic(device, "status", pipit_no_bytes, &sink) != PIPIT_OK) {
         return;
     }
     status_encode(device, device->state == PIPIT_ONLINE, &sink);
@@ -108,7 +109,7 @@ static void status_send(struct pipit_device *device)
     message.qos = 1;
     message.is_retained = true;
     message.token = TOKEN_STATUS;
-    if (device_send(device, &sink, &message) == PIPIT_OK) {
+    if (pipit_device_send(device, &sink, &message) == PIPIT_OK) {
         device->is_status_due = false;
         device->is_status_sent = true;
     }
@@ -119,7 +120,7 @@ static void status_send(struct pipit_device *device)
 // After a failure: wait, longer each time unless the link had proved itself.
 static void retry_later(struct pipit_device *device)
 {
-    uint32_t sleep = backoff_next(device);
+    uint32_t sleep = pipit_backoff_next(device);
     state_set(device, PIPIT_OFFLINE);
     device->state_at_ms = device->now_ms + sleep;
 }
@@ -155,7 +156,7 @@ static enum pipit_err connect_start(struct pipit_device *device)
     struct pipit_connect options;
     struct pipit_sink sink;
     memset(&options, 0, sizeof(options));
-    enum pipit_err rc = device_topic(device, "status", no_bytes, &sink);
+    enum pipit_err rc = pipit_device_topic(device, "status", pipit_no_bytes, &sink);
     options.will_topic = (const char *)config->buffer;
     status_encode(device, false, &sink);
     options.will.ptr = sink.ptr;
@@ -166,7 +167,7 @@ static enum pipit_err connect_start(struct pipit_device *device)
         sink_text(&sink, config->group);
         sink_text(&sink, "/");
         sink_text(&sink, config->device);
-        sink_raw(&sink, nul);
+        pipit_sink_raw(&sink, nul);
     }
     options.username = config->username;
     options.password = config->password;
@@ -186,14 +187,14 @@ static void online(struct pipit_device *device)
     state_set(device, PIPIT_ONLINE);
     device->link_err = PIPIT_OK;
     device->is_status_due = true;
-    send_restart(device);
-    command_restart(device);
+    pipit_send_restart(device);
+    pipit_command_restart(device);
 }
 
 static enum pipit_err join(struct pipit_device *device, const char *kind, struct pipit_bytes rest)
 {
     struct pipit_sink sink;
-    enum pipit_err rc = device_topic(device, kind, rest, &sink);
+    enum pipit_err rc = pipit_device_topic(device, kind, rest, &sink);
     if (rc == PIPIT_OK) {
         const char *filter = (const char *)device->config->buffer;
         rc = link_type(device)->subscribe(device->config->link, filter, 1, TOKEN_JOIN);
@@ -213,7 +214,7 @@ static void up(struct pipit_device *device)
     device->is_status_sent = false;
     state_set(device, PIPIT_JOINING);
     if (device->config->confirm == PIPIT_CONFIRM_RECEIPT) {
-        rc = join(device, "receipt", no_bytes);
+        rc = join(device, "receipt", pipit_no_bytes);
     }
     if (device->config->on_command != NULL && rc == PIPIT_OK) {
         rc = join(device, "command", pipit_text("#"));
@@ -260,11 +261,11 @@ static enum pipit_err take_message(struct pipit_device *device,
     struct pipit_bytes topic = event->topic;
     if (take_level(&topic, "pipit") && take_level(&topic, "v1") &&
         take_level(&topic, config->group) && take_level(&topic, config->device)) {
-        if (wire_is_equal(topic, pipit_text("receipt"))) {
-            return send_take_receipt(device, event->payload);
+        if (pipit_wire_is_equal(topic, pipit_text("receipt"))) {
+            return pipit_send_take_receipt(device, event->payload);
         }
         if (take_level(&topic, "command")) {
-            command_take(device, topic, event->payload);
+            pipit_command_take(device, topic, event->payload);
             return PIPIT_OK;
         }
     }
@@ -275,10 +276,10 @@ static enum pipit_err take_message(struct pipit_device *device,
 static enum pipit_err take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc)
 {
     if ((token & TOKEN_EVENT) != 0) {
-        return send_take_ack(device, token, rc);
+        return pipit_send_take_ack(device, token, rc);
     }
     if ((token & TOKEN_REPLY) != 0) {
-        command_reply_acked(device, token, rc);
+        pipit_command_reply_acked(device, token, rc);
     } else if (token == TOKEN_JOIN) {
         joined(device, rc);
     } else if (token == TOKEN_STATUS && device->state == PIPIT_LEAVING && !device->is_status_due) {
@@ -370,10 +371,10 @@ static enum pipit_err state_step(struct pipit_device *device)
         break;
     case PIPIT_ONLINE:
         status_send(device);
-        command_send_replies(device);
-        return send_events(device);
+        pipit_command_send_replies(device);
+        return pipit_send_events(device);
     case PIPIT_LEAVING:
-        command_send_replies(device);
+        pipit_command_send_replies(device);
         status_send(device);
         if (in_state_ms > LEAVE_MAX_MS) {
             leave(device);
@@ -451,15 +452,15 @@ static enum pipit_err config_check(const struct pipit_config *config)
         config->link == NULL || config->buffer == NULL) {
         return PIPIT_ERR_ARGUMENT;
     }
-    if (!wire_is_name(pipit_text(config->group), PIPIT_NAME_MAX, false) ||
-        !wire_is_name(pipit_text(config->device), PIPIT_NAME_MAX, false) ||
-        !wire_is_utf8(pipit_text(config->software))) {
+    if (!pipit_wire_is_name(pipit_text(config->group), PIPIT_NAME_MAX, false) ||
+        !pipit_wire_is_name(pipit_text(config->device), PIPIT_NAME_MAX, false) ||
+        !pipit_wire_is_utf8(pipit_text(config->software))) {
         return PIPIT_ERR_TEXT;
     }
     if (pipit_text(config->software).len > SOFTWARE_MAX) {
         return PIPIT_ERR_SIZE;
     }
-    return command_check(config);
+    return pipit_command_check(config);
 }
 
 // What a connect needs of the buffer.
@@ -467,7 +468,7 @@ static size_t connect_bytes(const struct pipit_device *device)
 {
     const struct pipit_config *config = device->config;
     size_t client_id = strlen(config->group) + strlen(config->device) + 2;
-    return device_overhead(device, 0) + STATUS_BYTES - SOFTWARE_MAX +
+    return pipit_device_overhead(device, 0) + STATUS_BYTES - SOFTWARE_MAX +
            pipit_text(config->software).len + (config->client_id == NULL ? client_id : 0);
 }
 
@@ -483,8 +484,8 @@ enum pipit_err pipit_init(struct pipit_device *device, const struct pipit_config
     if (connect_bytes(device) > config->buffer_bytes) {
         return PIPIT_ERR_SIZE;
     }
-    command_init(device);
-    send_restart(device);
+    pipit_command_init(device);
+    pipit_send_restart(device);
     return PIPIT_OK;
 }
 

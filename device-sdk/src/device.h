@@ -24,35 +24,37 @@ static inline uint32_t or_default(uint32_t value, uint32_t fallback)
 }
 
 // Bytes that the topic, identity and flags add to a message in the buffer, at most.
-size_t device_overhead(const struct pipit_device *device, size_t rest_len);
-extern const struct pipit_bytes no_bytes;
+size_t pipit_device_overhead(const struct pipit_device *device, size_t rest_len);
+extern const struct pipit_bytes pipit_no_bytes;
 
 // Writes "pipit/v1/<group>/<device>/<kind>[/<rest>]" with its NUL at the front of the buffer, and
 // opens `sink` on what is left.
-enum pipit_err device_topic(const struct pipit_device *device, const char *kind,
-                            struct pipit_bytes rest, struct pipit_sink *sink);
+enum pipit_err pipit_device_topic(const struct pipit_device *device, const char *kind,
+                                  struct pipit_bytes rest, struct pipit_sink *sink);
 // Publishes what `sink` holds to the topic at the front of the buffer.
-enum pipit_err device_send(struct pipit_device *device, const struct pipit_sink *sink,
-                           struct pipit_message *message);
+enum pipit_err pipit_device_send(struct pipit_device *device, const struct pipit_sink *sink,
+                                 struct pipit_message *message);
 
-void event_encode(struct pipit_sink *sink, const struct pipit_record *record, bool wants_receipt);
-enum pipit_err event_type(struct pipit_bytes body, struct pipit_bytes *out_type);
+void pipit_event_encode(struct pipit_sink *sink, const struct pipit_record *record,
+                        bool wants_receipt);
+enum pipit_err pipit_event_type(struct pipit_bytes body, struct pipit_bytes *out_type);
 
 // send.c: events from the spool to the link, receipts from the link to the spool.
-void send_restart(struct pipit_device *device); // After a reconnect: everything again.
-enum pipit_err send_events(struct pipit_device *device);
-enum pipit_err send_take_receipt(struct pipit_device *device, struct pipit_bytes encoded);
-enum pipit_err send_take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc);
+void pipit_send_restart(struct pipit_device *device); // After a reconnect: everything again.
+enum pipit_err pipit_send_events(struct pipit_device *device);
+enum pipit_err pipit_send_take_receipt(struct pipit_device *device, struct pipit_bytes encoded);
+enum pipit_err pipit_send_take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc);
 
 // command.c
-enum pipit_err command_check(const struct pipit_config *config);
-void command_init(struct pipit_device *device);
-void command_take(struct pipit_device *device, struct pipit_bytes name, struct pipit_bytes encoded);
-void command_send_replies(struct pipit_device *device);
-void command_reply_acked(struct pipit_device *device, uint32_t token, enum pipit_err rc);
-void command_restart(struct pipit_device *device); // Replies not acknowledged are due again.
+enum pipit_err pipit_command_check(const struct pipit_config *config);
+void pipit_command_init(struct pipit_device *device);
+void pipit_command_take(struct pipit_device *device, struct pipit_bytes name,
+                        struct pipit_bytes encoded);
+void pipit_command_send_replies(struct pipit_device *device);
+void pipit_command_reply_acked(struct pipit_device *device, uint32_t token, enum pipit_err rc);
+void pipit_command_restart(struct pipit_device *device); // Replies not acknowledged are due again.
 
 // backoff.c
-uint32_t backoff_next(struct pipit_device *device);
+uint32_t pipit_backoff_next(struct pipit_device *device);
 
 #endif

@@ -18,11 +18,11 @@ static void event_time(struct pipit_event *event, const struct pipit_event_optio
 {
     const struct pipit_config *config = event->device->config;
     if (options != NULL && options->has_time) {
-        sink_varint(&event->sink, EVENT_TIME, options->time_ms);
+        pipit_sink_varint(&event->sink, EVENT_TIME, options->time_ms);
     } else if (config->clock_ms != NULL) {
         uint64_t now = config->clock_ms(config->clock_context);
         if (now != 0) {
-            sink_varint(&event->sink, EVENT_TIME, now);
+            pipit_sink_varint(&event->sink, EVENT_TIME, now);
         }
     }
 }
@@ -31,7 +31,7 @@ enum pipit_err pipit_event_begin(struct pipit_event *event, struct pipit_device 
                                  const char *type, const struct pipit_event_options *options)
 {
     struct pipit_bytes name = pipit_text(type);
-    sink_init(&event->sink, event->sink.ptr, event->sink.size);
+    pipit_sink_init(&event->sink, event->sink.ptr, event->sink.size);
     event->device = device;
     event->mark = NULL;
     event->has_fields = false;
@@ -40,10 +40,10 @@ enum pipit_err pipit_event_begin(struct pipit_event *event, struct pipit_device 
         event->mark_value = options->mark;
         event->mark = &event->mark_value;
     }
-    if (!wire_is_name(name, PIPIT_TYPE_MAX, true)) {
-        sink_fail(&event->sink, name.len == 0 ? PIPIT_ERR_ARGUMENT : PIPIT_ERR_TEXT);
+    if (!pipit_wire_is_name(name, PIPIT_TYPE_MAX, true)) {
+        pipit_sink_fail(&event->sink, name.len == 0 ? PIPIT_ERR_ARGUMENT : PIPIT_ERR_TEXT);
     }
-    sink_bytes(&event->sink, EVENT_TYPE, name);
+    pipit_sink_bytes(&event->sink, EVENT_TYPE, name);
     event_time(event, options);
     return event->sink.rc;
 }
@@ -51,10 +51,10 @@ enum pipit_err pipit_event_begin(struct pipit_event *event, struct pipit_device 
 enum pipit_err pipit_event_add(struct pipit_event *event, const struct pipit_field *field)
 {
     if (event->has_payload) {
-        sink_fail(&event->sink, PIPIT_ERR_ARGUMENT);
+        pipit_sink_fail(&event->sink, PIPIT_ERR_ARGUMENT);
     }
     event->has_fields = true;
-    sink_field(&event->sink, EVENT_FIELDS, field);
+    pipit_sink_field(&event->sink, EVENT_FIELDS, field);
     return event->sink.rc;
 }
 
@@ -63,16 +63,16 @@ enum pipit_err pipit_event_payload(struct pipit_event *event, const char *conten
 {
     struct pipit_bytes kind = pipit_text(content_type);
     if (event->has_fields || event->has_payload || (payload.len > 0 && payload.ptr == NULL)) {
-        sink_fail(&event->sink, PIPIT_ERR_ARGUMENT);
-    } else if (!wire_is_utf8(kind)) {
-        sink_fail(&event->sink, PIPIT_ERR_TEXT);
+        pipit_sink_fail(&event->sink, PIPIT_ERR_ARGUMENT);
+    } else if (!pipit_wire_is_utf8(kind)) {
+        pipit_sink_fail(&event->sink, PIPIT_ERR_TEXT);
     }
     event->has_payload = true;
     if (payload.len > 0) {
-        sink_bytes(&event->sink, EVENT_PAYLOAD, payload);
+        pipit_sink_bytes(&event->sink, EVENT_PAYLOAD, payload);
     }
     if (kind.len > 0) {
-        sink_bytes(&event->sink, EVENT_CONTENT_TYPE, kind);
+        pipit_sink_bytes(&event->sink, EVENT_CONTENT_TYPE, kind);
     }
     return event->sink.rc;
 }
@@ -81,12 +81,12 @@ enum pipit_err pipit_event_commit(struct pipit_event *event)
 {
     struct pipit_spool *spool = event->device->config->spool;
     struct pipit_bytes body = {event->sink.ptr, event->sink.len};
-    struct pipit_bytes type = no_bytes;
+    struct pipit_bytes type = pipit_no_bytes;
     if (event->sink.rc != PIPIT_OK) {
         return event->sink.rc;
     }
-    enum pipit_err rc = event_type(body, &type);
-    size_t need = body.len + device_overhead(event->device, type.len);
+    enum pipit_err rc = pipit_event_type(body, &type);
+    size_t need = body.len + pipit_device_overhead(event->device, type.len);
     if (rc != PIPIT_OK || need > event->device->config->buffer_bytes) {
         return PIPIT_ERR_SIZE; // It could be kept, but never sent.
     }
@@ -126,22 +126,23 @@ enum pipit_err pipit_publish_payload(struct pipit_device *device, const char *ty
     return rc == PIPIT_OK ? pipit_event_commit(&event) : rc;
 }
 
-void event_encode(struct pipit_sink *sink, const struct pipit_record *record, bool wants_receipt)
+void pipit_event_encode(struct pipit_sink *sink, const struct pipit_record *record,
+                        bool wants_receipt)
 {
     if (record->boot != 0) {
-        sink_varint(sink, EVENT_BOOT, record->boot);
+        pipit_sink_varint(sink, EVENT_BOOT, record->boot);
     }
-    sink_varint(sink, EVENT_SEQUENCE, record->sequence);
-    sink_raw(sink, record->body);
+    pipit_sink_varint(sink, EVENT_SEQUENCE, record->sequence);
+    pipit_sink_raw(sink, record->body);
     if (wants_receipt) {
-        sink_varint(sink, EVENT_WANTS_RECEIPT, 1);
+        pipit_sink_varint(sink, EVENT_WANTS_RECEIPT, 1);
     }
 }
 
-enum pipit_err event_type(struct pipit_bytes body, struct pipit_bytes *out_type)
+enum pipit_err pipit_event_type(struct pipit_bytes body, struct pipit_bytes *out_type)
 {
     struct wire_item item;
-    enum pipit_err rc = wire_next(&body, &item);
+    enum pipit_err rc = pipit_wire_next(&body, &item);
     if (rc != PIPIT_OK || item.number != EVENT_TYPE || item.type != WIRE_BYTES) {
         return PIPIT_ERR_CORRUPT;
     }

@@ -8,7 +8,7 @@ static struct pipit_spool *spool_of(const struct pipit_device *device)
     return device->config->spool;
 }
 
-void send_restart(struct pipit_device *device)
+void pipit_send_restart(struct pipit_device *device)
 {
     struct pipit_spool *spool = spool_of(device);
     spool->type->rewind(spool);
@@ -148,19 +148,19 @@ static enum pipit_err send_event(struct pipit_device *device, const struct pipit
     struct pipit_message message;
     struct pipit_bytes type;
     struct pipit_sink sink;
-    enum pipit_err rc = event_type(record->body, &type);
+    enum pipit_err rc = pipit_event_type(record->body, &type);
     if (rc != PIPIT_OK) {
         return rc;
     }
-    rc = device_topic(device, "event", type, &sink);
+    rc = pipit_device_topic(device, "event", type, &sink);
     if (rc != PIPIT_OK) {
         return rc;
     }
-    event_encode(&sink, record, has_asked);
+    pipit_event_encode(&sink, record, has_asked);
     memset(&message, 0, sizeof(message));
     message.qos = (uint8_t)((qos == PIPIT_QOS_DEFAULT ? PIPIT_QOS_1 : qos) - PIPIT_QOS_0);
     message.token = event_token(record->boot, record->sequence);
-    rc = device_send(device, &sink, &message);
+    rc = pipit_device_send(device, &sink, &message);
     if (rc == PIPIT_OK) {
         note_sent(device, record);
         note_asked(device, has_asked, body_len);
@@ -168,7 +168,7 @@ static enum pipit_err send_event(struct pipit_device *device, const struct pipit
     return rc;
 }
 
-enum pipit_err send_events(struct pipit_device *device)
+enum pipit_err pipit_send_events(struct pipit_device *device)
 {
     struct pipit_spool *spool = spool_of(device);
     struct pipit_record record;
@@ -217,7 +217,7 @@ static bool bitmap_has(struct pipit_bytes bitmap, size_t bit)
 }
 
 // The last sequence the receipt covers.
-static uint64_t receipt_top(const struct wire_receipt *receipt)
+static uint64_t receipt_top(const struct pipit_wire_receipt *receipt)
 {
     for (size_t i = receipt->bitmap.len; i-- > 0;) {
         for (unsigned bit = 8; bit-- > 0;) {
@@ -231,7 +231,7 @@ static uint64_t receipt_top(const struct wire_receipt *receipt)
 
 // Releases each run of ones.
 static enum pipit_err release_bitmap(struct pipit_device *device,
-                                     const struct wire_receipt *receipt)
+                                     const struct pipit_wire_receipt *receipt)
 {
     size_t bits = receipt->bitmap.len * 8;
     enum pipit_err rc = PIPIT_OK;
@@ -247,11 +247,11 @@ static enum pipit_err release_bitmap(struct pipit_device *device,
     return rc;
 }
 
-enum pipit_err send_take_receipt(struct pipit_device *device, struct pipit_bytes encoded)
+enum pipit_err pipit_send_take_receipt(struct pipit_device *device, struct pipit_bytes encoded)
 {
     const struct pipit_spool *spool = spool_of(device);
-    struct wire_receipt receipt;
-    enum pipit_err rc = wire_receipt(encoded, &receipt);
+    struct pipit_wire_receipt receipt;
+    enum pipit_err rc = pipit_wire_receipt(encoded, &receipt);
     // A receipt for what was never accepted speaks of another device with this identity.
     if (rc != PIPIT_OK ||
         (receipt.boot == spool->boot && receipt_top(&receipt) >= spool->next_sequence)) {
@@ -267,7 +267,7 @@ enum pipit_err send_take_receipt(struct pipit_device *device, struct pipit_bytes
 }
 
 // Only events of the oldest boot are in flight, within the window: the token names one of them.
-enum pipit_err send_take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc)
+enum pipit_err pipit_send_take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc)
 {
     const struct pipit_spool *spool = spool_of(device);
     if (rc != PIPIT_OK || device->config->confirm != PIPIT_CONFIRM_PUBACK || spool->count == 0) {

@@ -2,7 +2,7 @@
 
 #define VARINT_MAX 10u
 
-void sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size)
+void pipit_sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size)
 {
     sink->ptr = ptr;
     sink->size = size;
@@ -10,7 +10,7 @@ void sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size)
     sink->rc = PIPIT_OK;
 }
 
-void sink_fail(struct pipit_sink *sink, enum pipit_err rc)
+void pipit_sink_fail(struct pipit_sink *sink, enum pipit_err rc)
 {
     if (sink->rc == PIPIT_OK) {
         sink->rc = rc;
@@ -25,7 +25,7 @@ static bool sink_has_room(struct pipit_sink *sink, size_t need)
     return sink->rc == PIPIT_OK;
 }
 
-uint64_t wire_zigzag(int64_t value)
+uint64_t pipit_wire_zigzag(int64_t value)
 {
     uint64_t bits = (uint64_t)value << 1;
     return value < 0 ? ~bits : bits;
@@ -74,7 +74,7 @@ static void put_fixed(struct pipit_sink *sink, uint64_t value, unsigned size)
     }
 }
 
-void sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value)
+void pipit_sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value)
 {
     if (sink_has_room(sink, 1 + varint_size(value))) {
         put_tag(sink, number, WIRE_VARINT);
@@ -82,16 +82,16 @@ void sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value)
     }
 }
 
-void sink_bytes(struct pipit_sink *sink, uint8_t number, struct pipit_bytes value)
+void pipit_sink_bytes(struct pipit_sink *sink, uint8_t number, struct pipit_bytes value)
 {
     if (value.len > SIZE_MAX - VARINT_MAX - 1) {
-        sink_fail(sink, PIPIT_ERR_SIZE);
+        pipit_sink_fail(sink, PIPIT_ERR_SIZE);
     } else if (sink_has_room(sink, 1 + varint_size(value.len) + value.len)) {
         put_bytes(sink, number, value);
     }
 }
 
-void sink_raw(struct pipit_sink *sink, struct pipit_bytes value)
+void pipit_sink_raw(struct pipit_sink *sink, struct pipit_bytes value)
 {
     if (sink_has_room(sink, value.len) && value.len > 0) {
         memcpy(sink->ptr + sink->len, value.ptr, value.len);
@@ -104,7 +104,7 @@ static uint64_t field_varint(const struct pipit_field *field)
     if (field->kind == PIPIT_KIND_BOOL) {
         return field->value.boolean ? 1 : 0;
     }
-    return field->kind == PIPIT_KIND_SIGNED ? wire_zigzag(field->value.integer)
+    return field->kind == PIPIT_KIND_SIGNED ? pipit_wire_zigzag(field->value.integer)
                                             : field->value.counter;
 }
 
@@ -159,7 +159,7 @@ static enum pipit_err field_check(const struct pipit_field *field)
     if (field->name.len == 0 || field->name.ptr == NULL) {
         return PIPIT_ERR_ARGUMENT;
     }
-    if (!wire_is_utf8(field->name)) {
+    if (!pipit_wire_is_utf8(field->name)) {
         return PIPIT_ERR_TEXT;
     }
     if (field->kind == PIPIT_KIND_TEXT || field->kind == PIPIT_KIND_DATA) {
@@ -170,17 +170,17 @@ static enum pipit_err field_check(const struct pipit_field *field)
             return PIPIT_ERR_ARGUMENT;
         }
     }
-    if (field->kind == PIPIT_KIND_TEXT && !wire_is_utf8(field->value.bytes)) {
+    if (field->kind == PIPIT_KIND_TEXT && !pipit_wire_is_utf8(field->value.bytes)) {
         return PIPIT_ERR_TEXT;
     }
     return value_size(field) > 0 ? PIPIT_OK : PIPIT_ERR_ARGUMENT;
 }
 
-void sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field)
+void pipit_sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field)
 {
     enum pipit_err rc = field_check(field);
     if (rc != PIPIT_OK) {
-        sink_fail(sink, rc);
+        pipit_sink_fail(sink, rc);
         return;
     }
     size_t size = 1 + varint_size(field->name.len) + field->name.len + value_size(field);

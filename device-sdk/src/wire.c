@@ -1,6 +1,6 @@
 #include "wire.h"
 
-bool wire_is_equal(struct pipit_bytes a, struct pipit_bytes b)
+bool pipit_wire_is_equal(struct pipit_bytes a, struct pipit_bytes b)
 {
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
@@ -26,7 +26,7 @@ static size_t utf8_length(const uint8_t *ptr, size_t len)
     return is_overlong || is_outside ? 0 : size;
 }
 
-bool wire_is_utf8(struct pipit_bytes text)
+bool pipit_wire_is_utf8(struct pipit_bytes text)
 {
     size_t i = 0;
     while (i < text.len) {
@@ -39,9 +39,9 @@ bool wire_is_utf8(struct pipit_bytes text)
     return true;
 }
 
-bool wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels)
+bool pipit_wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels)
 {
-    if (name.len == 0 || name.len > len_max || !wire_is_utf8(name)) {
+    if (name.len == 0 || name.len > len_max || !pipit_wire_is_utf8(name)) {
         return false;
     }
     bool is_level_empty = true;
@@ -108,7 +108,7 @@ static enum pipit_err take_bytes(struct pipit_bytes *rest, struct pipit_bytes *o
     return PIPIT_OK;
 }
 
-enum pipit_err wire_next(struct pipit_bytes *rest, struct wire_item *out_item)
+enum pipit_err pipit_wire_next(struct pipit_bytes *rest, struct wire_item *out_item)
 {
     uint64_t tag;
     if (rest->len == 0) {
@@ -187,20 +187,20 @@ static enum pipit_err field_value(const struct wire_item *item, struct pipit_fie
         field->value.bytes = item->bytes;
         break;
     }
-    return field->kind == PIPIT_KIND_DATA || wire_is_utf8(item->bytes) ? PIPIT_OK
-                                                                       : PIPIT_ERR_MALFORMED;
+    return field->kind == PIPIT_KIND_DATA || pipit_wire_is_utf8(item->bytes) ? PIPIT_OK
+                                                                             : PIPIT_ERR_MALFORMED;
 }
 
-enum pipit_err wire_field(struct pipit_bytes encoded, struct pipit_field *out_field)
+enum pipit_err pipit_wire_field(struct pipit_bytes encoded, struct pipit_field *out_field)
 {
     struct pipit_field field;
     struct wire_item item;
     bool has_value = false;
     enum pipit_err rc;
     memset(&field, 0, sizeof(field));
-    while ((rc = wire_next(&encoded, &item)) == PIPIT_OK) {
+    while ((rc = pipit_wire_next(&encoded, &item)) == PIPIT_OK) {
         if (item.number == 1) {
-            if (item.type != WIRE_BYTES || !wire_is_utf8(item.bytes)) {
+            if (item.type != WIRE_BYTES || !pipit_wire_is_utf8(item.bytes)) {
                 return PIPIT_ERR_MALFORMED;
             }
             field.name = item.bytes;
@@ -218,7 +218,7 @@ enum pipit_err wire_field(struct pipit_bytes encoded, struct pipit_field *out_fi
     return PIPIT_OK;
 }
 
-static bool receipt_item(const struct wire_item *item, struct wire_receipt *receipt)
+static bool receipt_item(const struct wire_item *item, struct pipit_wire_receipt *receipt)
 {
     switch (item->number) {
     case 1:
@@ -235,13 +235,14 @@ static bool receipt_item(const struct wire_item *item, struct wire_receipt *rece
     }
 }
 
-enum pipit_err wire_receipt(struct pipit_bytes encoded, struct wire_receipt *out_receipt)
+enum pipit_err pipit_wire_receipt(struct pipit_bytes encoded,
+                                  struct pipit_wire_receipt *out_receipt)
 {
-    struct wire_receipt receipt;
+    struct pipit_wire_receipt receipt;
     struct wire_item item;
     enum pipit_err rc;
     memset(&receipt, 0, sizeof(receipt));
-    while ((rc = wire_next(&encoded, &item)) == PIPIT_OK) {
+    while ((rc = pipit_wire_next(&encoded, &item)) == PIPIT_OK) {
         if (!receipt_item(&item, &receipt)) {
             return PIPIT_ERR_MALFORMED;
         }
@@ -266,33 +267,33 @@ static bool command_item(const struct wire_item *item, struct pipit_command *com
     switch (item->number) {
     case 1:
         command->id = item->bytes;
-        return wire_is_utf8(item->bytes);
+        return pipit_wire_is_utf8(item->bytes);
     case 2:
         command->name = item->bytes;
-        return wire_is_utf8(item->bytes);
+        return pipit_wire_is_utf8(item->bytes);
     case 3:
         command->has_expires = true;
         command->expires = item->value;
         return item->type == WIRE_VARINT;
     case 4:
-        return wire_field(item->bytes, &field) == PIPIT_OK;
+        return pipit_wire_field(item->bytes, &field) == PIPIT_OK;
     case 5:
         command->payload = item->bytes;
         return true;
     default:
         command->content_type = item->bytes;
-        return wire_is_utf8(item->bytes);
+        return pipit_wire_is_utf8(item->bytes);
     }
 }
 
-enum pipit_err wire_command(struct pipit_bytes encoded, struct pipit_command *out_command)
+enum pipit_err pipit_wire_command(struct pipit_bytes encoded, struct pipit_command *out_command)
 {
     struct pipit_command command;
     struct wire_item item;
     enum pipit_err rc;
     memset(&command, 0, sizeof(command));
     command.encoded = encoded;
-    while ((rc = wire_next(&encoded, &item)) == PIPIT_OK) {
+    while ((rc = pipit_wire_next(&encoded, &item)) == PIPIT_OK) {
         if (!command_item(&item, &command)) {
             return PIPIT_ERR_MALFORMED;
         }

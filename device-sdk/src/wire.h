@@ -9,24 +9,24 @@
 
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
-void sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size);
+void pipit_sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size);
 
 // These write nothing, and note PIPIT_ERR_SIZE, when the whole does not fit.
-void sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value);
-void sink_bytes(struct pipit_sink *sink, uint8_t number, struct pipit_bytes value);
-void sink_raw(struct pipit_sink *sink, struct pipit_bytes value);
+void pipit_sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value);
+void pipit_sink_bytes(struct pipit_sink *sink, uint8_t number, struct pipit_bytes value);
+void pipit_sink_raw(struct pipit_sink *sink, struct pipit_bytes value);
 // PIPIT_ERR_ARGUMENT for an empty name or an unknown kind, PIPIT_ERR_TEXT for what is not UTF-8.
-void sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field);
-void sink_fail(struct pipit_sink *sink, enum pipit_err rc);
+void pipit_sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field);
+void pipit_sink_fail(struct pipit_sink *sink, enum pipit_err rc);
 
-uint64_t wire_zigzag(int64_t value);
+uint64_t pipit_wire_zigzag(int64_t value);
 
 // Strict: no overlong form, no surrogates, at most U+10FFFF, no NUL.
-bool wire_is_utf8(struct pipit_bytes text);
+bool pipit_wire_is_utf8(struct pipit_bytes text);
 // One topic level, or several when `has_levels`: not empty, no + # or control character, valid
 // UTF-8.
-bool wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels);
-bool wire_is_equal(struct pipit_bytes a, struct pipit_bytes b);
+bool pipit_wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels);
+bool pipit_wire_is_equal(struct pipit_bytes a, struct pipit_bytes b);
 
 // One element of a message.
 struct wire_item {
@@ -37,17 +37,18 @@ struct wire_item {
 };
 
 // Takes the next element off the front of `rest`. PIPIT_ERR_EMPTY at the end.
-enum pipit_err wire_next(struct pipit_bytes *rest, struct wire_item *out_item);
-enum pipit_err wire_field(struct pipit_bytes encoded, struct pipit_field *out_field);
+enum pipit_err pipit_wire_next(struct pipit_bytes *rest, struct wire_item *out_item);
+enum pipit_err pipit_wire_field(struct pipit_bytes encoded, struct pipit_field *out_field);
 
-struct wire_receipt {
+struct pipit_wire_receipt {
     uint32_t boot;
     uint64_t upto;
     struct pipit_bytes bitmap;
 };
 
-enum pipit_err wire_receipt(struct pipit_bytes encoded, struct wire_receipt *out_receipt);
+enum pipit_err pipit_wire_receipt(struct pipit_bytes encoded,
+                                  struct pipit_wire_receipt *out_receipt);
 // Every field of it is checked, so that pipit_command_next cannot fail later.
-enum pipit_err wire_command(struct pipit_bytes encoded, struct pipit_command *out_command);
+enum pipit_err pipit_wire_command(struct pipit_bytes encoded, struct pipit_command *out_command);
 
 #endif

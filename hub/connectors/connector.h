@@ -1,7 +1,12 @@
 // connector.h - what a target is: one file, one state struct, one constant of this type.
 // The delivery stage owns threads, batches, backoff and dead letters.
-// Threads:   all calls of one state come from one worker thread.
-// Ownership: deliveries are borrowed for the call.
+//
+// Threads:   all calls of one state come from one worker thread; check may come from any.
+//
+// Ownership: deliveries are borrowed for the call; a peer's members stay until close.
+//
+// Failure:   an error of open, send or tend means that there is no connection any more: close,
+// wait, open again.
 #ifndef PIPIT_CONNECTORS_CONNECTOR_H
 #define PIPIT_CONNECTORS_CONNECTOR_H
 
@@ -19,23 +24,33 @@ struct answer {
     char reason[CONNECTOR_REASON_MAX];
 };
 
+// A reason that is too long is cut. NULL is "".
+void answer_set(struct answer *answer, enum verdict verdict, const char *reason);
+
+// Who is connected for whom; what open needs to know.
+struct connector_peer {
+    const char *hub_id, *name; // The target's name, for client ids and logs.
+    const struct options *options;
+    int stop_fd; // Readable once the process wants the worker back: give up what waits. -1: never.
+};
+
 struct connector_type {
     const char *name;                        // "mqtt", as written in the configuration.
     const struct option_spec *options;       // Of the target.
     const struct option_spec *route_options; // Of a route to it (topic, qos, retain, payload, ...).
     uint32_t batch_count_max;                // At most this many deliveries in one send.
     size_t state_bytes;                      // Allocated zeroed by the delivery stage.
-    // name: the target's, for client ids and logs. hub_id likewise.
-    enum err (*open)(void *state, const char *hub_id, const char *name,
-                     const struct options *options, struct error *e);
+    enum err (*open)(void *state, const struct connector_peer *peer, struct error *e);
     // Writes one answer per delivery. An error means the connection is gone: close and reopen;
     // deliveries whose fate is unknown have VERDICT_RETRY then, those never written
-    // VERDICT_NOT_SENT. Returns within the options' timeout.
+    // VERDICT_NOT_SENT. Returns once nothing has been answered for the options' timeout.
     enum err (*send)(void *state, const struct delivery *const *batch, uint32_t count,
                      struct answer *out_answers, struct error *e);
-    // Called about every second while idle (keepalive); may be NULL. An error means reopen.
+    // Called about every second while idle (keepalive), and when poll_fd is readable; may be NULL.
     enum err (*tend)(void *state, struct error *e);
-    void (*close)(void *state); // Safe after a failed open.
+    // What to poll for reading while idle, -1 for nothing; may be NULL.
+    int (*poll_fd)(const void *state);
+    void (*close)(void *state); // Safe after a failed open, and twice.
     // Checks what open would need and that can be known without the peer (files readable, URL
     // form).
     enum err (*check)(const struct options *options, struct error *e);

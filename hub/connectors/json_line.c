@@ -1,0 +1,158 @@
+#include "connectors/json_line.h"
+
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+#include <time.h>
+
+#include "base/utf8.h"
+
+#define NAME_MAX_BYTES 32 // Of a member, with "_base64".
+
+static const char base64_digits[] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+// [RFC 4648, section 4]; the caller frees it.
+static char *base64(struct bytes bytes)
+{
+    char *out = malloc((bytes.len + 2) / 3 * 4 + 1);
+    if (out == NULL) {
+        return NULL;
+    }
+    char *at = out;
+    for (size_t i = 0; i < bytes.len; i += 3) {
+        size_t left = bytes.len - i;
+        uint32_t group = (uint32_t)bytes.ptr[i] << 16;
+        group |= left > 1 ? (uint32_t)bytes.ptr[i + 1] << 8 : 0;
+        group |= left > 2 ? (uint32_t)bytes.ptr[i + 2] : 0;
+        *at++ = base64_digits[group >> 18];
+        *at++ = base64_digits[group >> 12 & 63];
+        *at++ = left > 1 ? base64_digits[group >> 6 & 63] : '=';
+        *at++ = left > 2 ? base64_digits[group & 63] : '=';
+    }
+    *at = '\0';
+    return out;
+}
+
+static bool is_json_type(const char *content_type)
+{
+    size_t len = strcspn(content_type, "; ");
+    static const char plain[] = "application/json";
+    return (len == sizeof(plain) - 1 && strncasecmp(content_type, plain, len) == 0) ||
+           (len > 5 && strncasecmp(content_type + len - 5, "+json", 5) == 0);
+}
+
+static bool is_json(const struct delivery *delivery)
+{
+    if (delivery->content_type == NULL || !is_json_type(delivery->content_type) ||
+        !utf8_is_valid(delivery->payload)) {
+        return false;
+    }
+    json_t *json = json_loadb((const char *)delivery->payload.ptr, delivery->payload.len,
+                              JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
+    json_decref(json);
+    return json != NULL;
+}
+
+static bool set_text(json_t *line, const char *name, const char *text)
+{
+    return text == NULL || text[0] == '\0' ||
+           json_object_set_new(line, name, json_string(text)) == 0;
+}
+
+// As a string, or as base64 under another name when it is no UTF-8. Jansson takes U+0000 as well.
+static bool set_bytes(json_t *line, const char *name, struct bytes bytes)
+{
+    if (utf8_is_valid(bytes)) {
+        return json_object_set_new(line, name, json_stringn((const char *)bytes.ptr, bytes.len)) ==
+               0;
+    }
+    char other[NAME_MAX_BYTES];
+    snprintf(other, sizeof(other), "%s_base64", name);
+    char *text = base64(bytes);
+    bool is_set = text != NULL && json_object_set_new(line, other, json_string(text)) == 0;
+    free(text);
+    return is_set;
+}
+
+static bool set_time(json_t *line, int64_t ms)
+{
+    char text[40];
+    struct tm utc;
+    time_t seconds = (time_t)(ms / 1000);
+    if (ms < 0 || gmtime_r(&seconds, &utc) == NULL) {
+        return json_object_set_new(line, "time", json_integer(ms)) == 0;
+    }
+    size_t len = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &utc);
+    snprintf(text + len, sizeof(text) - len, ".%03dZ", (int)(ms % 1000));
+    return set_text(line, "time", text);
+}
+
+static json_t *make_members(const struct delivery *delivery, bool has_json)
+{
+    json_t *line = json_object();
+    bool is_made = line != NULL && set_text(line, "idempotency_key", delivery->idempotency_key) &&
+                   set_time(line, delivery->created_ms) && set_text(line, "rule", delivery->rule) &&
+                   (delivery->key.len == 0 || set_bytes(line, "key", delivery->key)) &&
+                   (delivery->topic.len == 0 || set_bytes(line, "topic", delivery->topic)) &&
+                   set_text(line, "content_type", delivery->content_type) &&
+                   (has_json || set_bytes(line, "payload", delivery->payload));
+    if (!is_made) {
+        json_decref(line);
+        return NULL;
+    }
+    return line;
+}
+
+// Puts the payload's own bytes in as the last member: parsing and printing them again would change
+// its numbers. Raw line breaks can only stand between tokens, where a blank does as well.
+static char *splice(char *text, struct bytes payload, size_t *out_len)
+{
+    static const char member[] = ",\"payload\":";
+    size_t len = strlen(text) - 1; // Without its closing brace.
+    char *line = realloc(text, len + sizeof(member) - 1 + payload.len + 3);
+    if (line == NULL) {
+        free(text);
+        return NULL;
+    }
+    memcpy(line + len, member, sizeof(member) - 1);
+    len += sizeof(member) - 1;
+    for (size_t i = 0; i < payload.len; i++) {
+        uint8_t byte = payload.ptr[i];
+        line[len++] = byte == '\n' || byte == '\r' ? ' ' : (char)byte;
+    }
+    line[len++] = '}';
+    line[len] = '\0';
+    *out_len = len;
+    return line;
+}
+
+enum err json_line_make(const struct delivery *delivery, char **out_line, size_t *out_len,
+                        struct error *e)
+{
+    bool has_json = is_json(delivery);
+    json_t *members = make_members(delivery, has_json);
+    char *line = members == NULL ? NULL : json_dumps(members, JSON_COMPACT);
+    json_decref(members);
+    size_t len = 0;
+    if (line != NULL && has_json) {
+        line = splice(line, delivery->payload, &len);
+    } else if (line != NULL) {
+        len = strlen(line);
+        char *longer = realloc(line, len + 2);
+        if (longer == NULL) {
+            free(line);
+        }
+        line = longer;
+    }
+    if (line == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory");
+    }
+    line[len++] = '\n';
+    line[len] = '\0';
+    *out_line = line;
+    *out_len = len;
+    return ERR_OK;
+}

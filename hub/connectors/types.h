@@ -1,0 +1,11 @@
+// types.h - the connectors there are; a new one is its file, a line here and a line in
+// connectors.c.
+#ifndef PIPIT_CONNECTORS_TYPES_H
+#define PIPIT_CONNECTORS_TYPES_H
+
+#include "connectors/connector.h"
+
+extern const struct connector_type connector_file; // Lines of JSON, appended to a file.
+extern const struct connector_type connector_mqtt; // Publishes to an MQTT broker.
+
+#endif

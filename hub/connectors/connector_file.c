@@ -1,6 +1,7 @@
 // connector_file.c - appends one line of JSON a delivery to a file. A batch is done when it is
 // written and, by default, synced; when anything fails the file is cut back to where the batch
 // began.
+#define _GNU_SOURCE // memrchr.
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
@@ -13,7 +14,7 @@
 #include "connectors/json_line.h"
 #include "connectors/types.h"
 
-#define BATCH_MAX       1000
+#define BATCH_MAX       500
 #define BUFFER_BYTES    (64 * 1024)
 #define ROTATE_KEEP_MAX 1000
 #define REPAIR_BYTES    4096 // Read at a time when looking for the last line's beginning.

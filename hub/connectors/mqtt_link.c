@@ -1,3 +1,4 @@
+#define _GNU_SOURCE // POLLRDHUP.
 #include "connectors/mqtt_link.h"
 
 #include <errno.h>

@@ -1,0 +1,23 @@
+// backoff.h - how long to wait before the next try: exponential with decorrelated jitter, so that
+// what failed together does not come back together.
+//
+// Threads:   one at a time.
+//
+// Ownership: embedded by value.
+#ifndef PIPIT_DELIVERY_BACKOFF_H
+#define PIPIT_DELIVERY_BACKOFF_H
+
+#include <stdint.h>
+
+struct backoff {
+    int64_t min_ms, max_ms, last_ms;
+    uint64_t random;
+};
+
+void backoff_init(struct backoff *backoff, int64_t min_ms, int64_t max_ms, uint32_t seed);
+
+// Between min_ms and three times the last wait, at most max_ms.
+int64_t backoff_next_ms(struct backoff *backoff);
+void backoff_reset(struct backoff *backoff); // It went well: begin with min_ms again.
+
+#endif

@@ -14,8 +14,8 @@
 extern "C" {
 #endif
 
-#define PIPIT_PAHO_FLIGHTS_MAX  64 // Publishes and subscribes that await an answer.
-#define PIPIT_PAHO_MESSAGES_MAX 32 // Received messages that await pipit_poll.
+#define PIPIT_PAHO_FLIGHTS_MAX  64  // Publishes and subscribes that await an answer.
+#define PIPIT_PAHO_MESSAGES_MAX 256 // Received messages that await pipit_poll.
 #define PIPIT_PAHO_ERROR_MAX    200
 
 enum pipit_mqtt { PIPIT_MQTT_5 = 0, PIPIT_MQTT_311 };
@@ -62,6 +62,7 @@ struct pipit_paho {
     bool is_down;
     bool is_tls_failed;
     enum pipit_err down_rc;
+    uint32_t flights_max; // Of the broker, if that is less than ours.
     uint32_t settled_count;
     struct pipit_paho_flight flights[PIPIT_PAHO_FLIGHTS_MAX];
     struct pipit_paho_inbound inbound[PIPIT_PAHO_MESSAGES_MAX];

@@ -64,10 +64,21 @@ static void on_connected(void *context, MQTTAsync_successData *data)
     up_note(context);
 }
 
+// paho itself is slow at the broker's receive maximum: it polls for room. We do not reach it.
 static void on_connected5(void *context, MQTTAsync_successData5 *data)
 {
-    (void)data;
-    up_note(context);
+    struct pipit_paho *paho = context;
+    MQTTProperties *properties = data != NULL ? &data->properties : NULL;
+    if (properties != NULL &&
+        MQTTProperties_hasProperty(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)) {
+        int maximum = MQTTProperties_getNumericValue(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
+        pthread_mutex_lock(&paho->lock);
+        if (maximum > 0 && (uint32_t)maximum < paho->flights_max) {
+            paho->flights_max = (uint32_t)maximum;
+        }
+        pthread_mutex_unlock(&paho->lock);
+    }
+    up_note(paho);
 }
 
 static void connect_failed(struct pipit_paho *paho, int code, const char *reason)
@@ -95,14 +106,16 @@ static void on_connect_failed(void *context, MQTTAsync_failureData *data)
     connect_failed(context, code, text != NULL ? text : data != NULL ? data->message : NULL);
 }
 
+// paho gives the reason of a CONNACK in either of two places.
 static void on_connect_failed5(void *context, MQTTAsync_failureData5 *data)
 {
-    bool has_reason = data != NULL && (int)data->reasonCode >= REASON_FAILURE;
-    int code = has_reason ? (int)data->reasonCode : -1;
-    connect_failed(context, code,
-                   has_reason     ? MQTTReasonCode_toString(data->reasonCode)
-                   : data != NULL ? data->message
-                                  : NULL);
+    int code = data == NULL ? -1 : data->code;
+    if (data != NULL && (int)data->reasonCode >= REASON_FAILURE) {
+        code = (int)data->reasonCode;
+    }
+    const char *text =
+        code >= REASON_FAILURE ? MQTTReasonCode_toString((enum MQTTReasonCodes)code) : NULL;
+    connect_failed(context, code, text != NULL ? text : data != NULL ? data->message : NULL);
 }
 
 static void on_lost(void *context, char *cause)
@@ -250,6 +263,7 @@ static void client_destroy(struct pipit_paho *paho)
     }
     memset(paho->flights, 0, sizeof(paho->flights));
     paho->settled_count = 0;
+    paho->flights_max = PIPIT_PAHO_FLIGHTS_MAX;
     paho->is_up_due = false;
     paho->is_down_due = false;
     paho->is_down = false;
@@ -382,7 +396,7 @@ static struct pipit_paho_flight *flight_take(struct pipit_paho *paho, uint32_t t
 {
     struct pipit_paho_flight *flight = NULL;
     pthread_mutex_lock(&paho->lock);
-    for (uint32_t i = 0; i < PIPIT_PAHO_FLIGHTS_MAX && flight == NULL && !paho->is_down; i++) {
+    for (uint32_t i = 0; i < paho->flights_max && flight == NULL && !paho->is_down; i++) {
         if (paho->flights[i].state == FLIGHT_FREE) {
             flight = &paho->flights[i];
             flight->paho = paho;

@@ -4,45 +4,22 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/broker_url.h"
 #include "base/file.h"
 #include "core/topic.h"
 
 #define PASSWORD_BYTES_MAX 65535 // [MQTT-3.1.3.6]
 
-static enum err port_read(const char *text, int *out_port, struct error *e)
-{
-    char *end = NULL;
-    long port = strtol(text, &end, 10);
-    if (end == text || *end != '\0' || port < 1 || port > 65535) {
-        return error_set(e, ERR_CONFIG, "port '%s' is not a number from 1 to 65535", text);
-    }
-    *out_port = (int)port;
-    return ERR_OK;
-}
-
 static enum err url_read(struct peer *peer, struct error *e)
 {
-    const char *host = peer->url;
-    if (strncmp(host, "mqtt://", 7) == 0) {
-        host += 7;
-        peer->port = 1883;
-    } else if (strncmp(host, "mqtts://", 8) == 0) {
-        host += 8;
-        peer->port = 8883;
-        peer->is_tls = true;
-    } else {
-        return error_set(e, ERR_CONFIG,
-                         "--url '%s' must be mqtt://HOST[:PORT] or mqtts://HOST[:PORT]", host);
+    struct broker_url url;
+    if (broker_url_parse(peer->url, &url, e) != ERR_OK) {
+        return error_wrap(e, "--url");
     }
-    bool has_brackets = host[0] == '[';
-    size_t len = has_brackets ? strcspn(++host, "]") : strcspn(host, ":/");
-    const char *rest = host + len + (has_brackets && host[len] == ']' ? 1 : 0);
-    if (len == 0 || len >= sizeof(peer->host) || (rest[0] != ':' && rest[0] != '\0')) {
-        return error_set(e, ERR_CONFIG, "--url '%s' must be SCHEME://HOST[:PORT] and nothing more",
-                         peer->url);
-    }
-    memcpy(peer->host, host, len);
-    return rest[0] == ':' ? port_read(rest + 1, &peer->port, e) : ERR_OK;
+    snprintf(peer->host, sizeof(peer->host), "%s", url.host);
+    peer->port = url.port;
+    peer->is_tls = url.is_tls;
+    return ERR_OK;
 }
 
 static enum err password_read(struct peer *peer, const char *path, struct error *e)

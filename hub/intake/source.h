@@ -1,7 +1,13 @@
 // source.h - one MQTT connection that messages come from; nothing is acknowledged before
-// source_acknowledge. Threads:   the hub thread only; nothing in here blocks (connecting included).
+// source_acknowledge.
+//
+// Threads:   the hub thread only; nothing in here blocks (connecting included).
+//
 // Ownership: messages read are owned by the source until source_acknowledge or source_leave.
+//
 // Failure:   a lost connection is re-made by the source itself with decorrelated jitter.
+//
+// now_ms is clock_monotonic_ms throughout.
 #ifndef PIPIT_INTAKE_SOURCE_H
 #define PIPIT_INTAKE_SOURCE_H
 
@@ -43,6 +49,10 @@ void source_acknowledge(struct source *source);
 // nothing; come back after source_return. The reason is logged.
 void source_leave(struct source *source, const char *reason);
 void source_return(struct source *source);
+
+// Off: the probe for the broker's limits is not made, whatever the source's option says. Call it
+// before the first source_read.
+void source_check_broker(struct source *source, bool is_on);
 
 // Publishes (receipts, statistics, mirror) on this connection; dropped when it is down (false).
 bool source_publish(struct source *source, const char *topic, struct bytes payload, uint8_t qos,

@@ -14,7 +14,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "delivery/backoff.h"
+#include "delivery/worker_backoff.h"
 
 #define TEND_INTERVAL_MS  1000
 #define PROVEN_AFTER_MS   30000 // Up for so long: the next failure begins with a short wait again.
@@ -56,7 +56,7 @@ struct worker {
     void *state;
     const struct delivery **batch;
     struct answer *answers;
-    struct backoff backoff;
+    struct worker_backoff backoff;
     int64_t open_at_ms;  // While down: the next try. Monotonic, like those below.
     int64_t tend_at_ms;  // While up.
     int64_t up_since_ms; // While up.
@@ -134,7 +134,7 @@ static void mark_down_locked(struct worker *worker)
 static void go_down(struct worker *worker, const struct error *e)
 {
     worker->given.type->close(worker->state);
-    int64_t wait_ms = backoff_next_ms(&worker->backoff);
+    int64_t wait_ms = worker_backoff_next_ms(&worker->backoff);
     worker->open_at_ms = clock_monotonic_ms() + wait_ms;
     pthread_mutex_lock(&worker->mutex);
     bool is_stopping = worker->is_stopping;
@@ -175,7 +175,7 @@ static void tend(struct worker *worker)
     if (worker->given.type->tend != NULL && worker->given.type->tend(worker->state, &e) != ERR_OK) {
         go_down(worker, &e);
     } else if (now_ms - worker->up_since_ms >= PROVEN_AFTER_MS) {
-        backoff_reset(&worker->backoff);
+        worker_backoff_reset(&worker->backoff);
     }
 }
 
@@ -248,7 +248,7 @@ static void send_batch(struct worker *worker, uint32_t count)
     enum err rc =
         worker->given.type->send(worker->state, worker->batch, count, worker->answers, &e);
     if (count_verdicts(worker, count, VERDICT_DONE) > 0) {
-        backoff_reset(&worker->backoff);
+        worker_backoff_reset(&worker->backoff);
     }
     worker->tend_at_ms = clock_monotonic_ms() + TEND_INTERVAL_MS;
     settle(worker, count, rc != ERR_OK);
@@ -379,7 +379,8 @@ enum err worker_create(struct worker **out_worker, const struct worker_options *
     worker->down_since_ms = clock_wall_ms();
     worker->wake_fd = worker->stop_fd = -1;
     pthread_mutex_init(&worker->mutex, NULL);
-    backoff_init(&worker->backoff, options->backoff_min_ms, options->backoff_max_ms, options->seed);
+    worker_backoff_init(&worker->backoff, options->backoff_min_ms, options->backoff_max_ms,
+                        options->seed);
     enum err rc = allocate(worker)
                       ? start_thread(worker, e)
                       : error_set(e, ERR_NO_MEMORY, "target %s: out of memory or file descriptors",

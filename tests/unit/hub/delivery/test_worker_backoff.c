@@ -6,7 +6,7 @@
 // cmocka.h needs the four above.
 #include <cmocka.h>
 
-#include "delivery/backoff.h"
+#include "delivery/worker_backoff.h"
 
 static void test_limits_and_growth(void **state)
 {
@@ -21,11 +21,11 @@ static void test_limits_and_growth(void **state)
         {"no overflow", INT64_MAX / 4, INT64_MAX - 1, INT64_MAX / 4, INT64_MAX - 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct backoff backoff;
+        struct worker_backoff backoff;
         int64_t largest = 0, last = cases[i].floor_ms;
-        backoff_init(&backoff, cases[i].min_ms, cases[i].max_ms, 7);
+        worker_backoff_init(&backoff, cases[i].min_ms, cases[i].max_ms, 7);
         for (int n = 0; n < 1000; n++) {
-            int64_t ms = backoff_next_ms(&backoff);
+            int64_t ms = worker_backoff_next_ms(&backoff);
             if (ms < cases[i].floor_ms || ms > cases[i].ceiling_ms ||
                 (last <= INT64_MAX / 3 && ms > last * 3)) {
                 fail_msg("%s: %lld after %lld", cases[i].why, (long long)ms, (long long)last);
@@ -34,8 +34,8 @@ static void test_limits_and_growth(void **state)
             last = ms;
         }
         assert_true(largest > cases[i].ceiling_ms / 2);
-        backoff_reset(&backoff);
-        int64_t first_ms = backoff_next_ms(&backoff);
+        worker_backoff_reset(&backoff);
+        int64_t first_ms = worker_backoff_next_ms(&backoff);
         assert_true(first_ms / 3 <= cases[i].floor_ms);
     }
 }
@@ -43,15 +43,15 @@ static void test_limits_and_growth(void **state)
 static void test_seeds_differ(void **state)
 {
     (void)state;
-    struct backoff a, b, again;
+    struct worker_backoff a, b, again;
     int same = 0;
-    backoff_init(&a, 100, 60000, 1);
-    backoff_init(&b, 100, 60000, 2);
-    backoff_init(&again, 100, 60000, 1);
+    worker_backoff_init(&a, 100, 60000, 1);
+    worker_backoff_init(&b, 100, 60000, 2);
+    worker_backoff_init(&again, 100, 60000, 1);
     for (int i = 0; i < 100; i++) {
-        int64_t ms = backoff_next_ms(&a);
-        same += ms == backoff_next_ms(&b);
-        assert_int_equal(ms, backoff_next_ms(&again));
+        int64_t ms = worker_backoff_next_ms(&a);
+        same += ms == worker_backoff_next_ms(&b);
+        assert_int_equal(ms, worker_backoff_next_ms(&again));
     }
     assert_in_range(same, 0, 20);
 }

@@ -1,7 +1,7 @@
-#include "delivery/backoff.h"
+#include "delivery/worker_backoff.h"
 
 // splitmix64: good enough to spread waits, and the same for the same seed.
-static uint64_t next_random(struct backoff *backoff)
+static uint64_t next_random(struct worker_backoff *backoff)
 {
     backoff->random += 0x9e3779b97f4a7c15U;
     uint64_t z = backoff->random;
@@ -10,15 +10,16 @@ static uint64_t next_random(struct backoff *backoff)
     return z ^ (z >> 31);
 }
 
-void backoff_init(struct backoff *backoff, int64_t min_ms, int64_t max_ms, uint32_t seed)
+void worker_backoff_init(struct worker_backoff *backoff, int64_t min_ms, int64_t max_ms,
+                         uint32_t seed)
 {
     backoff->min_ms = min_ms < 1 ? 1 : min_ms;
     backoff->max_ms = max_ms < backoff->min_ms ? backoff->min_ms : max_ms;
     backoff->random = seed;
-    backoff_reset(backoff);
+    worker_backoff_reset(backoff);
 }
 
-int64_t backoff_next_ms(struct backoff *backoff)
+int64_t worker_backoff_next_ms(struct worker_backoff *backoff)
 {
     int64_t ceiling =
         backoff->last_ms > backoff->max_ms / 3 ? backoff->max_ms : backoff->last_ms * 3;
@@ -27,7 +28,7 @@ int64_t backoff_next_ms(struct backoff *backoff)
     return backoff->last_ms;
 }
 
-void backoff_reset(struct backoff *backoff)
+void worker_backoff_reset(struct worker_backoff *backoff)
 {
     backoff->last_ms = backoff->min_ms;
 }

@@ -18,6 +18,7 @@
 #define RECONNECT_MIN_MS   100
 #define REFUSED_MIN_MS     2000 // A wrong password does not get better by the second.
 #define REFUSED_MAX_MS     60000
+#define RESUBSCRIBE_MS     60000
 #define COMPLAINT_MS       10000 // At most one such line in this time.
 #define ID_MAX             256
 #define TOPIC_MAX          256
@@ -52,6 +53,7 @@ struct source {
     int64_t up_ms;         // When the link came up.
     int64_t next_attempt_ms;
     int64_t next_tick_ms;
+    int64_t resubscribe_ms; // The broker refused a filter: try again then. 0: it did not.
 
     struct probe *probe;
     bool is_probed;
@@ -146,7 +148,6 @@ static void announce(struct source *source)
     const struct link_limits *limits = link_limits(source->link);
     source->is_announced = true;
     source->has_subscribed = true;
-    source->state.last_error[0] = '\0';
     change(source, true);
     log_line(LOG_INFO, "intake", "INTAKE-UP",
              "source=%s broker=%s:%u mqtt=%s tls=%s client=%s session=%s", source->name,
@@ -169,6 +170,7 @@ static void subscribed(void *context, uint32_t index, int code)
     }
     source->filters_open--;
     if (code >= 0x80) {
+        source->resubscribe_ms = source->now_ms + RESUBSCRIBE_MS;
         snprintf(
             source->state.last_error, sizeof(source->state.last_error),
             "the broker refuses the subscription to %.120s: allow user %.60s to read it in the "
@@ -326,11 +328,14 @@ static void subscribe(struct source *source)
 {
     const struct link_limits *limits = link_limits(source->link);
     source->filters_open = 0;
-    if (limits->is_v5 || !limits->is_session_present || !source->has_subscribed) {
+    source->state.last_error[0] = '\0';
+    if (limits->is_v5 || !limits->is_session_present || !source->has_subscribed ||
+        source->resubscribe_ms != 0) {
         for (uint32_t i = 0; source->topics[i] != NULL; i++) {
             source->filters_open += subscribe_one(source, i) ? 1 : 0;
         }
     }
+    source->resubscribe_ms = 0;
     link_subscribe(source->link, SYS_INDEX, DROPPED_TOPIC, 0);
 }
 
@@ -419,6 +424,9 @@ static void read_link(struct source *source, short revents, uint32_t count_max, 
     }
     if (is_tick) {
         link_tend(source->link);
+    }
+    if (source->resubscribe_ms != 0 && source->now_ms >= source->resubscribe_ms) {
+        subscribe(source); // The broker's access rules may have been mended.
     }
     if (source->does_fault_acknowledge) {
         link_flush(source->link);

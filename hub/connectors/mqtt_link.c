@@ -232,6 +232,7 @@ static enum err connect_as(struct mqtt_link *link, bool is_v5, int64_t deadline_
     link->is_writable = false;
     link->is_v5 = is_v5;
     link->is_lost = false;
+    link->is_unconfirmed = false;
     link->refused_code = 0;
     link->lost_code = 0;
     link->packet_max = UINT32_MAX;
@@ -325,6 +326,7 @@ static enum err drive_connected(struct mqtt_link *link, short revents, struct er
     errno = 0;
     if ((revents & ~POLLOUT) != 0) {
         rc = mosquitto_loop_read(link->mosq, 1);
+        link->is_unconfirmed = true;
     }
     if (rc == MOSQ_ERR_SUCCESS && !link->is_lost && (revents & POLLOUT) != 0) {
         rc = mosquitto_loop_write(link->mosq, 1);
@@ -343,6 +345,19 @@ static enum err keep_alive(struct mqtt_link *link, struct error *e)
     return rc == MOSQ_ERR_SUCCESS && !link->is_lost ? ERR_OK : broken(link, rc, e);
 }
 
+// A broker that leaves Nagle's algorithm on, as mosquitto does, holds its next small answer back
+// until our kernel has confirmed the last, which that does after 40 ms when we have nothing to
+// send: 4,500 publishes a second at QoS 1 instead of 70,000. So confirm what was read before
+// sleeping.
+static void confirm_read(struct mqtt_link *link)
+{
+    int flag = 1;
+    if (link->is_unconfirmed) {
+        setsockopt(mqtt_link_fd(link), IPPROTO_TCP, TCP_QUICKACK, &flag, sizeof(flag));
+        link->is_unconfirmed = false;
+    }
+}
+
 enum err mqtt_link_wait(struct mqtt_link *link, int timeout_ms, struct error *e)
 {
     struct pollfd fds[] = {
@@ -351,6 +366,9 @@ enum err mqtt_link_wait(struct mqtt_link *link, int timeout_ms, struct error *e)
     };
     if (fds[0].fd < 0) {
         return broken(link, MOSQ_ERR_NO_CONN, e);
+    }
+    if (timeout_ms > 0) {
+        confirm_read(link);
     }
     int tend_ms = timeout_ms < TEND_INTERVAL_MS ? timeout_ms : TEND_INTERVAL_MS;
     if (poll(fds, 2, tend_ms) < 0 && errno != EINTR) {
@@ -432,6 +450,7 @@ enum err mqtt_link_publish(struct mqtt_link *link, const struct mqtt_publish *pu
                            struct error *e)
 {
     mosquitto_property *properties = NULL;
+    link->is_unconfirmed = false; // The publish carries the confirmation.
     int rc = link->is_v5 ? make_properties(publish, &properties) : MOSQ_ERR_SUCCESS;
     if (rc == MOSQ_ERR_SUCCESS && publish->payload.len > MQTT_MAX_PAYLOAD) {
         rc = MOSQ_ERR_PAYLOAD_SIZE;

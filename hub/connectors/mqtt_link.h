@@ -44,6 +44,7 @@ struct mqtt_link {
     bool is_writable;   // The TCP connection stands.
     bool is_v5;
     bool is_lost;
+    bool is_unconfirmed;     // Something was read, and nothing has been written since.
     int refused_code;        // Of the CONNACK, 0: none.
     int lost_code;           // MQTT 5 reason of a DISCONNECT, or libmosquitto's error.
     int64_t tended_at_ms;    // Monotonic.

@@ -137,9 +137,14 @@ static enum err typed_parse(const char *name, const char *type, char *value,
                          type);
     }
     const char *near = nearest_name(type, type_names);
-    return error_set(e, ERR_INVALID, "field '%s': unknown type '%s'; %s%s", name, type,
-                     near != NULL ? "did you mean " : "types are bool, int, uint, float, double, ",
-                     near != NULL ? near : "text, data");
+    if (near != NULL) {
+        return error_set(e, ERR_INVALID, "field '%s': unknown type '%s'; did you mean %s?", name,
+                         type, near);
+    }
+    return error_set(e, ERR_INVALID,
+                     "field '%s': unknown type '%s'; types are bool, int, uint, float, double, "
+                     "text, data",
+                     name, type);
 }
 
 enum err field_parse(char *argument, struct pipit_field *out_field, struct error *e)

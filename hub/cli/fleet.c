@@ -89,7 +89,8 @@ struct fleet {
     struct row row;
     bool is_row_pending; // Its device's spool was full.
     bool is_at_end;
-    double rate; // 0: as fast as it goes.
+    struct error fault; // Why the rows ended early; told when what was accepted is confirmed.
+    double rate;        // 0: as fast as it goes.
     uint64_t rows_max;
     uint64_t accepted, skipped; // Skipped: an earlier run had accepted them.
     int64_t begin_ms;
@@ -238,15 +239,15 @@ static enum err fleet_loop(struct fleet *fleet, struct error *e)
 {
     while (!is_interrupted) {
         int64_t now_ms = clock_monotonic_ms();
-        enum err rc = rows_feed(fleet, now_ms, e);
-        if (rc == ERR_OK) {
-            rc = crew_poll(fleet->crew, e);
+        if (rows_feed(fleet, now_ms, &fleet->fault) != ERR_OK) {
+            fleet->is_at_end = true;
         }
+        enum err rc = crew_poll(fleet->crew, e);
         if (rc != ERR_OK) {
             return rc;
         }
         if (fleet->is_at_end && crew_totals(fleet->crew).waiting == 0) {
-            return ERR_OK;
+            break;
         }
         if (is_overdue(fleet, now_ms)) {
             break;
@@ -254,6 +255,10 @@ static enum err fleet_loop(struct fleet *fleet, struct error *e)
         note(fleet, now_ms);
         uint32_t crew_ms = crew_next_ms(fleet->crew), rate_ms = rate_wait_ms(fleet, now_ms);
         pipit_bell_wait(&fleet->bell, crew_ms < rate_ms ? crew_ms : rate_ms);
+    }
+    if (fleet->fault.code != ERR_OK) {
+        *e = fleet->fault;
+        return e->code;
     }
     return crew_totals(fleet->crew).waiting == 0 ? ERR_OK : missing_explain(fleet, e);
 }

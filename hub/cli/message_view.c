@@ -212,9 +212,12 @@ static void payload_print(FILE *file, const struct view *view)
     if (view->payload.len == 0 && view->field_count > 0) {
         return;
     }
+    size_t len = view->payload.len;
+    while (len > 0 && (view->payload.ptr[len - 1] == '\n' || view->payload.ptr[len - 1] == '\r')) {
+        len--;
+    }
     fputs(" ", file);
-    bytes_print(file, (struct pipit_bytes){view->payload.ptr, view->payload.len},
-                PAYLOAD_SHOWN_MAX);
+    bytes_print(file, (struct pipit_bytes){view->payload.ptr, len}, PAYLOAD_SHOWN_MAX);
 }
 
 static void head_print(FILE *file, const struct view *view, const struct client_message *message)

@@ -41,9 +41,10 @@ struct settlement {
     const char *reason; // For RETRY and REJECT, a sentence; else NULL.
 };
 
-// An operator's wish. Ranges are inclusive dead-letter ids; first 0, last UINT64_MAX: all.
+// An operator's wish. Ranges are inclusive ids of dead letters or quarantine entries; first 0, last
+// UINT64_MAX: all. Dropping quarantine entries changes no book: they are counted in rejected.
 struct operation {
-    enum { OPERATION_DEAD_REPLAY, OPERATION_DEAD_DROP } kind;
+    enum { OPERATION_DEAD_REPLAY, OPERATION_DEAD_DROP, OPERATION_QUARANTINE_DROP } kind;
     uint64_t first, last;
 };
 
@@ -82,7 +83,7 @@ struct outcome {
     const char *const *mirror;        // JSON lines, when core_spec.is_mirror_on.
     const char *const *mirror_topics; // pipit/v1/$hub/<hub>/mirror/<topic of the event>
     uint32_t mirror_count;
-    uint64_t operated; // Dead letters an operation touched.
+    uint64_t operated; // Dead letters or quarantine entries an operation touched.
     uint32_t rejected; // In this batch; `rejection` is the newest reason with its topic.
     const char *rejection;
 };

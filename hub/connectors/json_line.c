@@ -7,34 +7,8 @@
 #include <strings.h>
 #include <time.h>
 
+#include "base/json_bytes.h"
 #include "base/utf8.h"
-
-#define NAME_MAX_BYTES 32 // Of a member, with "_base64".
-
-static const char base64_digits[] =
-    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-// [RFC 4648, section 4]; the caller frees it.
-static char *base64(struct bytes bytes)
-{
-    char *out = malloc((bytes.len + 2) / 3 * 4 + 1);
-    if (out == NULL) {
-        return NULL;
-    }
-    char *at = out;
-    for (size_t i = 0; i < bytes.len; i += 3) {
-        size_t left = bytes.len - i;
-        uint32_t group = (uint32_t)bytes.ptr[i] << 16;
-        group |= left > 1 ? (uint32_t)bytes.ptr[i + 1] << 8 : 0;
-        group |= left > 2 ? (uint32_t)bytes.ptr[i + 2] : 0;
-        *at++ = base64_digits[group >> 18];
-        *at++ = base64_digits[group >> 12 & 63];
-        *at++ = left > 1 ? base64_digits[group >> 6 & 63] : '=';
-        *at++ = left > 2 ? base64_digits[group & 63] : '=';
-    }
-    *at = '\0';
-    return out;
-}
 
 static bool is_json_type(const char *content_type)
 {
@@ -62,21 +36,6 @@ static bool set_text(json_t *line, const char *name, const char *text)
            json_object_set_new(line, name, json_string(text)) == 0;
 }
 
-// As a string, or as base64 under another name when it is no UTF-8. Jansson takes U+0000 as well.
-static bool set_bytes(json_t *line, const char *name, struct bytes bytes)
-{
-    if (utf8_is_valid(bytes)) {
-        return json_object_set_new(line, name, json_stringn((const char *)bytes.ptr, bytes.len)) ==
-               0;
-    }
-    char other[NAME_MAX_BYTES];
-    snprintf(other, sizeof(other), "%s_base64", name);
-    char *text = base64(bytes);
-    bool is_set = text != NULL && json_object_set_new(line, other, json_string(text)) == 0;
-    free(text);
-    return is_set;
-}
-
 static bool set_time(json_t *line, int64_t ms)
 {
     char text[40];
@@ -95,10 +54,10 @@ static json_t *make_members(const struct delivery *delivery, bool has_json)
     json_t *line = json_object();
     bool is_made = line != NULL && set_text(line, "idempotency_key", delivery->idempotency_key) &&
                    set_time(line, delivery->created_ms) && set_text(line, "rule", delivery->rule) &&
-                   (delivery->key.len == 0 || set_bytes(line, "key", delivery->key)) &&
-                   (delivery->topic.len == 0 || set_bytes(line, "topic", delivery->topic)) &&
+                   (delivery->key.len == 0 || json_set_bytes(line, "key", delivery->key)) &&
+                   (delivery->topic.len == 0 || json_set_bytes(line, "topic", delivery->topic)) &&
                    set_text(line, "content_type", delivery->content_type) &&
-                   (has_json || set_bytes(line, "payload", delivery->payload));
+                   (has_json || json_set_bytes(line, "payload", delivery->payload));
     if (!is_made) {
         json_decref(line);
         return NULL;

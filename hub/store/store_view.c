@@ -1,0 +1,272 @@
+#include "store/store_view.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "store/store.h"
+
+struct store_view {
+    struct store *store;
+};
+
+enum err store_view_open(struct store_view **out_view, const char *path, struct error *e)
+{
+    if (access(path, F_OK) != 0) {
+        return error_set(e, errno == ENOENT ? ERR_NOT_FOUND : ERR_IO, "store %s: %s", path,
+                         errno == ENOENT ? "there is none yet; the hub makes it when it starts"
+                                         : strerror(errno));
+    }
+    struct store_view *view = calloc(1, sizeof(*view));
+    if (view == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory");
+    }
+    struct store_options options = {.path = path, .is_read_only = true};
+    enum err rc = store_open(&view->store, &options, e);
+    if (rc != ERR_OK) {
+        free(view);
+        return rc;
+    }
+    *out_view = view;
+    return ERR_OK;
+}
+
+void store_view_close(struct store_view *view)
+{
+    if (view != NULL) {
+        store_close(view->store);
+        free(view);
+    }
+}
+
+uint64_t store_view_used_bytes(struct store_view *view)
+{
+    return store_used_bytes(view->store);
+}
+
+static const char *text_at(sqlite3_stmt *statement, int column)
+{
+    const char *text = (const char *)sqlite3_column_text(statement, column);
+    return text == NULL ? "" : text;
+}
+
+static uint64_t count_at(sqlite3_stmt *statement, int column)
+{
+    return (uint64_t)sqlite3_column_int64(statement, column);
+}
+
+// The pointer must be asked for before the length.
+static struct bytes bytes_at(sqlite3_stmt *statement, int column)
+{
+    const void *ptr = sqlite3_column_blob(statement, column);
+    return bytes_of(ptr, (size_t)sqlite3_column_bytes(statement, column));
+}
+
+// One row of a walk; false ends it.
+typedef bool row_fn(sqlite3_stmt *statement, void *walk);
+
+static enum err each_row(struct store_view *view, sqlite3_stmt *statement, row_fn *row, void *walk,
+                         struct error *e)
+{
+    int sqlite_rc = SQLITE_ROW;
+    bool wants_more = true;
+    while (wants_more && (sqlite_rc = sqlite3_step(statement)) == SQLITE_ROW) {
+        wants_more = row(statement, walk);
+    }
+    sqlite3_finalize(statement);
+    return sqlite_rc == SQLITE_ROW || sqlite_rc == SQLITE_DONE
+               ? ERR_OK
+               : store_fail(view->store, sqlite_rc, "read", e);
+}
+
+static enum err prepare(struct store_view *view, const char *sql, sqlite3_stmt **out_statement,
+                        struct error *e)
+{
+    int sqlite_rc = sqlite3_prepare_v2(store_db(view->store), sql, -1, out_statement, NULL);
+    return sqlite_rc == SQLITE_OK ? ERR_OK : store_fail(view->store, sqlite_rc, "read", e);
+}
+
+static enum err walk_all(struct store_view *view, const char *sql, row_fn *row, void *walk,
+                         struct error *e)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err rc = prepare(view, sql, &statement, e);
+    return rc == ERR_OK ? each_row(view, statement, row, walk, e) : rc;
+}
+
+// ids are bound as 1 and 2, target and rule, where the statement has them, as 3 and 4.
+static enum err walk_filtered(struct store_view *view, const char *sql,
+                              const struct view_filter *filter, row_fn *row, void *walk,
+                              struct error *e)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err rc = prepare(view, sql, &statement, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    uint64_t last = filter->last > INT64_MAX ? INT64_MAX : filter->last;
+    sqlite3_bind_int64(statement, 1, (int64_t)filter->first);
+    sqlite3_bind_int64(statement, 2, (int64_t)last);
+    if (sqlite3_bind_parameter_count(statement) > 2) {
+        sqlite3_bind_text(statement, 3, filter->target, -1, SQLITE_STATIC);
+        sqlite3_bind_text(statement, 4, filter->rule, -1, SQLITE_STATIC);
+    }
+    return each_row(view, statement, row, walk, e);
+}
+
+struct book_walk {
+    view_count_fn *each;
+    void *context;
+};
+
+static bool book_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct book_walk *walk = opaque;
+    for (int i = 0; i < sqlite3_column_count(statement); i++) {
+        if (!walk->each(walk->context, sqlite3_column_name(statement, i), count_at(statement, i))) {
+            break;
+        }
+    }
+    return true;
+}
+
+enum err store_view_books(struct store_view *view, view_count_fn *each, void *context,
+                          struct error *e)
+{
+    struct book_walk walk = {each, context};
+    return walk_all(view,
+                    "SELECT received, routed, filtered, duplicate, rejected, enqueued, delivered,"
+                    " waiting, dead, dropped, missing, rule_failures, quarantined, dead_dropped,"
+                    " quarantine_bytes, (SELECT count(*) FROM pipit_quarantine) AS"
+                    " quarantine_entries FROM pipit_books WHERE id = 1",
+                    book_row, &walk, e);
+}
+
+struct target_walk {
+    view_target_fn *each;
+    void *context;
+};
+
+static bool target_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct target_walk *walk = opaque;
+    struct view_target target = {
+        .name = text_at(statement, 0),
+        .enqueued = count_at(statement, 1),
+        .delivered = count_at(statement, 2),
+        .waiting = count_at(statement, 3),
+        .waiting_bytes = count_at(statement, 4),
+        .dead = count_at(statement, 5),
+        .dropped = count_at(statement, 6),
+        .retried = count_at(statement, 7),
+        .oldest_ms = sqlite3_column_int64(statement, 8),
+    };
+    return walk->each(walk->context, &target);
+}
+
+enum err store_view_targets(struct store_view *view, view_target_fn *each, void *context,
+                            struct error *e)
+{
+    struct target_walk walk = {each, context};
+    return walk_all(view,
+                    "SELECT name, enqueued, delivered, waiting, waiting_bytes, dead, dropped,"
+                    " retried, coalesce((SELECT created_at FROM pipit_outbox AS o WHERE o.id >="
+                    " t.id * 100000000000000 AND o.id < (t.id + 1) * 100000000000000"
+                    " ORDER BY o.id LIMIT 1), 0) FROM pipit_target AS t ORDER BY name",
+                    target_row, &walk, e);
+}
+
+struct rule_walk {
+    view_rule_fn *each;
+    void *context;
+};
+
+static bool rule_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct rule_walk *walk = opaque;
+    struct view_rule rule = {
+        .name = text_at(statement, 0),
+        .matched = count_at(statement, 1),
+        .rows = count_at(statement, 2),
+        .failures = count_at(statement, 3),
+    };
+    return walk->each(walk->context, &rule);
+}
+
+enum err store_view_rules(struct store_view *view, view_rule_fn *each, void *context,
+                          struct error *e)
+{
+    struct rule_walk walk = {each, context};
+    return walk_all(view, "SELECT name, matched, rows, failures FROM pipit_rule ORDER BY name",
+                    rule_row, &walk, e);
+}
+
+struct dead_walk {
+    view_dead_fn *each;
+    void *context;
+};
+
+static bool dead_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct dead_walk *walk = opaque;
+    struct view_dead dead = {
+        .id = count_at(statement, 0),
+        .target = text_at(statement, 1),
+        .rule = text_at(statement, 2),
+        .idempotency_key = text_at(statement, 3),
+        .key = bytes_at(statement, 4),
+        .topic = text_at(statement, 5),
+        .payload = bytes_at(statement, 6),
+        .content_type = text_at(statement, 7),
+        .qos = sqlite3_column_int(statement, 8),
+        .is_retained = sqlite3_column_int(statement, 9) != 0,
+        .attempts = (uint32_t)count_at(statement, 10),
+        .created_ms = sqlite3_column_int64(statement, 11),
+        .died_ms = sqlite3_column_int64(statement, 12),
+        .reason = text_at(statement, 13),
+    };
+    return walk->each(walk->context, &dead);
+}
+
+enum err store_view_dead(struct store_view *view, const struct view_filter *filter,
+                         view_dead_fn *each, void *context, struct error *e)
+{
+    struct dead_walk walk = {each, context};
+    return walk_filtered(view,
+                         "SELECT id, target, rule, idempotency_key, key, topic, payload,"
+                         " content_type, qos, retain, attempts, created_at, died_at, reason"
+                         " FROM pipit_dead WHERE id BETWEEN ?1 AND ?2"
+                         " AND (?3 IS NULL OR target = ?3) AND (?4 IS NULL OR rule = ?4)"
+                         " ORDER BY id",
+                         filter, dead_row, &walk, e);
+}
+
+struct quarantine_walk {
+    view_quarantined_fn *each;
+    void *context;
+};
+
+static bool quarantine_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct quarantine_walk *walk = opaque;
+    struct view_quarantined entry = {
+        .id = count_at(statement, 0),
+        .at_ms = sqlite3_column_int64(statement, 1),
+        .topic = bytes_at(statement, 2),
+        .reason = text_at(statement, 3),
+        .payload = bytes_at(statement, 4),
+        .payload_bytes = count_at(statement, 5),
+    };
+    return walk->each(walk->context, &entry);
+}
+
+enum err store_view_quarantine(struct store_view *view, const struct view_filter *filter,
+                               view_quarantined_fn *each, void *context, struct error *e)
+{
+    struct quarantine_walk walk = {each, context};
+    return walk_filtered(view,
+                         "SELECT id, at, topic, reason, payload, payload_bytes"
+                         " FROM pipit_quarantine WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+                         filter, quarantine_row, &walk, e);
+}

@@ -351,7 +351,7 @@ static enum err fleet_run(struct fleet *fleet, struct error *e)
     if (option_bool(fleet->options, "json")) {
         outcome_json(fleet, seconds, rc == ERR_OK ? NULL : e);
     } else {
-        outcome_print(fleet, seconds, rc == ERR_OK);
+        outcome_print(fleet, seconds, crew_totals(fleet->crew).waiting == 0);
     }
     return rc;
 }

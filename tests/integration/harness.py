@@ -220,6 +220,26 @@ class Hub(Process):
         self.launch(self.wrap + [PIPIT, "hub", "-c", self.config] + self.arguments, env=self.env)
         return self
 
+    @property
+    def pid(self):
+        """Of the hub itself: a wrapper such as strace has it as its child."""
+        if self.wrap:
+            children = pathlib.Path(f"/proc/{self.popen.pid}/task/{self.popen.pid}/children")
+            try:
+                found = children.read_text().split()
+            except OSError:
+                found = []
+            if found:
+                return int(found[0])
+        return self.popen.pid
+
+    def signal(self, number):
+        if self.is_running():
+            try:
+                os.kill(self.pid, number)  # strace keeps signals to itself.
+            except ProcessLookupError:
+                pass
+
     def log_lines(self, *parts, all_runs=False):
         """The log lines of this run (or of all) that hold every part, such as 'id=INTAKE-UP'."""
         lines = self.lines if all_runs or not self.starts else self.lines[self.starts[-1]:]

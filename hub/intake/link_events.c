@@ -67,7 +67,8 @@ static void on_log(struct mosquitto *mosq, void *context, int level, const char 
     (void)mosq;
     struct link *link = context;
     if (level == MOSQ_LOG_ERR && link->tls_text[0] == '\0') { // The first is the cause.
-        snprintf(link->tls_text, sizeof(link->tls_text), "%s", text);
+        const char *reason = strstr(text, "::"); // "error:0A000086:SSL routines::certificate ..."
+        snprintf(link->tls_text, sizeof(link->tls_text), "%s", reason == NULL ? text : reason + 2);
     }
 }
 

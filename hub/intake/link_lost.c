@@ -81,7 +81,10 @@ void link_lose_by(struct link *link, int rc, int saved_errno)
     } else if (link->is_disconnected && link->disconnect_code >= REFUSED_CODE) {
         lose_disconnected(link);
     } else if (link->tls_text[0] != '\0') {
-        snprintf(why, sizeof(why), "TLS: %s", link->tls_text);
+        snprintf(why, sizeof(why), "TLS: %s%s", link->tls_text,
+                 strstr(link->tls_text, "verify failed") == NULL
+                     ? ""
+                     : "; check ca, and that the certificate names this host");
         link_lose(link, ERR_UNAVAILABLE, why);
     } else if (rc == MOSQ_ERR_EAI) {
         snprintf(why, sizeof(why), "host name: %s", gai_strerror(saved_errno));

@@ -235,6 +235,9 @@ void source_tend_probe(struct source *source)
                  "source=%s err=\"could not test how much the broker keeps for an absent client: "
                  "%s\"",
                  source->name, reason);
+    } else {
+        log_line(LOG_INFO, "intake", "INTAKE-PROBE", "source=%s sent=%d kept=%d", source->name,
+                 PROBE_MESSAGES, source->probe_kept);
     }
     uint64_t ours = source->probe_kept < 0 ? 0 : (uint64_t)(PROBE_MESSAGES - source->probe_kept);
     uint64_t seen = source->dropped_probing < ours ? source->dropped_probing : ours;

@@ -123,7 +123,8 @@ static void config_fill(struct actor *actor, const struct actor_options *options
     config->buffer_bytes = options->event_bytes + TOPIC_BYTES_MAX_OF_US;
     config->seed = pipit_entropy();
     config->clock_ms = pipit_wall_ms;
-    config->username = peer->username;
+    bool is_named = peer->username != NULL && strcmp(peer->username, "{device}") == 0;
+    config->username = is_named ? actor->name : peer->username;
     config->password = pipit_text(peer->password);
     config->session_expiry_s = options->on_command != NULL ? 3600 : 1;
     config->is_clean_start = options->on_command == NULL;

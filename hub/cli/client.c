@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/random.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -182,7 +183,13 @@ static enum err client_connect(struct client *client, struct error *e)
 static enum err client_prepare(struct client *client, struct error *e)
 {
     const struct peer *peer = client->peer;
-    client->mosq = mosquitto_new(NULL, true, client);
+    char id[32]; // Not left to the broker: ours refuses clients without one.
+    uint64_t random = 0;
+    if (getrandom(&random, sizeof(random), 0) != sizeof(random)) {
+        return error_set(e, ERR_UNAVAILABLE, "the kernel gives no random number");
+    }
+    snprintf(id, sizeof(id), "pipit-%016llx", (unsigned long long)random);
+    client->mosq = mosquitto_new(id, true, client);
     if (client->mosq == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory");
     }

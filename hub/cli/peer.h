@@ -11,7 +11,10 @@
 #define PEER_OPTIONS                                                                               \
     {"url", OPTION_TEXT, false, "mqtt://127.0.0.1:1883",                                           \
      0,     0,           NULL,  "The broker: mqtt://HOST[:PORT] or mqtts://HOST[:PORT]."},         \
-        {"username", OPTION_TEXT, false, NULL, 0, 0, NULL, "User at the broker."},                 \
+        {"username", OPTION_TEXT,                                                                  \
+         false,      NULL,                                                                         \
+         0,          0,                                                                            \
+         NULL,       "User at the broker; {device}: the device's own name (publish, fleet)."},     \
         {"password-file",                                                                          \
          OPTION_PATH,                                                                              \
          false,                                                                                    \

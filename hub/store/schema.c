@@ -1,0 +1,61 @@
+#include "store/schema.h"
+
+// Whole numbers without a sign (sequences, counts) are kept as SQLite's signed ones of the same 64
+// bits. Times are milliseconds since 1970-01-01 UTC.
+const char store_schema_sql[] =
+    "CREATE TABLE pipit_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
+
+    // One row: struct books, and what is counted beside it.
+    "CREATE TABLE pipit_books(id INTEGER PRIMARY KEY CHECK (id = 1),"
+    " received INTEGER NOT NULL DEFAULT 0, routed INTEGER NOT NULL DEFAULT 0,"
+    " filtered INTEGER NOT NULL DEFAULT 0, duplicate INTEGER NOT NULL DEFAULT 0,"
+    " rejected INTEGER NOT NULL DEFAULT 0, enqueued INTEGER NOT NULL DEFAULT 0,"
+    " delivered INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,"
+    " dead INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,"
+    " missing INTEGER NOT NULL DEFAULT 0, rule_failures INTEGER NOT NULL DEFAULT 0,"
+    " quarantined INTEGER NOT NULL DEFAULT 0, dead_dropped INTEGER NOT NULL DEFAULT 0,"
+    " next_event INTEGER NOT NULL DEFAULT 1, quarantine_bytes INTEGER NOT NULL DEFAULT 0);"
+    "INSERT INTO pipit_books(id) VALUES (1);"
+
+    // The dedupe window of a boot of a device. id grows: the largest ids are the most recent boots.
+    // Bit i (least significant first) of bitmap: sequence upto + 1 + i was seen.
+    "CREATE TABLE pipit_device_boot(id INTEGER PRIMARY KEY, device TEXT NOT NULL,"
+    " boot INTEGER NOT NULL, first INTEGER NOT NULL, upto INTEGER NOT NULL, bitmap BLOB NOT NULL,"
+    " missing INTEGER NOT NULL, UNIQUE (device, boot));"
+
+    "CREATE TABLE pipit_rule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " matched INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL DEFAULT 0,"
+    " failures INTEGER NOT NULL DEFAULT 0);"
+
+    // next: the number of the next delivery; see pipit_outbox.id.
+    "CREATE TABLE pipit_target(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " next INTEGER NOT NULL DEFAULT 1, enqueued INTEGER NOT NULL DEFAULT 0,"
+    " delivered INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0,"
+    " waiting_bytes INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0,"
+    " dropped INTEGER NOT NULL DEFAULT 0, retried INTEGER NOT NULL DEFAULT 0);"
+
+    "CREATE TABLE pipit_route(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, number INTEGER NOT NULL,"
+    " enqueued INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0,"
+    " waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0,"
+    " dead INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0,"
+    " retried INTEGER NOT NULL DEFAULT 0, UNIQUE (rule, number));"
+
+    // id: 10^14 times the target's id plus a number that grows by one: the deliveries of a target
+    // lie together in their order, without an index, and an id is never used twice.
+    "CREATE TABLE pipit_outbox(id INTEGER PRIMARY KEY, route INTEGER NOT NULL,"
+    " idempotency_key TEXT NOT NULL, key BLOB NOT NULL, topic TEXT NOT NULL,"
+    " payload BLOB NOT NULL, content_type TEXT NOT NULL, qos INTEGER NOT NULL,"
+    " retain INTEGER NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL);"
+
+    // Dead letters. target and rule are names, so that they can be read without the configuration.
+    "CREATE TABLE pipit_dead(id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL,"
+    " rule TEXT NOT NULL, route INTEGER NOT NULL, idempotency_key TEXT NOT NULL,"
+    " key BLOB NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, content_type TEXT NOT NULL,"
+    " qos INTEGER NOT NULL, retain INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+    " created_at INTEGER NOT NULL, reason TEXT NOT NULL, died_at INTEGER NOT NULL);"
+
+    // What was rejected and why. payload is cut short, payload_bytes is its whole length.
+    "CREATE TABLE pipit_quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
+    " topic NOT NULL, reason TEXT NOT NULL, payload BLOB NOT NULL,"
+    " payload_bytes INTEGER NOT NULL);";

@@ -7,11 +7,31 @@
 #define RECONNECT_MIN_MS 100
 #define REFUSED_MIN_MS   2000 // A wrong password does not get better by the second.
 #define REFUSED_MAX_MS   60000
+#define SHORT_LINK_MS    5000
+#define SHORT_LINKS_MAX  3     // In a row; then it is no accident.
 #define COMPLAINT_MS     10000 // At most one such line in this time.
 
-static void lose(struct source *source, const struct error *e)
+// A link that ends as soon as it stands, again and again: mosquitto 2.0 says neither that a second
+// client took the client id nor that a publish was against its access rules, it hangs up.
+static bool note_short_link(struct source *source, struct error *e)
 {
-    bool is_refusal = e->code == ERR_REJECTED || e->code == ERR_CONFIG;
+    bool was_short = source->state.is_up && source->now_ms - source->up_ms < SHORT_LINK_MS;
+    source->short_links = was_short ? source->short_links + 1 : 0;
+    if (source->short_links < SHORT_LINKS_MAX) {
+        return false;
+    }
+    size_t len = strlen(e->text);
+    snprintf(e->text + len, sizeof(e->text) - len,
+             " again and again, right after connecting: is a second hub of the same name running "
+             "(client id %.80s), or may this user not publish on pipit/v1/#?",
+             source->client_id);
+    return true;
+}
+
+static void lose(struct source *source, struct error *e)
+{
+    bool is_refusal =
+        note_short_link(source, e) || e->code == ERR_REJECTED || e->code == ERR_CONFIG;
     bool was_stable = source->state.is_up && source->now_ms - source->up_ms >= STABLE_MS;
     bool was_up = source->state.is_up;
     if (was_stable) {

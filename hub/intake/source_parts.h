@@ -42,6 +42,7 @@ struct source {
     uint32_t filters_open; // SUBACKs that are missing.
     int64_t now_ms;        // As the caller last said.
     int64_t up_ms;         // When the link came up.
+    uint32_t short_links;  // In a row.
     int64_t next_attempt_ms;
     int64_t next_tick_ms;
     int64_t resubscribe_ms; // The broker refused a filter: try again then. 0: it did not.

@@ -16,6 +16,7 @@ int fleet_command(int argc, char **argv);
 #define SPOOL_BYTES_RAM (64u * 1024)
 #define SPOOL_BYTES     (4u * 1024 * 1024)
 #define GOODBYE_MS      6000
+#define INTERRUPT_MS    3000 // For the confirmations that are on their way when a signal comes.
 #define LAG_MS_MAX      1000 // How much of a missed rate is caught up with.
 #define NOTE_EVERY_MS   1000
 
@@ -75,6 +76,7 @@ static const struct usage usage = {
         "  pipit fleet --file telemetry.ndjson --fields data --time-field ts --group plant\n"
         "  pipit fleet --generate 1000 --rate 5000 --events 100000\n"
         "  zcat telemetry.ndjson.gz | pipit fleet --file - --fields data --spool /var/tmp/spool\n\n"
+        "SIGINT and SIGTERM end it once what was accepted is confirmed, after 3 s at most.\n"
         "Exit codes: 0 all confirmed, 1 failed (a line of the file, a spool), 2 usage,\n"
         "5 events are left that nobody confirmed.\n",
 };
@@ -99,14 +101,15 @@ struct fleet {
     uint64_t confirmed;
     int64_t confirmed_at_ms; // When that last grew, or nothing waited.
     int64_t noted_ms;
+    int64_t give_up_at_ms; // After a signal.
 };
 
-static volatile sig_atomic_t is_interrupted;
+static volatile sig_atomic_t interrupt_count;
 
 static void on_signal(int number)
 {
     (void)number;
-    is_interrupted = 1;
+    interrupt_count++;
 }
 
 static int32_t on_command(void *context, const struct pipit_command *command,
@@ -230,18 +233,33 @@ static enum err missing_explain(struct fleet *fleet, struct error *e)
     return error_set(e, ERR_TIMEOUT, "%llu events were not confirmed%s%s%s: %s",
                      (unsigned long long)totals.waiting, spool == NULL ? "" : "; they wait in ",
                      spool == NULL ? "" : spool, spool == NULL ? "" : " for the next run",
-                     is_interrupted ? "stopped by a signal" : what);
+                     interrupt_count > 0 ? "stopped by a signal" : what);
 }
 
 // ---- the loop ----------------------------------------------------------------------------------
 
+// A fault or a signal ends the rows; what was accepted before is still to be confirmed.
+static void rows_go_on(struct fleet *fleet, int64_t now_ms)
+{
+    struct error e;
+    if (rows_feed(fleet, now_ms, &e) != ERR_OK) {
+        fleet->fault = e;
+        fleet->is_at_end = true;
+    }
+    if (interrupt_count > 0 && fleet->give_up_at_ms == INT64_MAX) {
+        fleet->rows_max = 0;
+        fleet->is_row_pending = false;
+        fleet->is_at_end = true;
+        fleet->give_up_at_ms = now_ms + INTERRUPT_MS;
+    }
+}
+
 static enum err fleet_loop(struct fleet *fleet, struct error *e)
 {
-    while (!is_interrupted) {
+    fleet->give_up_at_ms = INT64_MAX;
+    while (interrupt_count < 2) {
         int64_t now_ms = clock_monotonic_ms();
-        if (rows_feed(fleet, now_ms, &fleet->fault) != ERR_OK) {
-            fleet->is_at_end = true;
-        }
+        rows_go_on(fleet, now_ms);
         enum err rc = crew_poll(fleet->crew, e);
         if (rc != ERR_OK) {
             return rc;
@@ -249,7 +267,7 @@ static enum err fleet_loop(struct fleet *fleet, struct error *e)
         if (fleet->is_at_end && crew_totals(fleet->crew).waiting == 0) {
             break;
         }
-        if (is_overdue(fleet, now_ms)) {
+        if (is_overdue(fleet, now_ms) || now_ms > fleet->give_up_at_ms) {
             break;
         }
         note(fleet, now_ms);

@@ -1,0 +1,281 @@
+"""The commands that act as devices or watch them: publish, fleet, tail, command. Where the broker's
+word is enough (--wait puback) no hub runs, so that each command is seen by itself."""
+
+import gzip
+import json
+import random
+import signal
+import subprocess
+import threading
+import time
+
+import pytest
+
+from harness import PIPIT, ROOT, Broker, Subscriber, free_port, pipit, wait_for
+
+DATA = ROOT / "tests" / "data" / "environment_telemetry.ndjson.gz"
+
+
+@pytest.fixture(scope="module")
+def broker():
+    with Broker() as running:
+        yield running
+
+
+def watch(broker, *topics):
+    return Subscriber(broker.port, *topics)
+
+
+class Tail:
+    """`pipit tail --json`, seen to watch when made."""
+
+    def __init__(self, broker):
+        self.messages = []
+        self.popen = subprocess.Popen([PIPIT, "tail", "--url", broker.url, "--json"],
+                                      stdout=subprocess.PIPE, text=True)
+        threading.Thread(target=self._read, daemon=True).start()
+        marker = f"marker/{random.getrandbits(64):x}"
+
+        def is_watching():
+            subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-t", marker, "-m", "1"], check=True)
+            return any(message["topic"] == marker for message in self.messages)
+        wait_for(is_watching, what="tail shows the marker")
+
+    def _read(self):
+        for line in self.popen.stdout:
+            self.messages.append(json.loads(line))
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.popen.terminate()
+        self.popen.wait(10)
+
+
+def decoded(broker, part_of_topic, *arguments, count=1):
+    """Runs `pipit <arguments>` and gives what `pipit tail --json` showed of it."""
+    with Tail(broker) as tail:
+        result = pipit(*arguments, "--url", broker.url)
+
+        def fact():
+            found = [m for m in list(tail.messages) if part_of_topic in m["topic"] and not m["retained"]]
+            return found if len(found) >= count else None
+        return result, wait_for(fact, what=f"{count} messages on {part_of_topic}")
+
+
+def test_publish_infers_types_and_takes_given_ones(broker):
+    _, messages = decoded(
+        broker, "/event/climate/inside", "publish", "--device", "plant/p1", "--type",
+        "climate/inside", "--wait", "puback", "temp=27.1", "n:float=3.3", "light=true", "count=-5",
+        "big=18446744073709551615", "note=hello world", "five:text=5", "raw:data=00fF", "empty=",
+        "hex=0x10", "colon:int=1")
+    assert messages[0]["fields"] == {
+        "temp": 27.1, "n": 3.3, "light": True, "count": -5, "big": pytest.approx(2.0 ** 64), "note": "hello world",
+        "five": "5", "raw": {"hex": "00ff"}, "empty": "", "hex": "0x10", "colon": 1}
+    assert messages[0]["device"] == "plant/p1" and messages[0]["type"] == "climate/inside"
+    assert messages[0]["sequence"] == 1
+
+
+def test_publish_payload_with_content_type(broker, tmp_path):
+    (tmp_path / "p.json").write_text('{"a": [1, 2]}')
+    _, messages = decoded(broker, "p2/event/doc", "publish", "--device", "plant/p2", "--type", "doc",
+                          "--wait", "puback", "--payload", tmp_path / "p.json", "--content-type",
+                          "application/json", "--time", "1594598735772")
+    assert messages[0]["payload"] == {"a": [1, 2]}
+    assert messages[0]["content_type"] == "application/json"
+    assert messages[0]["time"] == 1594598735772
+
+
+@pytest.mark.parametrize("why, arguments, text", [
+    ("no group", ["--device", "p1", "--type", "t", "x=1"], "GROUP/NAME"),
+    ("a wildcard in the type", ["--device", "a/b", "--type", "t/+", "x=1"], "topic level"),
+    ("not a field", ["--device", "a/b", "--type", "t", "x"], "NAME=VALUE"),
+    ("an unknown type names the nearest", ["--device", "a/b", "--type", "t", "x:flot=1"],
+     "did you mean float?"),
+    ("a value of another type", ["--device", "a/b", "--type", "t", "x:int=1.5"], "type int"),
+    ("an unknown option names the nearest", ["--devise", "a/b"], "did you mean --device?"),
+    ("both fields and payload", ["--device", "a/b", "--type", "t", "--payload", "/dev/null", "x=1"],
+     "not both"),
+    ("something is required", ["--type", "t", "x=1"], "--device is required"),
+    ("a URL of another kind", ["--device", "a/b", "--type", "t", "--url", "http://x", "x=1"], "mqtt://"),
+])
+def test_publish_refuses_in_words(why, arguments, text):
+    done = pipit("publish", *arguments, check=False)
+    assert done.returncode in (1, 2), why
+    assert text in done.stderr, why
+
+
+def test_publish_without_broker_says_so():
+    done = pipit("publish", "--url", f"mqtt://127.0.0.1:{free_port()}", "--device", "a/b", "--type",
+                 "t", "--timeout", "1s", "x=1", check=False)
+    assert done.returncode == 5 and "not connected" in done.stderr, done.stderr
+
+
+def test_publish_without_hub_says_what_to_check(broker):
+    done = pipit("publish", "--url", broker.url, "--device", "a/b", "--type", "t", "--timeout", "1s",
+                 "x=1", check=False)
+    assert done.returncode == 5 and "no hub confirmed it" in done.stderr, done.stderr
+
+
+def telemetry(path, count=None):
+    with gzip.open(DATA, "rt", encoding="utf-8") as file:
+        lines = file.read().splitlines()[:count]
+    path.write_text("\n".join(lines) + "\n")
+    return [json.loads(line) for line in lines]
+
+
+def event_identity(payload):
+    """(boot, sequence) of an event's first two fields, by protobuf's varints."""
+    values, at = [], 0
+    for _ in range(2):
+        at += 1
+        value = shift = 0
+        while True:
+            byte = payload[at]
+            value |= (byte & 127) << shift
+            shift, at = shift + 7, at + 1
+            if byte < 128:
+                break
+        values.append(value)
+    return tuple(values)
+
+
+def fleet_argv(broker, path, group, *more):
+    return [PIPIT, "fleet", "--url", broker.url, "--file", path, "--fields", "data", "--time-field",
+            "ts", "--group", group, "--wait", "puback", "--json", *more]
+
+
+def test_fleet_replays_the_telemetry(broker, tmp_path):
+    rows = telemetry(tmp_path / "t.ndjson")
+    done = subprocess.run([str(a) for a in fleet_argv(broker, tmp_path / "t.ndjson", "real", "--count")],
+                          capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    outcome = json.loads(done.stdout)
+    assert outcome["confirmed"] == outcome["accepted"] == len(rows) == 9995
+    counts = {name: c["events"] for name, c in outcome["counts"].items()}
+    assert counts == {"iot-device-01": 2713, "iot-device-02": 2611, "iot-device-03": 4671}
+
+
+def test_fleet_continues_exactly_after_kills(broker, tmp_path):
+    """No line twice, none skipped: by identity each line is one event, however often it was sent."""
+    rows = telemetry(tmp_path / "t.ndjson", 4000)
+    argv = [str(a) for a in fleet_argv(broker, tmp_path / "t.ndjson", "kill", "--spool",
+                                       tmp_path / "spool", "--rate", "2000")]
+    chance = random.Random(7)
+    kills = 0
+    with watch(broker, "pipit/v1/kill/+/event/#") as subscriber:
+        while True:
+            process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            before = len(subscriber.messages)
+            target = before + chance.randrange(100, 900)
+            if kills < 5:
+                wait_for(lambda: len(subscriber.messages) >= target or process.poll() is not None)
+                process.send_signal(signal.SIGKILL)
+            out, err = process.communicate(timeout=60)
+            if process.returncode == 0:
+                break
+            assert process.returncode == -signal.SIGKILL, err
+            kills += 1
+        assert kills >= 3
+        wait_for(lambda: len({(m.topic, event_identity(m.payload)) for m in list(subscriber.messages)})
+                 >= len(rows), what="every line's event")
+        events = {(m.topic, event_identity(m.payload)): None for m in subscriber.messages}
+    assert len(events) == len(rows)
+    per_device = {}
+    for topic, identity in events:
+        per_device.setdefault(topic, []).append(identity)
+    for topic, identities in per_device.items():
+        assert identities == sorted(identities), f"{topic}: out of order"
+        device = topic.split("/")[3]
+        assert len(identities) == sum(row["device"] == device for row in rows)
+
+
+def test_fleet_flattens_and_reads_csv(broker, tmp_path):
+    (tmp_path / "a.ndjson").write_text(
+        '{"device": "d1", "where": {"lat": 1.5, "tags": ["x", true]}, "n": 3, "none": null}\n\n')
+    _, messages = decoded(broker, "flat/d1/event", "fleet", "--file", tmp_path / "a.ndjson", "--group",
+                          "flat", "--wait", "puback")
+    assert messages[0]["fields"] == {"where.lat": 1.5, "where.tags.0": "x", "where.tags.1": True, "n": 3}
+    (tmp_path / "a.csv").write_text('unit,temp,ok,note\r\nd2,1.5,true,"a, ""b"""\r\nd2,,false,\r\n')
+    _, messages = decoded(broker, "csv/d2/event", "fleet", "--file", tmp_path / "a.csv", "--group", "csv",
+                          "--device-field", "unit", "--wait", "puback", count=2)
+    assert messages[0]["fields"] == {"temp": 1.5, "ok": True, "note": 'a, "b"'}
+    assert messages[1]["fields"] == {"ok": False}
+
+
+@pytest.mark.parametrize("why, name, text, message", [
+    ("not JSON", "a.ndjson", '{"device": "d", "x": 1}\n{"device":\n', "a.ndjson:2:"),
+    ("no device", "a.ndjson", '{"devise": "d"}\n', "a.ndjson:1: no text member 'device'"),
+    ("open quotes", "a.csv", 'device,x\nd,"1\n', "a.csv:2:"),
+    ("too many cells", "a.csv", "device,x\nd,1,2\n", "a.csv:2:"),
+    ("an empty table", "a.csv", "", "is empty"),
+])
+def test_fleet_names_the_bad_line(broker, tmp_path, why, name, text, message):
+    (tmp_path / name).write_text(text)
+    done = pipit("fleet", "--url", broker.url, "--file", tmp_path / name, "--wait", "puback", check=False)
+    assert done.returncode == 1 and message in done.stderr, f"{why}: {done.stderr}"
+
+
+def test_fleet_makes_up_the_same_for_the_same_seed(broker):
+    def values(seed):
+        with watch(broker, f"pipit/v1/seed{seed}/+/event/#") as subscriber:
+            pipit("fleet", "--url", broker.url, "--generate", "20", "--events", "100", "--seed", "5",
+                  "--group", f"seed{seed}", "--wait", "puback")
+            messages = subscriber.wait(100)
+            return sorted((m.topic.split("/")[3], event_identity(m.payload)[1], m.payload[-30:-1])
+                          for m in messages)
+    assert values(1) == values(2)
+
+
+def test_command_gets_its_reply(broker):
+    fleet = subprocess.Popen([PIPIT, "fleet", "--url", broker.url, "--generate", "1", "--rate", "5",
+                              "--group", "cmd", "--wait", "puback", "--answer-commands"],
+                             stdout=subprocess.DEVNULL)
+    try:
+        with watch(broker, "pipit/v1/cmd/+/status") as subscriber:
+            subscriber.wait(1)
+        done = pipit("command", "--url", broker.url, "--device", "cmd/device-00001", "--name", "boost",
+                     "--json", "level=3", "mode=fast")
+        reply = json.loads(done.stdout)
+        assert reply["status"] == 0 and reply["fields"] == {"level": 3, "mode": "fast"}
+    finally:
+        fleet.terminate()
+        assert fleet.wait(20) == 0
+    done = pipit("command", "--url", broker.url, "--device", "cmd/device-00001", "--name", "boost",
+                 "--timeout", "1s", check=False)
+    assert done.returncode == 5 and "it is offline" in done.stderr
+    done = pipit("command", "--url", broker.url, "--device", "cmd/nobody", "--name", "boost",
+                 "--timeout", "1s", check=False)
+    assert done.returncode == 5 and "ever online" in done.stderr
+
+
+def test_tail_shows_lines_for_people_and_ends_by_count(broker):
+    tail = subprocess.Popen([PIPIT, "tail", "--url", broker.url, "--topic", "plain/#", "--count", "2"],
+                            stdout=subprocess.PIPE, text=True)
+    with watch(broker, "plain/#") as subscriber:
+        while tail.poll() is None:
+            subscriber.publish("plain/a", b'{"temp": 1.5}\n').wait_for_publish(5)
+            subscriber.publish("plain/b", b"\x00\xff").wait_for_publish(5)
+            time.sleep(0.05)
+    out, _ = tail.communicate(timeout=10)
+    assert tail.returncode == 0 and len(out.splitlines()) == 2
+    assert "\x1b" not in out, "colours belong on terminals only"
+    assert any('plain/a {"temp": 1.5}' in line or "plain/b <2 bytes>" in line for line in out.splitlines())
+
+
+def test_password_is_asked_for_and_taken_from_a_file(tmp_path):
+    listen = ("listener {port} 127.0.0.1\nallow_anonymous false\npassword_file {dir}/passwd\n")
+    protected = Broker(listen=listen)
+    subprocess.run(["mosquitto_passwd", "-b", "-c", protected.dir / "passwd", "press-4", "secret"],
+                   check=True)
+    (protected.dir / "passwd").chmod(0o644)
+    (tmp_path / "password").write_text("secret\n")
+    with protected as broker_of_ours:
+        base = ["publish", "--url", broker_of_ours.url, "--device", "plant/press-4", "--type", "t",
+                "--wait", "puback", "--timeout", "3s", "x=1"]
+        done = pipit(*base, check=False)
+        assert done.returncode == 5 and "refused" in done.stderr, done.stderr
+        pipit(*base, "--username", "{device}", "--password-file", tmp_path / "password")
+        done = pipit("tail", "--url", broker_of_ours.url, check=False)
+        assert done.returncode == 5 and "--username" in done.stderr, done.stderr

@@ -449,6 +449,34 @@ static void a_lost_connection_is_made_again_with_the_messages_kept(void **state)
     stop(&f);
 }
 
+static void a_name_is_looked_up_aside(void **state)
+{
+    (void)state;
+    for (int i = 0; i < 20; i++) {
+        struct fixture f;
+        char url[64];
+        struct error e;
+        start(&f, NULL);
+        snprintf(url, sizeof(url), "mqtt://localhost%s", strrchr(f.broker.url, ':'));
+        source_destroy(f.source);
+        assert_int_equal(options_set(f.options, "url", url, &e), ERR_OK);
+        assert_int_equal(source_create(&f.source, "plant", "main", f.options, topics, &e), ERR_OK);
+        if (i == 0) {
+            struct input inputs[1];
+            while (f.broker.fd < 0) { // localhost may be ::1 first, where nobody listens.
+                hub_round(&f.broker, f.source, inputs, 1);
+                f.broker.now_ms += 100;
+                broker_receive(&f.broker);
+            }
+            broker_welcome(&f.broker, f.source, true);
+        } else { // Given up in the middle of it.
+            struct input inputs[1];
+            hub_round(&f.broker, f.source, inputs, 1);
+        }
+        stop(&f);
+    }
+}
+
 static void publishing_is_bounded(void **state)
 {
     (void)state;
@@ -515,6 +543,7 @@ int main(void)
         cmocka_unit_test(limits_of_the_broker_become_advice),
         cmocka_unit_test(silence_while_connecting_ends),
         cmocka_unit_test(a_lost_connection_is_made_again_with_the_messages_kept),
+        cmocka_unit_test(a_name_is_looked_up_aside),
         cmocka_unit_test(publishing_is_bounded),
         cmocka_unit_test(options_that_cannot_work_are_refused),
     };

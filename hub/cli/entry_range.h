@@ -1,0 +1,40 @@
+// entry_range.h - which dead letters or quarantine entries an operator means, and where to do
+// something to them.
+//
+// Threads:   one.
+//
+// Ownership: nothing is allocated.
+//
+// Failure:   a sentence for people.
+#ifndef PIPIT_CLI_ENTRY_RANGE_H
+#define PIPIT_CLI_ENTRY_RANGE_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "cli/arguments.h"
+#include "config/config.h"
+#include "core/core.h"
+
+struct entry_range {
+    uint64_t first, last; // Inclusive.
+};
+
+// "17", "17-40", "all".
+bool entry_range_parse(const char *text, struct entry_range *out_range);
+
+// Reads "verb [range]"; only `list` may go without a range. -1: fine; else the exit code, and the
+// reason is on standard error. verbs ends with NULL.
+int entry_words(const struct usage *usage, const char *const *verbs,
+                const struct arguments *arguments, struct entry_range *out_range);
+
+// Reads the configuration; its faults go to standard error. NULL: the exit code is in *out_code.
+struct config *config_for_command(const char *command, const char *path, int *out_code);
+
+// Lets the running hub do it, through its control socket; with no hub there, opens the store and
+// does it here. out_operated counts the entries it touched.
+enum err operate(const struct config *config, const struct operation *operation,
+                 uint64_t *out_operated, struct error *e);
+
+#endif

@@ -68,7 +68,8 @@ static int option_read(struct arguments *arguments, const struct usage *usage, i
                        char **argv, int *at)
 {
     char name[64];
-    const char *text = argv[*at] + 2, *value = strchr(text, '=');
+    const char *text = strcmp(argv[*at], "-c") == 0 ? "config" : argv[*at] + 2;
+    const char *value = strchr(text, '=');
     size_t len = value == NULL ? strlen(text) : (size_t)(value - text);
     snprintf(name, sizeof(name), "%.*s", (int)(len < sizeof(name) ? len : sizeof(name) - 1), text);
     const struct option_spec *row = option_find(usage->options, name);
@@ -101,7 +102,7 @@ static int arguments_read(struct arguments *arguments, const struct usage *usage
         } else if (is_open && (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0)) {
             usage_print(usage);
             return EXIT_OK;
-        } else if (is_open && strncmp(argv[i], "--", 2) == 0) {
+        } else if (is_open && (strncmp(argv[i], "--", 2) == 0 || strcmp(argv[i], "-c") == 0)) {
             int rc = option_read(arguments, usage, argc, argv, &i);
             if (rc != -1) {
                 return rc;

@@ -6,11 +6,7 @@
 #define PIPIT_CLI_ARGUMENTS_H
 
 #include "base/option.h"
-
-#define EXIT_OK          0
-#define EXIT_FAILED      1
-#define EXIT_USAGE       2
-#define EXIT_UNAVAILABLE 5
+#include "cli/command.h"
 
 struct usage {
     const char *name;                  // "publish"
@@ -26,8 +22,8 @@ struct arguments {
     int word_count;
 };
 
-// Options and words may be mixed; -- ends the options. -1: go on; else end with that code
-// (0 after --help). Needs deinit only after -1.
+// Options and words may be mixed; -- ends the options; -c is short for --config. -1: go on; else
+// end with that code (0 after --help). Needs deinit only after -1.
 int arguments_init(struct arguments *arguments, const struct usage *usage, int argc, char **argv);
 void arguments_deinit(struct arguments *arguments);
 

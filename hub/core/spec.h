@@ -76,6 +76,7 @@ struct core_spec {
     // Test-only switches; a release hub refuses them unless PIPIT_TEST_FAULTS=1 is in the
     // environment.
     bool fault_no_dedupe;
+    uint32_t faults; // Bits of enum fault, core/fault.h; set by tests only.
 };
 
 #endif

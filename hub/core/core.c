@@ -1,0 +1,343 @@
+#include "core/core.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+#include "core/core_parts.h"
+#include "core/fault.h"
+
+// Below the limit by so much the store counts as full: a batch should have room.
+#define SLACK_BYTES_MAX (4 * 1024 * 1024)
+
+enum err core_open(struct core **out_core, struct store *store, const struct core_spec *spec,
+                   struct error *e)
+{
+    struct core *core = calloc(1, sizeof(*core));
+    if (core == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the core");
+    }
+    core->store = store;
+    core->spec = spec;
+    event_memory_init(&core->memory);
+    // The rules first: a configuration that cannot be used leaves nothing behind.
+    enum err rc = rules_open(&core->rules, store_db(store), spec, e);
+    if (rc == ERR_OK) {
+        rc = ledger_open(&core->ledger_file, store, &core->ledger, e);
+    }
+    if (rc == ERR_OK) {
+        rc = quarantine_create(&core->quarantine, store, e);
+    }
+    if (rc == ERR_OK) {
+        rc = dedupe_create(&core->dedupe, store, spec->faults, e);
+    }
+    if (rc == ERR_OK) {
+        rc = rule_count_create(&core->rule_count, store, spec, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_open(&core->outbox, store, spec, e);
+    }
+    if (rc != ERR_OK) {
+        core_close(core);
+        return rc;
+    }
+    core->committed = core->ledger;
+    *out_core = core;
+    return ERR_OK;
+}
+
+void core_close(struct core *core)
+{
+    if (core == NULL) {
+        return;
+    }
+    core_batch_deinit(&core->batch);
+    outbox_close(core->outbox);
+    rule_count_destroy(core->rule_count);
+    dedupe_destroy(core->dedupe);
+    quarantine_destroy(core->quarantine);
+    ledger_close(core->ledger_file);
+    rules_close(core->rules);
+    event_memory_deinit(&core->memory);
+    free(core);
+}
+
+static uint64_t slack_bytes(const struct core *core)
+{
+    uint64_t part = core->spec->store_limit_bytes / 16;
+    return part < SLACK_BYTES_MAX ? part : SLACK_BYTES_MAX;
+}
+
+static enum err store_full(const struct core *core, uint64_t used, struct error *e)
+{
+    const struct books *books = &core->committed.books;
+    return error_set(e, ERR_FULL,
+                     "the store has %" PRIu64 " of store_limit %" PRIu64 " bytes in use (%" PRIu64
+                     " deliveries wait, %" PRIu64 " dead letters); messages are taken again when "
+                     "targets have taken theirs; replay or drop dead letters, or raise store_limit",
+                     used, core->spec->store_limit_bytes, books->waiting, books->dead);
+}
+
+static enum err check_disk(struct core *core, struct error *e)
+{
+    if (core->spec->disk_reserve_bytes == 0) {
+        return ERR_OK;
+    }
+    uint64_t available = store_disk_free_bytes(core->store);
+    if (available >= core->spec->disk_reserve_bytes) {
+        return ERR_OK;
+    }
+    return error_set(e, ERR_FULL,
+                     "the disk of the store has %" PRIu64
+                     " bytes to spare, disk_reserve is %" PRIu64
+                     "; messages are taken again when there is room on it",
+                     available, core->spec->disk_reserve_bytes);
+}
+
+static enum err check_room(struct core *core, uint64_t more_bytes, struct error *e)
+{
+    uint64_t used = store_used_bytes(core->store);
+    if (used + more_bytes > core->spec->store_limit_bytes) {
+        return store_full(core, used, e);
+    }
+    return check_disk(core, e);
+}
+
+// After the work, before the commit: exact. A store from which nothing will ever go out takes the
+// batch whatever its size, for otherwise it would wait for ever.
+static enum err check_growth(struct core *core, uint64_t used_before, struct error *e)
+{
+    uint64_t used = store_used_bytes(core->store);
+    if (used <= core->spec->store_limit_bytes || core->committed.books.waiting == 0) {
+        core->needs_bytes = 0;
+        return ERR_OK;
+    }
+    core->needs_bytes = used > used_before ? used - used_before : 0;
+    return store_full(core, used_before, e);
+}
+
+static enum err settle_outside(struct core *core, const struct input *inputs, uint32_t count,
+                               struct error *e)
+{
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
+        if (inputs[i].kind == INPUT_SETTLEMENT) {
+            rc = outbox_settle_outside(core->outbox, &inputs[i].settlement, e);
+        }
+    }
+    return rc;
+}
+
+static enum err settle_and_operate(struct core *core, const struct input *inputs, uint32_t count,
+                                   struct error *e)
+{
+    struct books *books = &core->ledger.books;
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
+        if (inputs[i].kind == INPUT_SETTLEMENT) {
+            rc = outbox_settle(core->outbox, &inputs[i].settlement, books, e);
+        } else if (inputs[i].kind == INPUT_OPERATION) {
+            rc = outbox_operate(core->outbox, &inputs[i].operation, books, &core->outcome.operated,
+                                e);
+        }
+    }
+    return rc;
+}
+
+static enum err flush(struct core *core, struct error *e)
+{
+    enum err rc = dedupe_flush(core->dedupe, &core->ledger.books.missing, e);
+    if (rc == ERR_OK) {
+        rc = outbox_flush(core->outbox, &core->ledger.books, e);
+    }
+    if (rc == ERR_OK) {
+        rc = rule_count_flush(core->rule_count, e);
+    }
+    return rc == ERR_OK ? ledger_write(core->ledger_file, &core->ledger, e) : rc;
+}
+
+struct step {
+    const struct input *inputs;
+    uint32_t count;
+    bool has_messages, is_synced;
+};
+
+// Everything between begin and commit.
+static enum err work(struct core *core, const struct step *step, struct error *e)
+{
+    uint64_t used_before = step->has_messages ? store_used_bytes(core->store) : 0;
+    enum err rc = settle_and_operate(core, step->inputs, step->count, e);
+    if (rc == ERR_OK && step->has_messages) {
+        rc = core_take_messages(core, step->inputs, step->count, e);
+    }
+    if (rc == ERR_OK) {
+        rc = flush(core, e);
+    }
+    return rc == ERR_OK && step->has_messages ? check_growth(core, used_before, e) : rc;
+}
+
+static void commit_memory(struct core *core)
+{
+    dedupe_commit(core->dedupe);
+    outbox_commit(core->outbox);
+    rule_count_commit(core->rule_count);
+    core->committed = core->ledger;
+}
+
+static void rollback(struct core *core)
+{
+    store_rollback(core->store);
+    dedupe_rollback(core->dedupe);
+    outbox_rollback(core->outbox);
+    rule_count_rollback(core->rule_count);
+    core->ledger = core->committed;
+    core->outcome = (struct outcome){0};
+}
+
+// What a rule found out about the disk holds for the store.
+static enum err seal(struct core *core, enum err rc, struct error *e)
+{
+    if ((rc == ERR_IO || rc == ERR_CORRUPT) && !store_is_sealed(core->store)) {
+        struct error unused;
+        store_fail(core->store, rc == ERR_IO ? SQLITE_IOERR : SQLITE_CORRUPT,
+                   e == NULL ? "run the rules" : e->text, &unused);
+    }
+    return rc;
+}
+
+static struct step look_at(const struct input *inputs, uint32_t count)
+{
+    struct step step = {.inputs = inputs, .count = count};
+    for (uint32_t i = 0; i < count; i++) {
+        step.has_messages |= inputs[i].kind == INPUT_MESSAGE;
+        step.is_synced |= inputs[i].kind != INPUT_SETTLEMENT;
+    }
+    return step;
+}
+
+static void begin_memory(struct core *core, int64_t now_ms)
+{
+    core->now_ms = now_ms;
+    core->outcome = (struct outcome){0};
+    core_batch_clear(&core->batch);
+    event_memory_reset(&core->memory);
+    outbox_set_now(core->outbox, now_ms);
+    store_set_now(core->store, now_ms);
+}
+
+enum err core_step(struct core *core, const struct input *inputs, uint32_t count, int64_t now_ms,
+                   struct outcome *out_outcome, struct error *e)
+{
+    struct step step = look_at(inputs, count);
+    begin_memory(core, now_ms);
+    *out_outcome = core->outcome;
+    if (store_is_sealed(core->store)) {
+        return error_set(e, ERR_IO, "the store is sealed by an earlier failure; open it again");
+    }
+    enum err rc = step.has_messages ? check_room(core, slack_bytes(core), e) : ERR_OK;
+    if (rc == ERR_OK && (core->spec->faults & FAULT_SETTLE_OUTSIDE) != 0) {
+        rc = settle_outside(core, inputs, count, e);
+    }
+    if (rc != ERR_OK || count == 0) {
+        return rc;
+    }
+    rc = store_begin(core->store, step.is_synced, e);
+    if (rc == ERR_OK) {
+        rc = work(core, &step, e);
+    }
+    if (rc == ERR_OK) {
+        rc = store_commit(core->store, e);
+    }
+    if (rc != ERR_OK) {
+        seal(core, rc, e);
+        rollback(core);
+        return rc;
+    }
+    core_tell(core);
+    commit_memory(core);
+    *out_outcome = core->outcome;
+    return ERR_OK;
+}
+
+uint32_t core_take(struct core *core, uint32_t target, uint32_t count_max, uint64_t bytes_max,
+                   int64_t now_ms, const struct delivery **out_deliveries)
+{
+    return outbox_take(core->outbox, target, count_max, bytes_max, now_ms, out_deliveries);
+}
+
+int64_t core_next_due_ms(const struct core *core)
+{
+    return outbox_next_due_ms(core->outbox);
+}
+
+static enum err swap_parts(struct core *core, const struct core_spec *spec,
+                           struct rule_count **out_count, struct error *e)
+{
+    enum err rc = store_begin(core->store, true, e);
+    if (rc == ERR_OK) {
+        rc = rule_count_create(out_count, core->store, spec, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_prepare_spec(core->outbox, spec, e);
+    }
+    if (rc == ERR_OK) {
+        rc = store_commit(core->store, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_use_spec(core->outbox, spec, e);
+    }
+    if (rc != ERR_OK) {
+        store_rollback(core->store);
+    }
+    return rc;
+}
+
+enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e)
+{
+    struct rules *rules = NULL;
+    struct rule_count *count = NULL;
+    enum err rc = rules_open(&rules, store_db(core->store), spec, e);
+    if (rc == ERR_OK) {
+        rc = swap_parts(core, spec, &count, e);
+    }
+    if (rc != ERR_OK) {
+        rule_count_destroy(count);
+        rules_close(rules);
+        return rc;
+    }
+    rules_close(core->rules);
+    rule_count_destroy(core->rule_count);
+    core->rules = rules;
+    core->rule_count = count;
+    core->spec = spec;
+    return ERR_OK;
+}
+
+void core_books(const struct core *core, struct books *out_books)
+{
+    *out_books = core->committed.books;
+}
+
+enum err core_has_room(struct core *core, struct error *e)
+{
+    if (store_is_sealed(core->store)) {
+        return error_set(e, ERR_IO, "the store is sealed by an earlier failure; open it again");
+    }
+    enum err rc = outbox_has_room(core->outbox, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    uint64_t more = slack_bytes(core);
+    if (core->needs_bytes > more && core->committed.books.waiting > 0) {
+        more = core->needs_bytes;
+    }
+    return check_room(core, more, e);
+}
+
+void core_counters(const struct core *core, core_counter_fn *each, void *context)
+{
+    rule_count_tell(core->rule_count, each, context);
+    outbox_counters(core->outbox, each, context);
+    each(context, "store/used_bytes", store_used_bytes(core->store));
+    each(context, "store/limit_bytes", core->spec->store_limit_bytes);
+    each(context, "quarantine/bytes", core->committed.quarantine_bytes);
+}

@@ -1,0 +1,79 @@
+// core_parts.h - what a core is made of, for core.c (open, step, take) and core_batch.c (messages).
+// Threads: core thread.
+#ifndef PIPIT_CORE_CORE_PARTS_H
+#define PIPIT_CORE_CORE_PARTS_H
+
+#include "core/books.h"
+#include "core/dedupe.h"
+#include "core/event.h"
+#include "core/event_memory.h"
+#include "core/outbox.h"
+#include "core/quarantine.h"
+#include "core/rule_count.h"
+#include "core/rules.h"
+
+enum fate {
+    FATE_NEW,       // Goes to the rules.
+    FATE_DUPLICATE, // Was here before.
+    FATE_REJECTED,  // slot.reason says why.
+};
+
+// What the core knows of an event of the batch beside the event itself.
+struct slot {
+    enum fate fate;
+    bool is_routed; // A rule gave a delivery, though a route may have shed it.
+    bool is_failed; // A rule failed on it.
+    const char *reason;
+};
+
+#define BATCH_FAILURES_MAX 4096 // Reasons kept of a batch; what is beyond is counted only.
+
+// A rule's failure on an event, told after the rules have run.
+struct failure {
+    uint32_t event_index, rule_index;
+    const char *reason;
+};
+
+struct batch {
+    struct event_batch *events;
+    struct slot *slots;
+    bool *is_skipped; // For the rules.
+    uint32_t capacity;
+    struct failure *failures; // The first ones, for the quarantine.
+    uint32_t failure_count;
+    uint32_t round_failures;    // All of the round of rules under way.
+    struct rule_tally *tallies; // Of the round of rules under way, by rule.
+    uint32_t *tallied;          // Rules that have one.
+    uint32_t tallied_count, rule_capacity;
+    bool is_too_much; // The round was ended because its deliveries are too many.
+    char too_much[200];
+};
+
+struct core {
+    struct store *store;
+    const struct core_spec *spec;
+    struct rules *rules;
+    struct outbox *outbox;
+    struct dedupe *dedupe;
+    struct quarantine *quarantine;
+    struct rule_count *rule_count;
+    struct ledger_file *ledger_file;
+    struct ledger ledger, committed;
+    struct batch batch;
+    struct event_memory memory; // The outcome's, and reasons.
+    int64_t now_ms;
+    uint64_t needs_bytes; // The last batch that the store's limit sent back would have added.
+    struct outcome outcome;
+    char rejection[400];
+};
+
+// core_batch.c: all messages among the inputs, up to deliveries and counts. Within the transaction.
+enum err core_take_messages(struct core *core, const struct input *inputs, uint32_t count,
+                            struct error *e);
+// After the commit: receipts, mirror. Out of memory some are left out: a lost receipt costs a
+// resend.
+void core_tell(struct core *core);
+void core_batch_clear(struct batch *batch);
+void core_batch_deinit(struct batch *batch);
+
+#endif

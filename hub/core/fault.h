@@ -1,0 +1,12 @@
+// fault.h - faults that the tests plant in the core to see that they are caught; a bit mask in
+// core_spec.faults. Nothing outside the tests sets them.
+// Threads: any; constant.
+#ifndef PIPIT_CORE_FAULT_H
+#define PIPIT_CORE_FAULT_H
+
+enum fault {
+    FAULT_DEDUPE_OFF_BY_ONE = 1, // The newest sequence of an unbroken run counts as new again.
+    FAULT_SETTLE_OUTSIDE = 2,    // Settled rows are deleted before the transaction begins.
+};
+
+#endif

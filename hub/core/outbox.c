@@ -1,0 +1,356 @@
+#include "core/outbox.h"
+
+#include <assert.h>
+#include <stdlib.h>
+
+#include "core/outbox_parts.h"
+
+#define COLUMNS                                                                                    \
+    "id, route, idempotency_key, key, topic, payload, content_type, qos, retain, attempts, "       \
+    "next_at, created_at"
+
+#define TALLY_IS "(enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried) = "
+
+static void list_statements(struct outbox *outbox, struct sql_text out_texts[12])
+{
+    const struct sql_text texts[12] = {
+        {"INSERT INTO pipit_outbox(" COLUMNS ")"
+         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         &outbox->insert},
+        {"DELETE FROM pipit_outbox WHERE id = ?1", &outbox->remove},
+        {"UPDATE pipit_outbox SET attempts = ?2, next_at = ?3 WHERE id = ?1", &outbox->update},
+        {"SELECT " COLUMNS " FROM pipit_outbox WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
+         &outbox->load},
+        {"SELECT id, length(CAST(idempotency_key AS BLOB)) + length(key) +"
+         " length(CAST(topic AS BLOB)) + length(payload) + length(CAST(content_type AS BLOB))"
+         " FROM pipit_outbox WHERE id >= ?1 AND id < ?2 AND route = ?3 ORDER BY id",
+         &outbox->oldest},
+        {"INSERT INTO pipit_dead(target, rule, route, idempotency_key, key, topic, payload,"
+         " content_type, qos, retain, attempts, created_at, reason, died_at)"
+         " SELECT ?2, ?3, ?4, idempotency_key, key, topic, payload, content_type, qos, retain, ?5,"
+         " created_at, ?6, ?7 FROM pipit_outbox WHERE id = ?1",
+         &outbox->die},
+        {"SELECT id, target, rule, route, idempotency_key, key, topic, payload, content_type, qos,"
+         " retain, created_at FROM pipit_dead WHERE id >= ?1 AND id <= ?2 ORDER BY id LIMIT 1",
+         &outbox->find_dead},
+        {"DELETE FROM pipit_dead WHERE id = ?1", &outbox->drop_dead},
+        {"INSERT INTO pipit_target(name) VALUES (?1)", &outbox->add_target},
+        {"INSERT INTO pipit_route(rule, number) VALUES (?1, ?2)", &outbox->add_route},
+        {"UPDATE pipit_target SET next = ?2, " TALLY_IS "(?3, ?4, ?5, ?6, ?7, ?8, ?9)"
+         " WHERE id = ?1",
+         &outbox->save_target},
+        {"UPDATE pipit_route SET " TALLY_IS "(?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1",
+         &outbox->save_route},
+    };
+    memcpy(out_texts, texts, sizeof(texts));
+}
+
+enum err outbox_open(struct outbox **out_outbox, struct store *store, const struct core_spec *spec,
+                     struct error *e)
+{
+    struct outbox *outbox = calloc(1, sizeof(*outbox));
+    if (outbox == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the outbox");
+    }
+    outbox->store = store;
+    struct sql_text texts[12];
+    list_statements(outbox, texts);
+    enum err rc = sql_prepare(store, texts, 12, e);
+    if (rc == ERR_OK) {
+        rc = outbox_load_tallies(outbox, e);
+    }
+    if (rc == ERR_OK) {
+        rc = store_begin(store, true, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_prepare_spec(outbox, spec, e);
+        rc = rc == ERR_OK ? store_commit(store, e) : rc;
+        rc = rc == ERR_OK ? outbox_use_spec(outbox, spec, e) : rc;
+        if (rc != ERR_OK) {
+            store_rollback(store);
+        }
+    }
+    if (rc != ERR_OK) {
+        outbox_close(outbox);
+        return rc;
+    }
+    *out_outbox = outbox;
+    return ERR_OK;
+}
+
+void outbox_close(struct outbox *outbox)
+{
+    if (outbox == NULL) {
+        return;
+    }
+    outbox_rollback(outbox);
+    outbox_free_tallies(outbox);
+    struct sql_text texts[12];
+    list_statements(outbox, texts);
+    sql_finalize(texts, 12);
+    free(outbox->target_at);
+    free(outbox->route_at);
+    free(outbox->rule_routes);
+    free(outbox->added);
+    free(outbox->effects);
+    free(outbox);
+}
+
+enum err outbox_prepare_spec(struct outbox *outbox, const struct core_spec *spec, struct error *e)
+{
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < spec->target_count; i++) {
+        const char *name = spec->targets[i].name;
+        if (outbox_find_target(outbox, name) == NULL) {
+            sql_bind_text(outbox->add_target, 1, bytes_from_text(name));
+            rc = sql_run(outbox->store, outbox->add_target, "add a target", e);
+        }
+    }
+    for (uint32_t i = 0; rc == ERR_OK && i < spec->rule_count; i++) {
+        const struct rule_spec *rule = &spec->rules[i];
+        for (uint32_t n = 1; rc == ERR_OK && n <= rule->route_count; n++) {
+            if (outbox_find_route(outbox, rule->name, n) == NULL) {
+                sql_bind_text(outbox->add_route, 1, bytes_from_text(rule->name));
+                sqlite3_bind_int64(outbox->add_route, 2, n);
+                rc = sql_run(outbox->store, outbox->add_route, "add a route", e);
+            }
+        }
+    }
+    return rc;
+}
+
+static void forget_spec(struct outbox *outbox)
+{
+    struct outbox_target *target, *next_target;
+    HASH_ITER(hh, outbox->targets, target, next_target)
+    {
+        target->spec = NULL;
+    }
+    struct outbox_route *route, *next_route;
+    HASH_ITER(hh, outbox->routes, route, next_route)
+    {
+        route->spec = NULL;
+        route->is_holding = false;
+    }
+}
+
+static void link_spec(struct outbox *outbox, const struct core_spec *spec)
+{
+    forget_spec(outbox);
+    for (uint32_t i = 0; i < spec->target_count; i++) {
+        outbox->target_at[i] = outbox_find_target(outbox, spec->targets[i].name);
+        assert(outbox->target_at[i] != NULL);
+        outbox->target_at[i]->spec = &spec->targets[i];
+    }
+    uint32_t at = 0;
+    for (uint32_t i = 0; i < spec->rule_count; i++) {
+        outbox->rule_routes[i] = at;
+        for (uint32_t n = 0; n < spec->rules[i].route_count; n++) {
+            struct outbox_route *route = outbox_find_route(outbox, spec->rules[i].name, n + 1);
+            assert(route != NULL);
+            route->spec = &spec->rules[i].routes[n];
+            outbox->route_at[at++] = route;
+        }
+    }
+    outbox->spec = spec;
+}
+
+enum err outbox_use_spec(struct outbox *outbox, const struct core_spec *spec, struct error *e)
+{
+    enum err rc = outbox_load_tallies(outbox, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    size_t routes = 0;
+    for (uint32_t i = 0; i < spec->rule_count; i++) {
+        routes += spec->rules[i].route_count;
+    }
+    struct outbox_target **targets = calloc(spec->target_count + 1, sizeof(targets[0]));
+    struct outbox_route **route_at = calloc(routes + 1, sizeof(route_at[0]));
+    uint32_t *rule_routes = calloc(spec->rule_count + 1, sizeof(rule_routes[0]));
+    if (targets == NULL || route_at == NULL || rule_routes == NULL) {
+        free(targets);
+        free(route_at);
+        free(rule_routes);
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the outbox");
+    }
+    free(outbox->target_at);
+    free(outbox->route_at);
+    free(outbox->rule_routes);
+    outbox->target_at = targets;
+    outbox->route_at = route_at;
+    outbox->rule_routes = rule_routes;
+    link_spec(outbox, spec);
+    return ERR_OK;
+}
+
+void outbox_set_now(struct outbox *outbox, int64_t now_ms)
+{
+    outbox->now_ms = now_ms;
+}
+
+static void copy_bytes(uint8_t **at, struct bytes from, struct bytes *out)
+{
+    if (from.len > 0) {
+        memcpy(*at, from.ptr, from.len);
+    }
+    *out = bytes_of(*at, from.len);
+    *at += from.len;
+}
+
+static const char *copy_text(uint8_t **at, struct bytes from)
+{
+    struct bytes copy;
+    copy_bytes(at, from, &copy);
+    *(*at)++ = '\0';
+    return (const char *)copy.ptr;
+}
+
+struct queue_row *queue_row_create(const struct delivery *from, struct outbox_target *target,
+                                   struct outbox_route *route)
+{
+    struct bytes idempotency = bytes_from_text(from->idempotency_key);
+    struct bytes content_type = bytes_from_text(from->content_type);
+    size_t bytes =
+        idempotency.len + from->key.len + from->topic.len + from->payload.len + content_type.len;
+    struct queue_row *row = malloc(sizeof(*row) + bytes + 2);
+    if (row == NULL || bytes > UINT32_MAX) {
+        free(row);
+        return NULL;
+    }
+    memset(row, 0, sizeof(*row));
+    row->delivery = *from;
+    row->target = target;
+    row->route = route;
+    row->stored_bytes = (uint32_t)bytes;
+    uint8_t *at = row->data;
+    copy_bytes(&at, from->key, &row->delivery.key);
+    copy_bytes(&at, from->topic, &row->delivery.topic);
+    copy_bytes(&at, from->payload, &row->delivery.payload);
+    row->delivery.idempotency_key = copy_text(&at, idempotency);
+    row->delivery.content_type = copy_text(&at, content_type);
+    row->delivery.rule = route->rule;
+    return row;
+}
+
+static struct queue_row *read_row(struct outbox *outbox, struct outbox_target *target)
+{
+    sqlite3_stmt *load = outbox->load;
+    int64_t route_id = sqlite3_column_int64(load, 1);
+    struct outbox_route *route = NULL;
+    HASH_FIND(hh, outbox->routes, &route_id, sizeof(route_id), route);
+    if (route == NULL) {
+        return NULL;
+    }
+    const struct delivery delivery = {
+        .id = sql_u64(load, 0),
+        .idempotency_key = (const char *)sqlite3_column_text(load, 2),
+        .key = sql_bytes(load, 3),
+        .topic = sql_bytes(load, 4),
+        .payload = sql_bytes(load, 5),
+        .content_type = (const char *)sqlite3_column_text(load, 6),
+        .qos = (uint8_t)sqlite3_column_int(load, 7),
+        .is_retained = sqlite3_column_int(load, 8) != 0,
+        .attempts = (uint32_t)sqlite3_column_int64(load, 9),
+        .created_ms = sqlite3_column_int64(load, 11),
+    };
+    struct queue_row *row = queue_row_create(&delivery, target, route);
+    if (row != NULL) {
+        row->next_at_ms = sqlite3_column_int64(load, 10);
+    }
+    return row;
+}
+
+static bool has_space(const struct outbox_target *target, size_t more)
+{
+    return target->queue.count + target->new_count < OUTBOX_ROWS_MAX &&
+           (target->queue.count == 0 ||
+            target->queue.bytes + target->new_bytes + more <= OUTBOX_BYTES_MAX);
+}
+
+// Reads the target's next rows into memory. What fails is said by the next transaction.
+static void refill(struct outbox *outbox, struct outbox_target *target)
+{
+    sql_bind_u64(outbox->load, 1, target->loaded_id);
+    sql_bind_u64(outbox->load, 2, ((uint64_t)target->id + 1) * OUTBOX_STRIDE);
+    sqlite3_bind_int64(outbox->load, 3, OUTBOX_ROWS_MAX - target->queue.count);
+    bool has_row = false, has_room = true;
+    enum err rc = sql_next(outbox->store, outbox->load, "read the outbox", &has_row, NULL);
+    while (rc == ERR_OK && has_row && has_room) {
+        struct queue_row *row = read_row(outbox, target);
+        has_room = row != NULL && has_space(target, queue_row_bytes(row));
+        if (has_room && queue_add(&target->queue, row)) {
+            target->loaded_id = row->delivery.id;
+            rc = sql_next(outbox->store, outbox->load, "read the outbox", &has_row, NULL);
+        } else {
+            has_room = false;
+            free(row);
+        }
+    }
+    sqlite3_reset(outbox->load);
+    bool is_at_end = rc == ERR_OK && !has_row && target->queue.count < OUTBOX_ROWS_MAX;
+    target->has_more = target->has_more_next = !is_at_end;
+}
+
+static void watch_clock(struct outbox *outbox, int64_t now_ms)
+{
+    for (uint32_t i = 0; now_ms < outbox->last_take_ms && i < outbox->spec->target_count; i++) {
+        struct outbox_target *target = outbox->target_at[i];
+        queue_limit_wait(&target->queue, now_ms + target->spec->backoff_max_ms);
+    }
+    outbox->last_take_ms = now_ms;
+}
+
+uint32_t outbox_take(struct outbox *outbox, uint32_t index, uint32_t count_max, uint64_t bytes_max,
+                     int64_t now_ms, const struct delivery **out_deliveries)
+{
+    struct outbox_target *target = outbox->target_at[index];
+    watch_clock(outbox, now_ms);
+    if (target->has_more && target->queue.count < OUTBOX_ROWS_MAX / 2 &&
+        target->queue.bytes < OUTBOX_BYTES_MAX / 2) {
+        refill(outbox, target);
+        queue_limit_wait(&target->queue, now_ms + target->spec->backoff_max_ms);
+    }
+    uint32_t count = 0;
+    uint64_t bytes = 0;
+    while (count < count_max) {
+        struct queue_row *row = queue_head(&target->queue, now_ms);
+        if (row == NULL || (count > 0 && bytes + row->stored_bytes > bytes_max)) {
+            break;
+        }
+        queue_take(&target->queue, row);
+        bytes += row->stored_bytes;
+        out_deliveries[count++] = &row->delivery;
+    }
+    return count;
+}
+
+int64_t outbox_next_due_ms(const struct outbox *outbox)
+{
+    int64_t due = INT64_MAX;
+    for (uint32_t i = 0; i < outbox->spec->target_count; i++) {
+        int64_t at = queue_next_due_ms(&outbox->target_at[i]->queue);
+        due = at < due ? at : due;
+    }
+    return due;
+}
+
+enum err outbox_has_room(struct outbox *outbox, struct error *e)
+{
+    struct outbox_route *route, *next;
+    HASH_ITER(hh, outbox->routes, route, next)
+    {
+        if (route->is_holding && route->committed.waiting_bytes <= route->spec->limit_bytes / 2) {
+            route->is_holding = false;
+        }
+        if (route->is_holding) {
+            return error_set(e, ERR_FULL,
+                             "route %u of rule %s: %llu bytes wait and its limit is %llu; it takes "
+                             "messages again at half of it",
+                             route->number, route->rule,
+                             (unsigned long long)route->committed.waiting_bytes,
+                             (unsigned long long)route->spec->limit_bytes);
+        }
+    }
+    return ERR_OK;
+}

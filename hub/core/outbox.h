@@ -1,0 +1,67 @@
+// outbox.h - deliveries that are owed: put in the core's transaction, settled by the targets'
+// answers, dead letters when it is hopeless.
+//
+// Threads:   core thread; workers read the deliveries in flight.
+//
+// Ownership: the outbox copies what it is given. A delivery stays valid until its settlement has
+// been committed.
+//
+// Failure:   of the store's kind; then outbox_rollback. Memory follows the store: nothing in it
+// changes before outbox_commit. ERR_FULL: a route that holds is at its bound.
+#ifndef PIPIT_CORE_OUTBOX_H
+#define PIPIT_CORE_OUTBOX_H
+
+#include "core/core.h"
+#include "core/rules.h"
+#include "store/store.h"
+
+#define OUTBOX_ROWS_MAX  4000     // Of a target in memory; the others are in the store only.
+#define OUTBOX_BYTES_MAX 4000000  // The same in bytes.
+#define OUTBOX_NEW_BYTES 64000000 // Of new deliveries that wait to be written.
+
+struct outbox;
+
+enum err outbox_open(struct outbox **out_outbox, struct store *store, const struct core_spec *spec,
+                     struct error *e);
+void outbox_close(struct outbox *outbox); // NULL is fine.
+
+// What outbox_use needs to be in the store: rows for targets and routes. In a transaction.
+enum err outbox_prepare_spec(struct outbox *outbox, const struct core_spec *spec, struct error *e);
+// From now on spec's targets and routes; outbox_prepare_spec has been committed.
+enum err outbox_use_spec(struct outbox *outbox, const struct core_spec *spec, struct error *e);
+
+// Time of the transaction that begins.
+void outbox_set_now(struct outbox *outbox, int64_t now_ms);
+
+// A delivery to be: copied, kept until outbox_write. ERR_FULL: OUTBOX_NEW_BYTES are waiting
+// so, or this one is too large for the store.
+enum err outbox_add(struct outbox *outbox, const struct rule_output *output, const char *event_id,
+                    struct error *e);
+uint32_t outbox_added(const struct outbox *outbox);
+void outbox_forget_added(struct outbox *outbox, uint32_t count); // All but the first count.
+// Writes what was added, in the order of the events, then of the rules.
+enum err outbox_write(struct outbox *outbox, struct books *books, struct error *e);
+
+// Deliveries that nobody knows (any more) are passed over.
+enum err outbox_settle(struct outbox *outbox, const struct settlement *settlement,
+                       struct books *books, struct error *e);
+// FAULT_SETTLE_OUTSIDE: the row goes now, whatever becomes of the batch.
+enum err outbox_settle_outside(struct outbox *outbox, const struct settlement *settlement,
+                               struct error *e);
+enum err outbox_operate(struct outbox *outbox, const struct operation *operation,
+                        struct books *books, uint64_t *out_count, struct error *e);
+
+// Writes the counters that the batch has changed.
+enum err outbox_flush(struct outbox *outbox, const struct books *books, struct error *e);
+void outbox_commit(struct outbox *outbox);
+void outbox_rollback(struct outbox *outbox);
+
+// See core_take, core_next_due_ms and core_has_room.
+uint32_t outbox_take(struct outbox *outbox, uint32_t target, uint32_t count_max, uint64_t bytes_max,
+                     int64_t now_ms, const struct delivery **out_deliveries);
+int64_t outbox_next_due_ms(const struct outbox *outbox);
+enum err outbox_has_room(struct outbox *outbox, struct error *e);
+
+void outbox_counters(const struct outbox *outbox, core_counter_fn *each, void *context);
+
+#endif

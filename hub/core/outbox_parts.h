@@ -1,0 +1,110 @@
+// outbox_parts.h - what an outbox is made of, for the files that work on it: outbox.c (open, take),
+// outbox_write.c (new deliveries), outbox_settle.c (answers), outbox_dead.c (operators),
+// outbox_tally.c (targets, routes and their counters).
+// Threads: core thread.
+#ifndef PIPIT_CORE_OUTBOX_PARTS_H
+#define PIPIT_CORE_OUTBOX_PARTS_H
+
+#include "core/outbox.h"
+#include "core/queue.h"
+#include "core/sql.h"
+
+// pipit_outbox.id = target's id times this, plus the target's own number.
+#define OUTBOX_STRIDE 100000000000000
+
+#define OUTBOX_ROW_BYTES_MAX 16500000 // Of one row: SQLite is told to take 16 MiB.
+
+struct tally {
+    uint64_t enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried;
+};
+
+struct outbox_target {
+    int64_t id;
+    char *name;
+    uint64_t next, next_committed; // Number of the next delivery.
+    struct tally now, committed;
+    bool is_dirty;
+    const struct target_spec *spec; // NULL: not configured; its rows wait.
+    struct queue queue;
+    // What is in the store beyond loaded_id is not in memory. more: what it will be after a commit.
+    uint64_t loaded_id;
+    bool has_more, has_more_next;
+    uint32_t new_count; // Written in this batch, to be in memory after the commit.
+    uint64_t new_bytes;
+    UT_hash_handle hh; // By name.
+};
+
+struct outbox_route {
+    int64_t id;
+    char *rule;
+    uint32_t number; // 1: the rule's first.
+    struct tally now, committed;
+    bool is_dirty;
+    struct outbox_route *next_dirty;
+    bool is_holding;               // A batch has found no room in it.
+    const struct route_spec *spec; // NULL: not configured.
+    uint64_t drop_from;            // OVERFLOW_DROP_OLD: no row of it before this id can go.
+    UT_hash_handle hh;             // By id.
+};
+
+// What becomes of a row in memory when the batch is committed.
+struct outbox_effect {
+    struct queue_row *row;
+    enum { EFFECT_REMOVE, EFFECT_PUT_BACK, EFFECT_BACK_OFF } kind;
+    int64_t next_at_ms;
+};
+
+struct outbox {
+    struct store *store;
+    int64_t now_ms;
+    struct outbox_target *targets; // All of the store, by name.
+    struct outbox_route *routes;   // All of the store, by id.
+    const struct core_spec *spec;
+    struct outbox_target **target_at;  // By index in spec.
+    struct outbox_route **route_at;    // Routes of all rules, one after the other;
+    uint32_t *rule_routes;             // where those of a rule begin.
+    struct outbox_route *dirty_routes; // There may be thousands, of which a batch touches few.
+    struct queue_row **added;          // Not written yet.
+    uint32_t added_count, added_capacity;
+    uint64_t added_bytes;
+    struct queue_row *written, *last_written; // For memory, in order of id for each target.
+    struct outbox_effect *effects;
+    uint32_t effect_count, effect_capacity;
+    int64_t last_take_ms;
+    sqlite3_stmt *insert, *remove, *update, *load, *oldest, *die, *find_dead, *drop_dead;
+    sqlite3_stmt *add_target, *add_route, *save_target, *save_route;
+};
+
+// outbox_tally.c
+enum err outbox_load_tallies(struct outbox *outbox, struct error *e);
+void outbox_free_tallies(struct outbox *outbox);
+struct outbox_target *outbox_find_target(const struct outbox *outbox, const char *name);
+struct outbox_route *outbox_find_route(const struct outbox *outbox, const char *rule,
+                                       uint32_t number);
+// The counters of row's target and route change by the batch.
+enum tally_move {
+    MOVE_ENQUEUE,   // +enqueued +waiting
+    MOVE_DELIVER,   // waiting -> delivered
+    MOVE_DIE,       // waiting -> dead
+    MOVE_DROP,      // waiting -> dropped
+    MOVE_SHED,      // +enqueued +dropped: it never waited.
+    MOVE_REPLAY,    // dead -> waiting
+    MOVE_DROP_DEAD, // dead -> dropped
+};
+void outbox_count(struct outbox *outbox, const struct queue_row *row, enum tally_move move,
+                  struct books *books);
+void outbox_touch(struct outbox *outbox, struct outbox_target *target, struct outbox_route *route);
+
+// outbox_settle.c
+enum err outbox_add_effect(struct outbox *outbox, const struct outbox_effect *effect,
+                           struct error *e);
+enum err outbox_remove_row(struct outbox *outbox, uint64_t id, struct error *e);
+
+// outbox_write.c
+enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struct error *e);
+
+// A row of memory with copies of everything in from; the target's and route's names are borrowed.
+struct queue_row *queue_row_create(const struct delivery *from, struct outbox_target *target,
+                                   struct outbox_route *route);
+
+#endif

@@ -1,0 +1,305 @@
+// outbox_write.c - new deliveries: collected while the rules run, written after them, shed or held
+// back where a route is at its bound.
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/outbox_parts.h"
+
+static void make_idempotency_key(char *out, size_t size, const struct rule_output *output,
+                                 const char *event_id, const char *rule)
+{
+    int used = snprintf(out, size, "%s:%s:%u", event_id, rule, output->route_index + 1);
+    if (output->row_index > 0 && used > 0 && (size_t)used < size) {
+        snprintf(out + used, size - (size_t)used, ":%u", output->row_index + 1);
+    }
+}
+
+static enum err make_room(struct outbox *outbox, struct error *e)
+{
+    if (outbox->added_count < outbox->added_capacity) {
+        return ERR_OK;
+    }
+    uint32_t capacity = outbox->added_capacity == 0 ? 256 : 2 * outbox->added_capacity;
+    struct queue_row **added = realloc(outbox->added, capacity * sizeof(added[0]));
+    if (added == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for %u deliveries", capacity);
+    }
+    outbox->added = added;
+    outbox->added_capacity = capacity;
+    return ERR_OK;
+}
+
+enum err outbox_add(struct outbox *outbox, const struct rule_output *output, const char *event_id,
+                    struct error *e)
+{
+    enum err rc = make_room(outbox, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    const struct rule_spec *rule = &outbox->spec->rules[output->rule_index];
+    uint32_t index = outbox->rule_routes[output->rule_index] + output->route_index;
+    struct outbox_route *route = outbox->route_at[index];
+    char idempotency_key[1024];
+    make_idempotency_key(idempotency_key, sizeof(idempotency_key), output, event_id, rule->name);
+    const struct delivery delivery = {
+        .idempotency_key = idempotency_key,
+        .key = output->key,
+        .topic = output->topic,
+        .payload = output->payload,
+        .content_type = output->content_type,
+        .qos = route->spec->qos,
+        .is_retained = route->spec->is_retained,
+        .created_ms = outbox->now_ms,
+    };
+    struct queue_row *row =
+        queue_row_create(&delivery, outbox->target_at[route->spec->target], route);
+    if (row == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a delivery of %zu bytes",
+                         output->payload.len);
+    }
+    if (row->stored_bytes > OUTBOX_ROW_BYTES_MAX) {
+        free(row);
+        return error_set(e, ERR_FULL, "a delivery of it is larger than %d bytes",
+                         OUTBOX_ROW_BYTES_MAX);
+    }
+    row->event_index = output->event_index;
+    outbox->added[outbox->added_count++] = row;
+    outbox->added_bytes += queue_row_bytes(row);
+    return outbox->added_bytes <= OUTBOX_NEW_BYTES
+               ? ERR_OK
+               : error_set(e, ERR_FULL, "the rules make more than %d MB of deliveries of it",
+                           OUTBOX_NEW_BYTES / 1000000);
+}
+
+uint32_t outbox_added(const struct outbox *outbox)
+{
+    return outbox->added_count;
+}
+
+void outbox_forget_added(struct outbox *outbox, uint32_t count)
+{
+    while (outbox->added_count > count) {
+        struct queue_row *row = outbox->added[--outbox->added_count];
+        outbox->added_bytes -= queue_row_bytes(row);
+        free(row);
+    }
+}
+
+// Those of one rule come in the order of the events, rule after rule: a merge that keeps the order
+// of rules for one event. With one rule there is nothing to do.
+static enum err sort_by_event(struct outbox *outbox, struct error *e)
+{
+    uint32_t count = outbox->added_count, events = 0;
+    bool is_sorted = true;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t event = outbox->added[i]->event_index;
+        events = event + 1 > events ? event + 1 : events;
+        is_sorted = is_sorted && (i == 0 || outbox->added[i - 1]->event_index <= event);
+    }
+    if (is_sorted) {
+        return ERR_OK;
+    }
+    uint32_t *starts = calloc((size_t)events + 1, sizeof(starts[0]));
+    struct queue_row **sorted = malloc(outbox->added_capacity * sizeof(sorted[0]));
+    if (starts == NULL || sorted == NULL) {
+        free(starts);
+        free(sorted);
+        return error_set(e, ERR_NO_MEMORY, "out of memory for %u deliveries", count);
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        starts[outbox->added[i]->event_index + 1]++;
+    }
+    for (uint32_t event = 0; event < events; event++) {
+        starts[event + 1] += starts[event];
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        sorted[starts[outbox->added[i]->event_index]++] = outbox->added[i];
+    }
+    free(starts);
+    free(outbox->added);
+    outbox->added = sorted;
+    return ERR_OK;
+}
+
+enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struct error *e)
+{
+    sqlite3_stmt *insert = outbox->insert;
+    const struct delivery *delivery = &row->delivery;
+    sql_bind_u64(insert, 1, delivery->id);
+    sqlite3_bind_int64(insert, 2, row->route->id);
+    sql_bind_text(insert, 3, bytes_from_text(delivery->idempotency_key));
+    sql_bind_blob(insert, 4, delivery->key);
+    sql_bind_text(insert, 5, delivery->topic);
+    sql_bind_blob(insert, 6, delivery->payload);
+    sql_bind_text(insert, 7, bytes_from_text(delivery->content_type));
+    sqlite3_bind_int(insert, 8, delivery->qos);
+    sqlite3_bind_int(insert, 9, delivery->is_retained);
+    sqlite3_bind_int64(insert, 10, delivery->attempts);
+    sqlite3_bind_int64(insert, 11, row->next_at_ms);
+    sqlite3_bind_int64(insert, 12, delivery->created_ms);
+    return sql_run(outbox->store, insert, "put into the outbox", e);
+}
+
+// A row of the store goes without having been sent. It may be in memory, or be written by this very
+// batch and wait for memory. `row` stands for it in the counters.
+static enum err drop_row(struct outbox *outbox, const struct queue_row *row, struct books *books,
+                         struct error *e)
+{
+    uint64_t id = row->delivery.id;
+    struct queue_row *loaded = queue_find(&row->target->queue, id);
+    if (loaded != NULL) {
+        const struct outbox_effect effect = {loaded, EFFECT_REMOVE, 0};
+        enum err rc = outbox_add_effect(outbox, &effect, e);
+        if (rc != ERR_OK) {
+            return rc;
+        }
+    }
+    struct queue_row *new = loaded == NULL ? outbox->written : NULL;
+    for (; new != NULL; new = new->next) {
+        if (new->delivery.id == id) {
+            new->is_settling = true; // outbox_commit frees it.
+            break;
+        }
+    }
+    outbox_count(outbox, row, MOVE_DROP, books);
+    return outbox_remove_row(outbox, id, e);
+}
+
+static bool may_drop(const struct outbox_target *target, uint64_t id)
+{
+    const struct queue_row *row = queue_find(&target->queue, id);
+    return row == NULL || row->state != QUEUE_IN_FLIGHT;
+}
+
+// The oldest row of new's route that can go; *out_id 0: there is none.
+static enum err find_oldest(struct outbox *outbox, const struct queue_row *new, uint64_t *out_id,
+                            uint32_t *out_bytes, struct error *e)
+{
+    sqlite3_stmt *oldest = outbox->oldest;
+    uint64_t first = (uint64_t) new->target->id *OUTBOX_STRIDE;
+    sql_bind_u64(oldest, 1, new->route->drop_from > first ? new->route->drop_from : first);
+    sql_bind_u64(oldest, 2, first + OUTBOX_STRIDE);
+    sqlite3_bind_int64(oldest, 3, new->route->id);
+    bool has_row = true;
+    enum err rc = ERR_OK;
+    *out_id = 0;
+    while (rc == ERR_OK && has_row && *out_id == 0) {
+        rc = sql_next(outbox->store, oldest, "look for the oldest", &has_row, e);
+        if (rc == ERR_OK && has_row && may_drop(new->target, sql_u64(oldest, 0))) {
+            *out_id = sql_u64(oldest, 0);
+            *out_bytes = (uint32_t)sql_u64(oldest, 1);
+        }
+    }
+    sqlite3_reset(oldest);
+    // With none, those in flight may come back: look at all again the next time.
+    new->route->drop_from = *out_id == 0 ? 0 : *out_id + 1;
+    return rc;
+}
+
+// Drops from the route's oldest on until the new one fits or nothing more can go.
+static enum err drop_oldest(struct outbox *outbox, const struct queue_row *new, struct books *books,
+                            struct error *e)
+{
+    struct queue_row old = {.target = new->target, .route = new->route};
+    const struct outbox_route *route = new->route;
+    enum err rc = ERR_OK;
+    do {
+        rc = find_oldest(outbox, new, &old.delivery.id, &old.stored_bytes, e);
+        if (rc == ERR_OK && old.delivery.id != 0) {
+            rc = drop_row(outbox, &old, books, e);
+        }
+    } while (rc == ERR_OK && old.delivery.id != 0 &&
+             route->now.waiting_bytes + new->stored_bytes > route->spec->limit_bytes);
+    return rc;
+}
+
+// The route's bound. *out_is_shed: the new one is not taken.
+static enum err apply_limit(struct outbox *outbox, const struct queue_row *row, bool *out_is_shed,
+                            struct books *books, struct error *e)
+{
+    struct outbox_route *route = row->route;
+    uint64_t limit = route->spec->limit_bytes;
+    *out_is_shed = false;
+    if (limit == 0 || route->now.waiting_bytes + row->stored_bytes <= limit) {
+        return ERR_OK;
+    }
+    if (route->spec->overflow == OVERFLOW_HOLD) {
+        // An empty queue takes a batch whatever its size: it would wait for ever.
+        if (route->committed.waiting_bytes == 0) {
+            return ERR_OK;
+        }
+        route->is_holding = true;
+        return error_set(e, ERR_FULL,
+                         "route %u of rule %s: %" PRIu64 " bytes wait and its limit is %" PRIu64
+                         "; it waits for its target to take them",
+                         route->number, route->rule, route->committed.waiting_bytes, limit);
+    }
+    enum err rc = ERR_OK;
+    if (route->spec->overflow == OVERFLOW_DROP_OLD) {
+        rc = drop_oldest(outbox, row, books, e);
+    }
+    *out_is_shed = route->now.waiting_bytes + row->stored_bytes > limit;
+    return rc;
+}
+
+// Keeps the row for memory if memory will have all before it and room; else the store has it.
+static void keep(struct outbox *outbox, struct queue_row *row)
+{
+    struct outbox_target *target = row->target;
+    size_t bytes = queue_row_bytes(row);
+    bool has_room = target->queue.count + target->new_count < OUTBOX_ROWS_MAX &&
+                    target->queue.bytes + target->new_bytes + bytes <= OUTBOX_BYTES_MAX;
+    if (target->has_more_next || !has_room) {
+        target->has_more_next = true;
+        free(row);
+        return;
+    }
+    target->new_count++;
+    target->new_bytes += bytes;
+    row->next = NULL;
+    if (outbox->last_written == NULL) {
+        outbox->written = row;
+    } else {
+        outbox->last_written->next = row;
+    }
+    outbox->last_written = row;
+}
+
+// Takes the row on success.
+static enum err write_row(struct outbox *outbox, struct queue_row *row, struct books *books,
+                          struct error *e)
+{
+    bool is_shed;
+    enum err rc = apply_limit(outbox, row, &is_shed, books, e);
+    if (rc == ERR_OK && is_shed) {
+        outbox_count(outbox, row, MOVE_SHED, books);
+        free(row);
+        return ERR_OK;
+    }
+    if (rc == ERR_OK) {
+        row->delivery.id = (uint64_t)row->target->id * OUTBOX_STRIDE + row->target->next++;
+        rc = outbox_insert(outbox, row, e);
+    }
+    if (rc == ERR_OK) {
+        outbox_count(outbox, row, MOVE_ENQUEUE, books);
+        keep(outbox, row);
+    }
+    return rc;
+}
+
+enum err outbox_write(struct outbox *outbox, struct books *books, struct error *e)
+{
+    enum err rc = sort_by_event(outbox, e);
+    uint32_t done = 0;
+    while (rc == ERR_OK && done < outbox->added_count) {
+        rc = write_row(outbox, outbox->added[done], books, e);
+        done += rc == ERR_OK;
+    }
+    for (uint32_t i = done; i < outbox->added_count; i++) {
+        free(outbox->added[i]);
+    }
+    outbox->added_count = 0;
+    outbox->added_bytes = 0;
+    return rc;
+}

@@ -1,0 +1,76 @@
+// queue.h - the deliveries of one target that are in memory: who is ready, in flight, backing off,
+// or behind an earlier one of its key.
+//
+//            add                take
+//   (new) ───────▶ READY ◀──────────────▶ IN_FLIGHT ──remove──▶ (gone)
+//             │      ▲      put_back          │ back_off
+//             │      └──── due ── BACKING_OFF ◀┘
+//             └──▶ BEHIND ──(the one before it of its key is gone)──▶ READY or BACKING_OFF
+//
+// Threads:   core thread; a worker reads the delivery of a row in flight.
+// Ownership: the queue owns its rows from queue_add to queue_remove.
+#ifndef PIPIT_CORE_QUEUE_H
+#define PIPIT_CORE_QUEUE_H
+
+#include <uthash.h>
+
+#include "core/delivery.h"
+
+enum queue_state { QUEUE_READY, QUEUE_IN_FLIGHT, QUEUE_BACKING_OFF, QUEUE_BEHIND };
+
+struct queue_key;
+struct outbox_route;
+struct outbox_target;
+
+struct queue_row {
+    struct delivery delivery;
+    struct outbox_target *target;
+    struct outbox_route *route;
+    uint32_t stored_bytes; // As they count against the route's limit.
+    uint32_t event_index;  // Of its batch, while it is new.
+    int64_t next_at_ms;    // Not before; 0: at once.
+    enum queue_state state;
+    bool is_settling; // The batch under way has an answer for it.
+    uint32_t heap_index;
+    struct queue_key *key; // NULL: its key is empty, it waits for nobody.
+    struct queue_row *prev, *next;
+    UT_hash_handle hh;
+    uint8_t data[];
+};
+
+struct queue_heap {
+    struct queue_row **rows;
+    uint32_t count;
+};
+
+struct queue {
+    struct queue_row *by_id;
+    struct queue_key *keys;
+    struct queue_heap ready;       // By id.
+    struct queue_heap backing_off; // By next_at_ms.
+    uint32_t capacity;             // Of both heaps.
+    uint32_t count, in_flight;
+    uint64_t bytes; // Of memory.
+};
+
+void queue_deinit(struct queue *queue); // Frees all rows.
+
+// False: out of memory, and the row is still the caller's. Rows come in the order of their ids.
+bool queue_add(struct queue *queue, struct queue_row *row);
+struct queue_row *queue_find(const struct queue *queue, uint64_t id);
+void queue_remove(struct queue *queue, struct queue_row *row); // Frees it.
+
+// The next one to go, NULL when none is ready; first wakes those whose time has come.
+struct queue_row *queue_head(struct queue *queue, int64_t now_ms);
+void queue_take(struct queue *queue, struct queue_row *row); // The head is in flight.
+void queue_put_back(struct queue *queue, struct queue_row *row);
+void queue_back_off(struct queue *queue, struct queue_row *row, int64_t next_at_ms);
+
+// When the next one's time comes, INT64_MAX: nobody is backing off.
+int64_t queue_next_due_ms(const struct queue *queue);
+// The clock has stepped back: nobody waits beyond latest_ms.
+void queue_limit_wait(struct queue *queue, int64_t latest_ms);
+
+size_t queue_row_bytes(const struct queue_row *row); // Of memory.
+
+#endif

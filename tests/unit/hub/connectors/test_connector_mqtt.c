@@ -403,6 +403,74 @@ static void test_version_fallback(void **state)
     script_end(&old, options);
 }
 
+// A CA, and a certificate of it for 127.0.0.1, in the broker's folder.
+static void make_certificates(const char *folder)
+{
+    char command[1200];
+    snprintf(command, sizeof(command),
+             "cd %s && exec 2>/dev/null && "
+             "openssl req -x509 -newkey rsa:2048 -nodes -keyout ca.key -out ca.pem -days 2 "
+             "-subj /CN=test-ca && "
+             "openssl req -newkey rsa:2048 -nodes -keyout b.key -out b.csr -subj /CN=broker.invalid && "
+             "printf 'subjectAltName=IP:127.0.0.1' > san && "
+             "openssl x509 -req -in b.csr -CA ca.pem -CAkey ca.key -CAcreateserial -out b.pem "
+             "-days 2 -extfile san && "
+             "openssl req -x509 -newkey rsa:2048 -nodes -keyout other.key -out other.pem -days 2 "
+             "-subj /CN=other-ca",
+             folder);
+    assert_int_equal(system(command), 0);
+}
+
+static void test_tls(void **state)
+{
+    (void)state;
+    struct broker broker;
+    char path[128], url[64], command[128];
+    struct error e = {0};
+    broker_init(&broker, "");
+    make_certificates(broker.folder);
+    snprintf(broker.extra, sizeof(broker.extra), "certfile %s/b.pem\nkeyfile %s/b.key\n",
+             broker.folder, broker.folder);
+    broker_start(&broker);
+    struct options *options = options_for(broker.port);
+    snprintf(url, sizeof(url), "mqtts://127.0.0.1:%d", broker.port);
+    snprintf(path, sizeof(path), "%s/ca.pem", broker.folder);
+    assert_int_equal(options_set(options, "url", url, NULL), ERR_OK);
+    assert_int_equal(options_set(options, "ca", path, NULL), ERR_OK);
+    void *connector = open_connector(options);
+    struct deliveries *made = deliveries_make(200, 1);
+    struct answer answers[200];
+    assert_int_equal(connector_mqtt.send(connector, made->list, 200, answers, &e), ERR_OK);
+    assert_int_equal(answers[199].verdict, VERDICT_DONE);
+    connector_mqtt.close(connector);
+
+    static const struct {
+        const char *why, *scheme, *host, *ca, *want;
+    } cases[] = {
+        {"signed by somebody else", "mqtts", "127.0.0.1", "other.pem", "verify failed"},
+        {"a name that is not in it", "mqtts", "localhost", "ca.pem", "verify failed"},
+        {"plain to a TLS port", "mqtt", "127.0.0.1", "ca.pem", ""},
+    };
+    assert_int_equal(options_set(options, "timeout", "2 s", NULL), ERR_OK);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        snprintf(url, sizeof(url), "%s://%s:%d", cases[i].scheme, cases[i].host, broker.port);
+        snprintf(path, sizeof(path), "%s/%s", broker.folder, cases[i].ca);
+        assert_int_equal(options_set(options, "url", url, NULL), ERR_OK);
+        assert_int_equal(options_set(options, "ca", path, NULL), ERR_OK);
+        enum err rc = open_with(connector, options, -1, &e);
+        if (rc == ERR_OK || strstr(e.text, cases[i].want) == NULL) {
+            fail_msg("%s: %d %s", cases[i].why, rc, e.text);
+        }
+        connector_mqtt.close(connector);
+    }
+    free(connector);
+    free(made);
+    options_destroy(options);
+    snprintf(command, sizeof(command), "rm -f %s/*", broker.folder);
+    assert_int_equal(system(command), 0);
+    broker_deinit(&broker);
+}
+
 static void test_check(void **state)
 {
     (void)state;
@@ -449,6 +517,7 @@ int main(void)
         cmocka_unit_test(test_silence_times_out),
         cmocka_unit_test(test_stop_ends_waiting),
         cmocka_unit_test(test_version_fallback),
+        cmocka_unit_test(test_tls),
         cmocka_unit_test(test_check),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -306,9 +306,8 @@ enum err client_run(struct client *client, int64_t timeout_ms, struct error *e)
     if (rc == MOSQ_ERR_NOMEM) {
         return error_set(e, ERR_NO_MEMORY, "out of memory");
     }
-    if (rc != MOSQ_ERR_SUCCESS && rc != MOSQ_ERR_ERRNO) {
-        client_reconnect(client);
-    } else if (rc == MOSQ_ERR_ERRNO && !client->is_up) {
+    bool is_signal = rc == MOSQ_ERR_ERRNO && client->is_up; // poll was interrupted.
+    if (rc != MOSQ_ERR_SUCCESS && !is_signal) {
         client_reconnect(client);
     }
     return ERR_OK;

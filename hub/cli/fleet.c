@@ -298,20 +298,24 @@ static void fleet_goodbye(struct fleet *fleet)
 
 // ---- the outcome -------------------------------------------------------------------------------
 
+// Of the file, whichever run accepted them.
+static uint64_t member_events(const struct crew_member *member)
+{
+    return member->accepted + member->skipped;
+}
+
 static void member_json(void *context, const struct crew_member *member)
 {
     json_object_set_new(context, member->name,
-                        json_pack("{s:I, s:I, s:I}", "events",
-                                  (json_int_t)(member->accepted + member->skipped), "accepted",
-                                  (json_int_t)member->accepted, "waiting",
+                        json_pack("{s:I, s:I, s:I}", "events", (json_int_t)member_events(member),
+                                  "accepted", (json_int_t)member->accepted, "waiting",
                                   (json_int_t)member->waiting));
 }
 
 static void member_print(void *context, const struct crew_member *member)
 {
     table_cell(context, COLOUR_NONE, "%s", member->name);
-    table_cell(context, COLOUR_NONE, "%llu",
-               (unsigned long long)(member->accepted + member->skipped));
+    table_cell(context, COLOUR_NONE, "%llu", (unsigned long long)member_events(member));
     table_cell(context, member->waiting > 0 ? COLOUR_YELLOW : COLOUR_NONE, "%llu",
                (unsigned long long)member->waiting);
 }

@@ -127,6 +127,19 @@ static enum err settle_outside(struct core *core, const struct input *inputs, ui
     return rc;
 }
 
+static enum err operate(struct core *core, const struct operation *operation, struct error *e)
+{
+    if (operation->kind != OPERATION_QUARANTINE_DROP) {
+        return outbox_operate(core->outbox, operation, &core->ledger.books,
+                              &core->outcome.operated, e);
+    }
+    struct quarantine_range range = {
+        .first = operation->first < INT64_MAX ? (int64_t)operation->first : INT64_MAX,
+        .last = operation->last < INT64_MAX ? (int64_t)operation->last : INT64_MAX,
+    };
+    return quarantine_drop(core->quarantine, &range, &core->ledger, &core->outcome.operated, e);
+}
+
 static enum err settle_and_operate(struct core *core, const struct input *inputs, uint32_t count,
                                    struct error *e)
 {
@@ -136,8 +149,7 @@ static enum err settle_and_operate(struct core *core, const struct input *inputs
         if (inputs[i].kind == INPUT_SETTLEMENT) {
             rc = outbox_settle(core->outbox, &inputs[i].settlement, books, e);
         } else if (inputs[i].kind == INPUT_OPERATION) {
-            rc = outbox_operate(core->outbox, &inputs[i].operation, books, &core->outcome.operated,
-                                e);
+            rc = operate(core, &inputs[i].operation, e);
         }
     }
     return rc;

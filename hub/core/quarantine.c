@@ -9,7 +9,7 @@
 
 struct quarantine {
     struct store *store;
-    sqlite3_stmt *insert, *oldest, *drop;
+    sqlite3_stmt *insert, *find, *drop;
 };
 
 #define STATEMENTS(quarantine)                                                                     \
@@ -18,8 +18,9 @@ struct quarantine {
          " VALUES (?1, ?2, ?3, ?4, ?5)",                                                           \
          &(quarantine)->insert},                                                                   \
             {"SELECT id, length(CAST(topic AS BLOB)) + length(CAST(reason AS BLOB)) +"             \
-             " length(payload) FROM pipit_quarantine ORDER BY id LIMIT 1",                         \
-             &(quarantine)->oldest},                                                               \
+             " length(payload) FROM pipit_quarantine WHERE id BETWEEN ?1 AND ?2 ORDER BY id "      \
+             "LIMIT 1",                                                                            \
+             &(quarantine)->find},                                                                 \
         {                                                                                          \
             "DELETE FROM pipit_quarantine WHERE id = ?1", &(quarantine)->drop                      \
         }                                                                                          \
@@ -51,24 +52,46 @@ void quarantine_destroy(struct quarantine *quarantine)
     }
 }
 
-static enum err drop_oldest(struct quarantine *quarantine, struct ledger *ledger, struct error *e)
+// Takes the oldest entry of the range out.
+static enum err drop_one(struct quarantine *quarantine, const struct quarantine_range *range,
+                         struct ledger *ledger, bool *out_has_row, struct error *e)
 {
-    bool has_row;
-    enum err rc =
-        sql_next(quarantine->store, quarantine->oldest, "read the quarantine", &has_row, e);
-    if (rc != ERR_OK) {
+    sqlite3_stmt *find = quarantine->find;
+    sqlite3_bind_int64(find, 1, range->first);
+    sqlite3_bind_int64(find, 2, range->last);
+    enum err rc = sql_next(quarantine->store, find, "read the quarantine", out_has_row, e);
+    if (rc != ERR_OK || !*out_has_row) {
         return rc;
     }
-    if (!has_row) { // Somebody has emptied it.
-        ledger->quarantine_bytes = 0;
-        return ERR_OK;
-    }
-    int64_t id = sqlite3_column_int64(quarantine->oldest, 0);
-    uint64_t size = ROW_BYTES + sql_u64(quarantine->oldest, 1);
-    sqlite3_reset(quarantine->oldest);
+    int64_t id = sqlite3_column_int64(find, 0);
+    uint64_t size = ROW_BYTES + sql_u64(find, 1);
+    sqlite3_reset(find);
     ledger->quarantine_bytes -= size < ledger->quarantine_bytes ? size : ledger->quarantine_bytes;
     sqlite3_bind_int64(quarantine->drop, 1, id);
-    return sql_run(quarantine->store, quarantine->drop, "make room in the quarantine", e);
+    return sql_run(quarantine->store, quarantine->drop, "take out of the quarantine", e);
+}
+
+static enum err drop_oldest(struct quarantine *quarantine, struct ledger *ledger, struct error *e)
+{
+    const struct quarantine_range all = {0, INT64_MAX};
+    bool has_row = false;
+    enum err rc = drop_one(quarantine, &all, ledger, &has_row, e);
+    if (rc == ERR_OK && !has_row) { // Somebody has emptied it.
+        ledger->quarantine_bytes = 0;
+    }
+    return rc;
+}
+
+enum err quarantine_drop(struct quarantine *quarantine, const struct quarantine_range *range,
+                         struct ledger *ledger, uint64_t *inout_count, struct error *e)
+{
+    bool has_row = true;
+    enum err rc = ERR_OK;
+    while (rc == ERR_OK && has_row) {
+        rc = drop_one(quarantine, range, ledger, &has_row, e);
+        *inout_count += rc == ERR_OK && has_row ? 1 : 0;
+    }
+    return rc;
 }
 
 static struct bytes cut(struct bytes bytes, size_t max)

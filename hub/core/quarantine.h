@@ -27,4 +27,13 @@ void quarantine_destroy(struct quarantine *quarantine); // NULL is fine.
 enum err quarantine_put(struct quarantine *quarantine, const struct rejection *rejection,
                         uint64_t limit_bytes, struct ledger *ledger, struct error *e);
 
+struct quarantine_range {
+    int64_t first, last; // Ids, both included.
+};
+
+// An operator's wish; adds the number of entries that are gone to *inout_count. books.quarantined
+// stays: it counts what was ever put.
+enum err quarantine_drop(struct quarantine *quarantine, const struct quarantine_range *range,
+                         struct ledger *ledger, uint64_t *inout_count, struct error *e);
+
 #endif

@@ -7,13 +7,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "admin/control.h"
+#include "admin/control_client.h"
 #include "base/clock.h"
 #include "cli/command.h"
 #include "intake/source.h"
 #include "store/store.h"
-
-#define REQUEST_TIMEOUT_MS 30000 // The hub may be in a long commit.
 
 static bool id_parse(const char *text, char end_char, uint64_t *out_id, const char **out_end)
 {
@@ -125,34 +123,19 @@ static json_int_t json_id(uint64_t id)
     return id > INT64_MAX ? INT64_MAX : (json_int_t)id;
 }
 
-enum err ask_hub(const struct config *config, json_t *take_request, json_t **out_reply,
-                 struct error *e)
-{
-    char path[CONTROL_PATH_MAX];
-    json_t *reply = NULL;
-    enum err rc = take_request == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory")
-                                       : control_path(option_text(config->hub, "store"), path, e);
-    if (rc == ERR_OK) {
-        rc = control_request(path, take_request, REQUEST_TIMEOUT_MS, &reply, e);
-    }
-    json_decref(take_request);
-    if (rc == ERR_OK) {
-        *out_reply = reply;
-    }
-    return rc;
-}
-
-static enum err operate_remotely(const struct config *config, const struct operation *operation,
+static enum err operate_remotely(const char *store_path, const struct operation *operation,
                                  uint64_t *out_operated, struct error *e)
 {
     json_t *reply = NULL;
     json_t *request = json_pack("{s:s, s:I, s:I}", "op", operation_name(operation), "first",
                                 json_id(operation->first), "last", json_id(operation->last));
-    enum err rc = ask_hub(config, request, &reply, e);
+    enum err rc = request == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory")
+                                  : control_ask(store_path, request, &reply, e);
     if (rc == ERR_OK) {
-        *out_operated = (uint64_t)json_integer_value(json_object_get(reply, "count"));
-        json_decref(reply);
+        *out_operated = (uint64_t)json_integer_value(json_object_get(reply, "operated"));
     }
+    json_decref(request);
+    json_decref(reply);
     return rc;
 }
 
@@ -175,11 +158,9 @@ static enum err operate_here(const struct config *config, const struct operation
     return rc;
 }
 
-// A path that is too long for a socket has none: then the store's lock tells whether a hub runs.
 enum err operate(const struct config *config, const struct operation *operation,
                  uint64_t *out_operated, struct error *e)
 {
-    enum err rc = operate_remotely(config, operation, out_operated, e);
-    bool is_alone = rc == ERR_NOT_FOUND || rc == ERR_CONFIG;
-    return is_alone ? operate_here(config, operation, out_operated, e) : rc;
+    enum err rc = operate_remotely(option_text(config->hub, "store"), operation, out_operated, e);
+    return rc == ERR_NOT_FOUND ? operate_here(config, operation, out_operated, e) : rc;
 }

@@ -9,7 +9,6 @@
 #ifndef PIPIT_CLI_ENTRY_RANGE_H
 #define PIPIT_CLI_ENTRY_RANGE_H
 
-#include <jansson.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,10 +31,6 @@ int entry_words(const struct usage *usage, const char *const *verbs,
 
 // Reads the configuration; its faults go to standard error. NULL: the exit code is in *out_code.
 struct config *config_for_command(const char *command, const char *path, int *out_code);
-
-// Asks the running hub through its control socket; takes the request. ERR_NOT_FOUND: none runs.
-enum err ask_hub(const struct config *config, json_t *take_request, json_t **out_reply,
-                 struct error *e);
 
 // Lets the running hub do it, through its control socket; with no hub there, opens the store and
 // does it here. out_operated counts the entries it touched.

@@ -41,11 +41,10 @@ static void print_head(const json_t *status)
         printf("%srunning%s for %s, version %s\n", colour(COLOUR_GREEN), colour(COLOUR_NONE),
                amount_duration(number(status, "uptime_s") * 1000, amount), text(status, "version"));
     }
-    const json_t *store = json_object_get(status, "store");
-    const char *alarms[] = {text(status, "problem"), text(store, "full"), text(store, "error")};
+    static const char *const alarms[] = {"problem", "full"};
     for (size_t i = 0; i < sizeof(alarms) / sizeof(alarms[0]); i++) {
-        if (alarms[i][0] != '\0') {
-            printf("%s%s%s\n", colour(COLOUR_RED), alarms[i], colour(COLOUR_NONE));
+        if (text(status, alarms[i])[0] != '\0') {
+            printf("%s%s%s\n", colour(COLOUR_RED), text(status, alarms[i]), colour(COLOUR_NONE));
         }
     }
 }
@@ -159,16 +158,16 @@ static void print_sources(const json_t *status)
         table_cell(table, COLOUR_NONE, "%lld", number(item, "messages"));
         table_cell(table, COLOUR_NONE, "%lld", number(item, "reconnects"));
         table_cell(table, lost > 0 ? COLOUR_RED : COLOUR_NONE, "%lld", lost);
-        table_cell(table, COLOUR_NONE, "%s", text(item, "last_error"));
+        table_cell(table, COLOUR_NONE, "%s", text(item, "error"));
     }
     heading("sources");
     table_print(table, stdout);
     table_destroy(table);
     json_array_foreach(list, i, item)
     {
-        if (text(item, "broker_advice")[0] != '\0') {
-            printf("%s%s: %s%s\n", colour(COLOUR_YELLOW), text(item, "name"),
-                   text(item, "broker_advice"), colour(COLOUR_NONE));
+        if (text(item, "advice")[0] != '\0') {
+            printf("%s%s: %s%s\n", colour(COLOUR_YELLOW), text(item, "name"), text(item, "advice"),
+                   colour(COLOUR_NONE));
         }
     }
 }
@@ -195,7 +194,7 @@ static void print_targets(const json_t *status)
         table_cell(table, COLOUR_NONE, "%lld", number(item, "delivered"));
         table_cell(table, COLOUR_NONE, "%lld", number(item, "retried"));
         table_cell(table, dead > 0 ? COLOUR_RED : COLOUR_NONE, "%lld", dead);
-        table_cell(table, COLOUR_NONE, "%s", text(item, "last_error"));
+        table_cell(table, COLOUR_NONE, "%s", text(item, "error"));
     }
     heading("targets");
     table_print(table, stdout);

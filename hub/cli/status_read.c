@@ -2,8 +2,8 @@
 
 #include <string.h>
 
+#include "admin/control_client.h"
 #include "base/clock.h"
-#include "cli/entry_range.h"
 #include "store/store_view.h"
 
 static bool set_count(void *context, const char *name, uint64_t value)
@@ -128,28 +128,28 @@ static enum err read_store(json_t *status, const struct config *config, struct e
 static void merge_list(json_t *status, const json_t *reply, const char *name)
 {
     json_t *list = json_object_get(status, name), *item;
-    const char *key;
-    json_object_foreach(json_object_get(reply, name), key, item)
+    size_t i;
+    json_array_foreach(json_object_get(reply, name), i, item)
     {
-        json_t *ours = find_named(list, key);
+        const char *its = json_string_value(json_object_get(item, "name"));
+        json_t *ours = its == NULL ? NULL : find_named(list, its);
         if (ours != NULL) {
             json_object_update_missing(ours, item);
         }
     }
 }
 
-static enum err add_hub(json_t *status, const struct config *config, struct error *e)
+static enum err ask_hub(json_t *status, const struct config *config, struct error *e)
 {
-    static const char *const taken[] = {"version", "uptime_s", "ready", "state"};
-    json_t *reply = NULL;
-    enum err rc = ask_hub(config, json_pack("{s:s}", "op", "status"), &reply, e);
+    json_t *reply = NULL, *request = json_pack("{s:s}", "op", "status");
+    enum err rc = control_ask(option_text(config->hub, "store"), request, &reply, e);
+    json_decref(request);
     if (rc == ERR_OK) {
+        static const char *const taken[] = {"version", "uptime_s", "state", "full"};
         json_object_set_new(status, "running", json_true());
         for (size_t i = 0; i < sizeof(taken) / sizeof(taken[0]); i++) {
             json_object_set(status, taken[i], json_object_get(reply, taken[i]));
         }
-        json_object_update_missing(json_object_get(status, "store"),
-                                   json_object_get(reply, "store"));
         merge_list(status, reply, "sources");
         merge_list(status, reply, "targets");
     } else if (rc != ERR_NOT_FOUND) {
@@ -166,7 +166,7 @@ enum err status_read(const struct config *config, json_t **out_status, struct er
         return error_set(e, ERR_NO_MEMORY, "out of memory");
     }
     enum err rc = read_store(status, config, e);
-    rc = rc == ERR_OK ? add_hub(status, config, e) : rc;
+    rc = rc == ERR_OK ? ask_hub(status, config, e) : rc;
     if (rc != ERR_OK) {
         json_decref(status);
         return rc;

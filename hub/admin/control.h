@@ -1,20 +1,20 @@
-// control.h - the hub's control socket: one line of JSON asks, one line of JSON answers.
+// control.h - the hub's end of the control socket: one line of JSON asks, one line of JSON answers.
+// control_client.h is the other end.
 //
-// Threads:   struct control on the hub thread only, nothing in it blocks; control_request any.
+// Threads:   hub thread; nothing in here blocks.
 //
-// Ownership: control_read lends requests until they are answered; control_request gives the reply
-// away.
+// Ownership: control_answer takes the reply over.
 //
-// Failure:   a client that is slow, silent or wrong is closed; the hub goes on.
+// Failure:   a client that is slow, silent or wrong is told so or closed; the hub goes on.
 //
 // Requests, at most CONTROL_REQUEST_MAX bytes:
 //   {"op": "status"}
-//   {"op": "dead_replay", "first": 1, "last": 9}   both ids included; without them all
-//   {"op": "dead_drop",   "first": 1, "last": 9}
+//   {"op": "dead_replay", "first": 1, "last": 9}     both ids included; left out: from the first,
+//   {"op": "dead_drop", "first": 1, "last": 9}       to the last
+//   {"op": "quarantine_drop", "first": 1, "last": 9}
 //   {"op": "reload"}
-// Replies: {"ok": true, ...} or {"ok": false, "error": "ERR_INVALID", "text": "what, and what to
-// do"}. dead_* answer once the transaction is committed, with "count"; reload with "text". The
-// members of a status are in status.h.
+// Replies: {"error": "what, and what to do"}, or what was asked for: a status (status.h),
+// {"operated": <entries>} once the transaction is committed, {"reloaded": "<what changed>"}.
 #ifndef PIPIT_ADMIN_CONTROL_H
 #define PIPIT_ADMIN_CONTROL_H
 
@@ -22,46 +22,37 @@
 #include <poll.h>
 #include <stdint.h>
 
-#include "base/error.h"
+#include "core/core.h"
 
 #define CONTROL_REQUEST_MAX 4096
-#define CONTROL_REPLY_MAX   (4 << 20)
 #define CONTROL_CLIENTS_MAX 8
+#define CONTROL_SILENT_MS   5000 // A client that says or takes nothing for so long is closed.
 #define CONTROL_POLL_MAX    (CONTROL_CLIENTS_MAX + 1)
-#define CONTROL_PATH_MAX    108 // With the final NUL, as in struct sockaddr_un.
 
-enum control_op { CONTROL_STATUS, CONTROL_DEAD_REPLAY, CONTROL_DEAD_DROP, CONTROL_RELOAD };
+enum control_op { CONTROL_STATUS, CONTROL_OPERATE, CONTROL_RELOAD };
 
 struct control_ask {
     enum control_op op;
-    uint64_t first, last; // For dead_*.
-    uint32_t client;      // For control_answer.
+    struct operation operation; // For CONTROL_OPERATE.
+    uint32_t client;            // For control_answer.
 };
-
-// "<store>.sock"; ERR_CONFIG when that is too long for a socket.
-enum err control_path(const char *store_path, char out_path[CONTROL_PATH_MAX], struct error *e);
 
 struct control;
 
-// Listens with mode 0600; a socket that an earlier process left is replaced. The store's lock
-// must be held: it is what tells that no other hub uses this path.
-enum err control_open(struct control **out_control, const char *path, struct error *e);
-void control_close(struct control *control); // Unlinks the path. NULL is fine.
+// Listens on <store>.sock with mode 0600; a socket that an earlier process left is replaced. The
+// store must be locked by us: that is what tells that no other hub has this path.
+enum err control_open(struct control **out_control, const char *store_path, struct error *e);
+void control_close(struct control *control); // Removes the socket. NULL is fine.
 
-// What to poll for; gives the number of entries, at most CONTROL_POLL_MAX.
-uint32_t control_poll(struct control *control, struct pollfd *out_pollfds, int64_t now_ms,
-                      int *inout_timeout_ms);
-// After the poll, with the same entries. Gives the requests that are there, at most
-// CONTROL_CLIENTS_MAX; wrong ones are answered here.
-uint32_t control_read(struct control *control, const struct pollfd *pollfds, uint32_t count,
-                      int64_t now_ms, struct control_ask *out_asks);
-// Takes reply over. The connection closes when it is written.
+// What to poll for, CONTROL_POLL_MAX entries (fd -1: nothing), and how long at most.
+void control_poll(struct control *control, struct pollfd *out_pollfds, int64_t now_ms,
+                  int *inout_timeout_ms);
+// After the poll, with the same entries. Gives the requests that have come, at most
+// CONTROL_CLIENTS_MAX.
+uint32_t control_read(struct control *control, const struct pollfd *pollfds, int64_t now_ms,
+                      struct control_ask *out_asks);
+// NULL reply: out of memory, said so. The connection ends when the reply has been taken.
 void control_answer(struct control *control, uint32_t client, json_t *take_reply);
-json_t *control_refusal(const struct error *e); // {"ok": false, ...}
-
-// The client's side; blocks for at most timeout_ms. ERR_NOT_FOUND: no hub listens there.
-// ERR_UNAVAILABLE, ERR_TIMEOUT: it does not answer. A refusal gives the code and text of the reply.
-enum err control_request(const char *path, json_t *request, int timeout_ms, json_t **out_reply,
-                         struct error *e);
+void control_refuse(struct control *control, uint32_t client, const char *text);
 
 #endif

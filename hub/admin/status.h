@@ -1,27 +1,21 @@
-// status.h - the hub's state at one moment, as `pipit status`, the control socket and the retained
-// statistics give it.
+// status.h - the hub's state at one moment: the source of the control socket's status and of the
+// retained statistics.
 //
 // Threads:   hub thread.
 //
-// Ownership: everything is borrowed for the call; the caller owns the JSON.
+// Ownership: a view borrows everything; the caller owns the JSON.
 //
 // Failure:   NULL when out of memory.
 //
-// {"ok": true, "hub": "plant-7", "version": "0.1.0", "uptime_s": 17, "ready": true, "state": "ok",
-//  "books": {"received": 1, "routed": 1, "filtered": 0, "duplicate": 0, "rejected": 0,
-//            "enqueued": 1, "delivered": 1, "waiting": 0, "dead": 0, "dropped": 0, "missing": 0,
-//            "rule_failures": 0, "quarantined": 0, "dead_dropped": 0},
+// {"hub": "plant-7", "version": "0.1.0", "state": "ok", "uptime_s": 17, "full": "why no messages
+//  are taken" (left out while they are), "books": {"received": 1, ...},
 //  "rates": {"received_per_s": 0.5, "delivered_per_s": 0.5},
-//  "store": {"path": "hub.db", "used_bytes": 1, "limit_bytes": 2, "disk_free_bytes": 3,
-//            "sealed": false, "full": "", "error": ""},
-//  "sources": {"plant": {"up": true, "away": false, "since_ms": 0, "messages": 1, "reconnects": 0,
-//                        "broker_dropped": 0, "last_error": "", "broker_advice": ""}},
-//  "targets": {"bus": {"up": true, "in_flight": 0, "down_since_ms": 0, "last_error": "",
-//                      "waiting": 0, "delivered": 1, ...}},
-//  "rules": {"overheat": {"matched": 1, "failed": 0, ...}}}
+//  "store": {"path": "hub.db", "used_bytes": 1, "limit_bytes": 2},
+//  "sources": [{"name": "plant", "up": true, "away": false, "since_ms": 0, "messages": 1,
+//               "reconnects": 0, "broker_dropped": 0, "error": "", "advice": ""}],
+//  "targets": [{"name": "bus", "up": true, "in_flight": 0, "down_since_ms": 0, "error": ""}]}
 // state is "ok", "full" (away from the brokers until there is room), "sealed" (the store failed and
-// is being opened again) or "stopping". Members of targets and rules beyond the fixed ones are the
-// core's counters of that name ("target/bus/waiting").
+// is opened again and again; "full" says why) or "stopping". Times are the wall clock's.
 #ifndef PIPIT_ADMIN_STATUS_H
 #define PIPIT_ADMIN_STATUS_H
 
@@ -32,33 +26,36 @@
 #include "core/core.h"
 
 struct status_source {
-    const char *name;
+    const char *name, *error, *advice;
     bool is_up, is_away;
     int64_t since_ms;
     uint64_t messages, reconnects, broker_dropped;
-    const char *last_error, *broker_advice;
 };
 
 struct status_target {
-    const char *name;
+    const char *name, *error;
     bool is_up;
     uint32_t in_flight;
     int64_t down_since_ms;
-    const char *last_error;
 };
 
 struct status_view {
-    const char *hub_id, *version, *state, *store_path, *full_reason, *store_error;
-    int64_t uptime_s;
-    const struct core *core; // NULL while the store is sealed.
-    struct books books;      // The last known ones while it is.
+    const char *hub_id, *version, *state, *store_path;
+    const char *full;         // NULL: messages are taken.
+    int64_t uptime_s, now_ms; // now_ms: wall clock.
+    const struct core *core;  // NULL while the store is sealed.
+    struct books books;       // The last known ones then.
     double received_per_s, delivered_per_s;
-    uint64_t used_bytes, limit_bytes, disk_free_bytes;
+    uint64_t used_bytes, limit_bytes;
     const struct status_source *sources;
     uint32_t source_count;
     const struct status_target *targets;
     uint32_t target_count;
 };
+
+// Each member of the books, by name.
+typedef void status_book_fn(void *context, const char *name, uint64_t value);
+void status_books(const struct books *books, status_book_fn *each, void *context);
 
 json_t *status_json(const struct status_view *view);
 

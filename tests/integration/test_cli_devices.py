@@ -279,3 +279,34 @@ def test_password_is_asked_for_and_taken_from_a_file(tmp_path):
         pipit(*base, "--username", "{device}", "--password-file", tmp_path / "password")
         done = pipit("tail", "--url", broker_of_ours.url, check=False)
         assert done.returncode == 5 and "--username" in done.stderr, done.stderr
+
+
+@pytest.fixture(scope="module")
+def tls_broker(tmp_path_factory):
+    """A broker with a certificate for 127.0.0.1 by an authority of its own, and that authority."""
+    folder = tmp_path_factory.mktemp("tls")
+    (folder / "names").write_text("subjectAltName=IP:127.0.0.1\n")
+    for command in ("req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=pipit-test-ca -keyout ca.key -out ca.pem",
+                    "req -newkey rsa:2048 -nodes -subj /CN=127.0.0.1 -keyout server.key -out server.csr",
+                    "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 2 "
+                    "-extfile names -out server.pem",
+                    "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=other -keyout other.key -out other.pem"):
+        subprocess.run(["openssl", *command.split()], cwd=folder, check=True, capture_output=True)
+    listen = (f"listener {{port}} 127.0.0.1\nallow_anonymous true\ncertfile {folder}/server.pem\n"
+              f"keyfile {folder}/server.key\ncafile {folder}/ca.pem\n")
+    with Broker(listen=listen) as running:
+        yield f"mqtts://127.0.0.1:{running.port}", folder
+
+
+def test_tls(tls_broker):
+    url, folder = tls_broker
+    publish = ["publish", "--url", url, "--device", "a/b", "--type", "t", "--wait", "puback", "x=1"]
+    pipit(*publish, "--ca", folder / "ca.pem")
+    pipit("fleet", "--url", url, "--ca", folder / "ca.pem", "--generate", "3", "--events", "30", "--wait", "puback")
+    pipit("tail", "--url", url, "--ca", folder / "ca.pem", "--for", "200ms")
+    pipit("tail", "--url", url, "--insecure", "--for", "200ms")
+    for ca in (["--ca", folder / "other.pem"], []):
+        done = pipit(*publish, *ca, "--timeout", "2s", check=False)
+        assert done.returncode == 5 and "TLS" in done.stderr, done.stderr
+        done = pipit("tail", "--url", url, *ca, "--for", "200ms", check=False)
+        assert done.returncode == 5 and "TLS" in done.stderr, done.stderr

@@ -130,8 +130,8 @@ static enum err settle_outside(struct core *core, const struct input *inputs, ui
 static enum err operate(struct core *core, const struct operation *operation, struct error *e)
 {
     if (operation->kind != OPERATION_QUARANTINE_DROP) {
-        return outbox_operate(core->outbox, operation, &core->ledger.books,
-                              &core->outcome.operated, e);
+        return outbox_operate(core->outbox, operation, &core->ledger.books, &core->outcome.operated,
+                              e);
     }
     struct quarantine_range range = {
         .first = operation->first < INT64_MAX ? (int64_t)operation->first : INT64_MAX,
@@ -216,12 +216,13 @@ static enum err seal(struct core *core, enum err rc, struct error *e)
     return rc;
 }
 
-static struct step look_at(const struct input *inputs, uint32_t count)
+static struct step look_at(const struct core *core, const struct input *inputs, uint32_t count)
 {
     struct step step = {.inputs = inputs, .count = count};
     for (uint32_t i = 0; i < count; i++) {
         step.has_messages |= inputs[i].kind == INPUT_MESSAGE;
-        step.is_synced |= inputs[i].kind != INPUT_SETTLEMENT;
+        step.is_synced |= inputs[i].kind != INPUT_SETTLEMENT ||
+                          outbox_buries(core->outbox, &inputs[i].settlement);
     }
     return step;
 }
@@ -239,7 +240,7 @@ static void begin_memory(struct core *core, int64_t now_ms)
 enum err core_step(struct core *core, const struct input *inputs, uint32_t count, int64_t now_ms,
                    struct outcome *out_outcome, struct error *e)
 {
-    struct step step = look_at(inputs, count);
+    struct step step = look_at(core, inputs, count);
     begin_memory(core, now_ms);
     *out_outcome = core->outcome;
     if (store_is_sealed(core->store)) {

@@ -42,6 +42,10 @@ void outbox_forget_added(struct outbox *outbox, uint32_t count); // All but the 
 // Writes what was added, in the order of the events, then of the rules.
 enum err outbox_write(struct outbox *outbox, struct books *books, struct error *e);
 
+// Whether the answer makes a dead letter. That must be synced: the next of its key goes on, and if
+// a power cut brought the dead one back it would be delivered behind it.
+bool outbox_buries(const struct outbox *outbox, const struct settlement *settlement);
+
 // Deliveries that nobody knows (any more) are passed over.
 enum err outbox_settle(struct outbox *outbox, const struct settlement *settlement,
                        struct books *books, struct error *e);

@@ -103,6 +103,17 @@ static enum err leave(struct outbox *outbox, struct queue_row *row, enum tally_m
     return rc == ERR_OK ? outbox_add_effect(outbox, &effect, e) : rc;
 }
 
+bool outbox_buries(const struct outbox *outbox, const struct settlement *settlement)
+{
+    if (settlement->verdict != VERDICT_REJECT && settlement->verdict != VERDICT_RETRY) {
+        return false;
+    }
+    const struct queue_row *row = find_in_flight(outbox, settlement->delivery_id);
+    return row != NULL && (settlement->verdict == VERDICT_REJECT ||
+                           (row->target->spec != NULL &&
+                            row->delivery.attempts + 1 >= row->target->spec->attempts_max));
+}
+
 enum err outbox_settle(struct outbox *outbox, const struct settlement *settlement,
                        struct books *books, struct error *e)
 {

@@ -204,20 +204,30 @@ static void check_event(struct sim_history *history, const struct sim_event *eve
     }
 }
 
-// A sequence is missing when a later one of its boot is stored and it is not.
+// Whether one of the same boot is stored among first..end.
+static bool is_neighbour_stored(const struct sim_history *history, const struct sim_event *lost,
+                                uint32_t first, uint32_t end)
+{
+    for (uint32_t i = first; i < end; i++) {
+        const struct sim_event *other = &history->events[i];
+        if (other->device == lost->device && other->boot == lost->boot &&
+            !other->is_lost_by_broker) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// A sequence is missing when a later one of its boot is stored and it is not; for a plain device,
+// which may count from anywhere, when an earlier one is stored, too.
 static uint64_t count_missing(const struct sim_history *history)
 {
     uint64_t missing = 0;
     for (uint32_t i = 0; i < history->count; i++) {
         const struct sim_event *lost = &history->events[i];
-        for (uint32_t j = i + 1; lost->is_lost_by_broker && j < history->count; j++) {
-            const struct sim_event *later = &history->events[j];
-            if (later->device == lost->device && later->boot == lost->boot &&
-                !later->is_lost_by_broker) {
-                missing++;
-                break;
-            }
-        }
+        missing += lost->is_lost_by_broker &&
+                   is_neighbour_stored(history, lost, i + 1, history->count) &&
+                   (lost->device != SIM_PLAIN || is_neighbour_stored(history, lost, 0, i));
     }
     return missing;
 }

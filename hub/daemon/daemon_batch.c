@@ -1,0 +1,319 @@
+// daemon_batch.c - one batch: settlements, messages and operations into one transaction, and what
+// follows from it.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "daemon/daemon_parts.h"
+
+#define COLLECT_MAX     256
+#define LOG_INTERVAL_MS 1000
+
+enum err batch_reserve(struct daemon *daemon, struct error *e)
+{
+    uint32_t events = (uint32_t)option_int(daemon->config->hub, "batch_events");
+    uint32_t capacity = SETTLE_COUNT_MAX + events + CONTROL_CLIENTS_MAX;
+    if (capacity <= daemon->input_capacity) {
+        return ERR_OK;
+    }
+    // Pages that are never written to cost nothing: a quiet hub stays small.
+    struct input *inputs = realloc(daemon->inputs, capacity * sizeof(inputs[0]));
+    if (inputs == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for batches of %u events", events);
+    }
+    daemon->inputs = inputs;
+    daemon->input_capacity = capacity;
+    return ERR_OK;
+}
+
+static void settlement_add(struct daemon *daemon, const struct settlement *settlement)
+{
+    if (daemon->settlement_count == 0) {
+        daemon->settle_at_ms = daemon->now_ms + SETTLE_DEFER_MS;
+    }
+    struct input *input = &daemon->inputs[daemon->settlement_count++];
+    input->kind = INPUT_SETTLEMENT;
+    input->settlement = *settlement;
+    daemon->has_reasons |= settlement->reason != NULL;
+    daemon->must_settle |= settlement->verdict != VERDICT_DONE;
+}
+
+// The texts of reasons are the worker's until its next collect: nothing more is collected before
+// they are committed. What is left over makes no new ring, so it is asked for.
+static void collect_worker(struct daemon *daemon, struct worker_slot *slot)
+{
+    struct settlement found[COLLECT_MAX];
+    for (;;) {
+        uint32_t room = SETTLE_COUNT_MAX - daemon->settlement_count;
+        if (room == 0 || daemon->has_reasons) {
+            daemon->must_collect = true;
+            return;
+        }
+        uint32_t max = room < COLLECT_MAX ? room : COLLECT_MAX;
+        uint32_t count = worker_collect(slot->worker, found, max);
+        for (uint32_t i = 0; i < count; i++) {
+            settlement_add(daemon, &found[i]);
+        }
+        slot->in_flight -= count < slot->in_flight ? count : slot->in_flight;
+        if (count < max) {
+            return;
+        }
+    }
+}
+
+static void collect_all(struct daemon *daemon)
+{
+    daemon->must_collect = false;
+    for (uint32_t i = 0; i < daemon->worker_count; i++) {
+        if (daemon->workers[i].worker != NULL) {
+            collect_worker(daemon, &daemon->workers[i]);
+        }
+    }
+}
+
+// Sources come by priority; those of the same one share what room there is.
+static uint32_t read_share(const struct daemon *daemon, uint32_t index, uint32_t room)
+{
+    uint32_t peers = 0;
+    int priority = source_priority(daemon->sources[index].source);
+    for (uint32_t i = index; i < daemon->source_count; i++) {
+        const struct source *source = daemon->sources[i].source;
+        peers += source != NULL && source_priority(source) == priority;
+    }
+    return peers == 0 || room / peers == 0 ? room : room / peers;
+}
+
+static uint64_t message_bytes(const struct input *inputs, uint32_t count)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        bytes += inputs[i].message.payload.len + inputs[i].message.topic.len;
+    }
+    return bytes;
+}
+
+static void read_sources(struct daemon *daemon)
+{
+    uint32_t room = (uint32_t)option_int(daemon->config->hub, "batch_events");
+    uint64_t bytes_left = (uint64_t)option_int(daemon->config->hub, "batch_bytes");
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        daemon->sources[i].read = 0;
+    }
+    for (uint32_t i = 0; i < daemon->source_count && room > 0 && bytes_left > 0; i++) {
+        struct source_slot *slot = &daemon->sources[i];
+        if (slot->source == NULL || (slot->pollfd.revents == 0 && daemon->now_ms < slot->due_ms)) {
+            continue;
+        }
+        slot->first = daemon->input_count;
+        struct input *inputs = daemon->inputs + daemon->input_count;
+        slot->read = source_read(slot->source, slot->pollfd.revents, daemon->now_ms, inputs,
+                                 read_share(daemon, i, room), bytes_left);
+        daemon->input_count += slot->read;
+        room -= slot->read;
+        uint64_t bytes = message_bytes(inputs, slot->read);
+        bytes_left -= bytes < bytes_left ? bytes : bytes_left;
+    }
+}
+
+// Which source a receipt goes back through: the one that the device's events came from.
+static bool has_device(const struct input *inputs, uint32_t count, const char *topic)
+{
+    static const char ending[] = "/receipt";
+    size_t len = strlen(topic), prefix = len < sizeof(ending) ? 0 : len - (sizeof(ending) - 1);
+    for (uint32_t i = 0; i < count; i++) {
+        struct bytes from = inputs[i].message.topic;
+        if (from.len > prefix && memcmp(from.ptr, topic, prefix) == 0 && from.ptr[prefix] == '/') {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void publish_receipts(struct daemon *daemon, const struct outcome *outcome)
+{
+    uint32_t sources = 0;
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        sources += daemon->sources[i].read > 0;
+    }
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        const struct source_slot *slot = &daemon->sources[i];
+        for (uint32_t n = 0; slot->read > 0 && n < outcome->receipt_count; n++) {
+            const struct receipt *receipt = &outcome->receipts[n];
+            if (sources == 1 ||
+                has_device(daemon->inputs + slot->first, slot->read, receipt->topic)) {
+                // A lost one costs a resend: receipts are cumulative.
+                source_publish(slot->source, receipt->topic, receipt->payload, 0, false, NULL);
+            }
+        }
+    }
+}
+
+static void acknowledge(struct daemon *daemon, const struct outcome *outcome)
+{
+    publish_receipts(daemon, outcome);
+    status_mirror(daemon, outcome);
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        struct source_slot *slot = &daemon->sources[i];
+        if (slot->read > 0) {
+            source_acknowledge(slot->source);
+            slot->read = 0;
+        }
+    }
+}
+
+static void log_outcome(struct daemon *daemon, const struct outcome *outcome, uint64_t dead_before)
+{
+    struct books books;
+    if (outcome->rejected > 0) {
+        log_line_limited(LOG_WARN, "intake", "INTAKE-REJECTED", LOG_INTERVAL_MS,
+                         "count=%u err=\"%s\"", outcome->rejected,
+                         outcome->rejection == NULL ? "a rule failed" : outcome->rejection);
+    } else if (outcome->rejection != NULL) {
+        log_line_limited(LOG_WARN, "rules", "RULE-FAILED", LOG_INTERVAL_MS, "err=\"%s\"",
+                         outcome->rejection);
+    }
+    core_books(daemon->core, &books);
+    if (!daemon->must_settle || books.dead <= dead_before) {
+        return;
+    }
+    const char *reason = "";
+    for (uint32_t i = 0; i < daemon->settlement_count; i++) {
+        const struct settlement *settlement = &daemon->inputs[i].settlement;
+        reason = settlement->reason != NULL ? settlement->reason : reason;
+    }
+    log_line_limited(LOG_WARN, "deliver", "DELIVER-DEAD", LOG_INTERVAL_MS, "count=%llu err=\"%s\"",
+                     (unsigned long long)(books.dead - dead_before), reason);
+}
+
+static void settled(struct daemon *daemon)
+{
+    daemon->settlement_count = 0;
+    daemon->has_reasons = daemon->must_settle = false;
+}
+
+// One transaction over the first count inputs. What it could not do is for the caller.
+static enum err step(struct daemon *daemon, uint32_t count, struct outcome *out_outcome,
+                     struct error *e)
+{
+    struct books before;
+    core_books(daemon->core, &before);
+    enum err rc = core_step(daemon->core, daemon->inputs, count, clock_wall_ms(), out_outcome, e);
+    if (rc == ERR_OK) {
+        log_outcome(daemon, out_outcome, before.dead);
+        settled(daemon);
+    }
+    return rc;
+}
+
+static bool is_passing(enum err rc)
+{
+    return rc == ERR_FULL || rc == ERR_NO_MEMORY;
+}
+
+// What is left to do when the transaction could not be made.
+static void fail(struct daemon *daemon, enum err rc, const struct error *e)
+{
+    if (!is_passing(rc)) {
+        daemon_seal(daemon, rc, e->text);
+        return;
+    }
+    daemon->retry_at_ms = daemon->now_ms + ROOM_CHECK_MS;
+    log_line_limited(LOG_ERROR, "store", "STORE-FULL", 60000, "err=\"%s\"", e->text);
+}
+
+static void step_settlements(struct daemon *daemon)
+{
+    struct error e = {0};
+    struct outcome outcome = {0};
+    enum err rc = step(daemon, daemon->settlement_count, &outcome, &e);
+    if (rc != ERR_OK) {
+        fail(daemon, rc, &e);
+    }
+}
+
+static void step_messages(struct daemon *daemon)
+{
+    struct error e = {0};
+    struct outcome outcome = {0};
+    enum err rc = step(daemon, daemon->input_count, &outcome, &e);
+    if (rc == ERR_OK) {
+        acknowledge(daemon, &outcome);
+    } else if (is_passing(rc)) {
+        daemon_fill(daemon, e.text);
+    } else {
+        fail(daemon, rc, &e);
+    }
+}
+
+enum err batch_operate(struct daemon *daemon, const struct operation *operation,
+                       uint64_t *out_operated, struct error *e)
+{
+    struct outcome outcome = {0};
+    struct input *input = &daemon->inputs[daemon->settlement_count];
+    input->kind = INPUT_OPERATION;
+    input->operation = *operation;
+    enum err rc = step(daemon, daemon->settlement_count + 1, &outcome, e);
+    if (rc == ERR_OK) {
+        *out_operated = outcome.operated;
+    } else {
+        struct error why = *e;
+        fail(daemon, rc, &why);
+    }
+    return rc;
+}
+
+// Nothing that waits in the outbox is held up by them, and messages may come any moment.
+static bool may_wait(const struct daemon *daemon)
+{
+    struct books books;
+    core_books(daemon->core, &books);
+    return !daemon->must_settle && daemon->settlement_count < SETTLE_DEFER_COUNT &&
+           daemon->now_ms < daemon->settle_at_ms && daemon->state == DAEMON_RUNNING &&
+           books.waiting <= daemon->settlement_count + workers_in_flight(daemon);
+}
+
+void batch_run(struct daemon *daemon)
+{
+    if (daemon->core == NULL) {
+        return;
+    }
+    collect_all(daemon);
+    daemon->input_count = daemon->settlement_count;
+    read_sources(daemon);
+    if (daemon->input_count > daemon->settlement_count) {
+        step_messages(daemon);
+    }
+    // Also those that a batch of messages could not take along.
+    if (daemon->core != NULL && daemon->settlement_count > 0 &&
+        daemon->now_ms >= daemon->retry_at_ms && !may_wait(daemon)) {
+        step_settlements(daemon);
+    }
+}
+
+void batch_drop(struct daemon *daemon)
+{
+    daemon->settlement_count = daemon->input_count = 0;
+    daemon->has_reasons = daemon->must_settle = daemon->must_collect = false;
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        daemon->sources[i].read = 0;
+    }
+}
+
+void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot)
+{
+    struct error e = {0};
+    struct outcome outcome = {0};
+    enum err rc = ERR_OK;
+    do {
+        daemon->must_collect = false;
+        collect_worker(daemon, slot);
+        rc = daemon->settlement_count == 0 || daemon->core == NULL
+                 ? ERR_OK
+                 : step(daemon, daemon->settlement_count, &outcome, &e);
+    } while (rc == ERR_OK && daemon->must_collect);
+    if (rc != ERR_OK) { // Opening the store again forgets what was in flight.
+        daemon_seal(daemon, rc, e.text);
+    }
+}

@@ -1,0 +1,176 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/log.h"
+#include "daemon/daemon_parts.h"
+
+static int64_t priority_of(const struct config_source *spec)
+{
+    return option_int(spec->options, "priority");
+}
+
+// Highest priority first, then as written.
+static void sort_slots(struct source_slot *slots, uint32_t count)
+{
+    for (uint32_t i = 1; i < count; i++) {
+        struct source_slot slot = slots[i];
+        uint32_t at = i;
+        for (; at > 0 && priority_of(slots[at - 1].spec) < priority_of(slot.spec); at--) {
+            slots[at] = slots[at - 1];
+        }
+        slots[at] = slot;
+    }
+}
+
+static enum err slot_open(struct daemon *daemon, struct source_slot *slot, struct error *e)
+{
+    const char *hub_id = option_text(slot->config->hub, "id");
+    enum err rc = source_create(&slot->source, hub_id, slot->spec->name, slot->spec->options,
+                                slot->spec->topics, e);
+    if (rc != ERR_OK) {
+        slot->source = NULL;
+        daemon->ensure_at_ms = daemon->now_ms + ENSURE_MS;
+        return error_wrap(e, "source %s", slot->spec->name);
+    }
+    source_check_broker(slot->source, option_bool(slot->config->hub, "check_broker"));
+    if (daemon->state == DAEMON_FULL || daemon->state == DAEMON_SEALED) {
+        source_leave(slot->source, daemon->reason);
+    }
+    return ERR_OK;
+}
+
+static struct source_slot *slots_make(const struct config *config, struct error *e)
+{
+    struct source_slot *slots = calloc(config->source_count + 1, sizeof(slots[0]));
+    if (slots == NULL) {
+        error_set(e, ERR_NO_MEMORY, "out of memory for %u sources", config->source_count);
+        return NULL;
+    }
+    for (uint32_t i = 0; i < config->source_count; i++) {
+        slots[i].spec = &config->sources[i];
+        slots[i].config = config;
+        slots[i].pollfd.fd = -1;
+    }
+    sort_slots(slots, config->source_count);
+    return slots;
+}
+
+enum err sources_create(struct daemon *daemon, struct error *e)
+{
+    daemon->sources = slots_make(daemon->config, e);
+    if (daemon->sources == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    daemon->source_count = daemon->config->source_count;
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < daemon->source_count; i++) {
+        rc = slot_open(daemon, &daemon->sources[i], e);
+    }
+    return rc;
+}
+
+void sources_destroy(struct daemon *daemon)
+{
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        source_destroy(daemon->sources[i].source);
+    }
+    free(daemon->sources);
+    daemon->sources = NULL;
+    daemon->source_count = 0;
+}
+
+void sources_leave(struct daemon *daemon, const char *reason)
+{
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        daemon->sources[i].read = 0;
+        if (daemon->sources[i].source != NULL) {
+            source_leave(daemon->sources[i].source, reason);
+        }
+    }
+}
+
+void sources_return(struct daemon *daemon)
+{
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        if (daemon->sources[i].source != NULL) {
+            source_return(daemon->sources[i].source);
+        }
+    }
+}
+
+void sources_ensure(struct daemon *daemon)
+{
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        struct error e = {0};
+        if (daemon->sources[i].source == NULL &&
+            slot_open(daemon, &daemon->sources[i], &e) != ERR_OK) {
+            log_line(LOG_ERROR, "intake", "INTAKE-FAILED", "retry_in_ms=%d err=\"%s\"", ENSURE_MS,
+                     e.text);
+        }
+    }
+}
+
+static bool topics_equal(const char *const *a, const char *const *b)
+{
+    while (*a != NULL && *b != NULL && strcmp(*a, *b) == 0) {
+        a++;
+        b++;
+    }
+    return *a == NULL && *b == NULL;
+}
+
+// The slot of the same name; an equal one goes on as it is.
+static struct source_slot *slot_named(struct daemon *daemon, const char *name)
+{
+    for (uint32_t i = 0; i < daemon->source_count; i++) {
+        if (strcmp(daemon->sources[i].spec->name, name) == 0) {
+            return &daemon->sources[i];
+        }
+    }
+    return NULL;
+}
+
+static bool is_same(const struct source_slot *a, const struct source_slot *b)
+{
+    return options_equal(a->spec->options, b->spec->options) &&
+           topics_equal(a->spec->topics, b->spec->topics);
+}
+
+enum err sources_adopt(struct daemon *daemon, const struct config *config,
+                       struct reload_changes *changes, struct error *e)
+{
+    struct source_slot *slots = slots_make(config, e);
+    if (slots == NULL) {
+        return ERR_NO_MEMORY;
+    }
+    for (uint32_t i = 0; i < config->source_count; i++) {
+        struct source_slot *old = slot_named(daemon, slots[i].spec->name);
+        if (old == NULL) {
+            changes->added++;
+        } else if (old->source != NULL && is_same(old, &slots[i])) {
+            slots[i] = *old; // It borrows from the configuration that it was made of.
+            old->source = NULL;
+            changes->kept++;
+        } else {
+            changes->changed++;
+        }
+    }
+    changes->removed = daemon->source_count - changes->kept - changes->changed;
+    sources_destroy(daemon); // Those that did not move over; same client ids come back.
+    daemon->sources = slots;
+    daemon->source_count = config->source_count;
+    sort_slots(slots, config->source_count);
+    sources_ensure(daemon);
+    return ERR_OK;
+}
+
+struct source_slot *sources_for_stats(struct daemon *daemon)
+{
+    const char *name = option_text(daemon->config->hub, "stats_source");
+    if (name == NULL && daemon->config->source_count > 0) {
+        name = daemon->config->sources[0].name;
+    }
+    struct source_slot *slot = name == NULL ? NULL : slot_named(daemon, name);
+    return slot == NULL || slot->source == NULL ? NULL : slot;
+}

@@ -1,5 +1,5 @@
 // paho.h - a link for embedded Linux over paho.mqtt.c (MQTTAsync): MQTT 5 or 3.1.1, TLS.
-// Threads:   as in pipit.h. paho's own threads only fill the bounded queues in here, under `lock`.
+// Threads:   as in pipit.h. paho's own threads only fill the bounded queues in here, under a lock.
 // Ownership: strings in the options must outlive the link.
 // Failure:   enum pipit_err; pipit_paho_error gives the text. A connection attempt ends in 30 s.
 #ifndef PIPIT_PAHO_H
@@ -7,8 +7,6 @@
 
 #include "pipit.h"
 #include "posix.h"
-
-#include <pthread.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -32,14 +30,7 @@ struct pipit_paho_options {
     struct pipit_bell *bell;   // Rung at news; shared between links. NULL: the link has its own.
 };
 
-struct pipit_paho;
-
-struct pipit_paho_flight {
-    struct pipit_paho *paho;
-    uint32_t token;
-    int state; // 0 free, 1 waiting, 2 settled
-    enum pipit_err rc;
-};
+struct pipit_paho_session; // One MQTTAsync client, for one connection.
 
 struct pipit_paho_inbound {
     char *topic;
@@ -51,20 +42,17 @@ struct pipit_paho {
     struct pipit_link base;            // Hand &paho.base to pipit_config.
     struct pipit_paho_options options; // private from here
     char url[256];
-    void *client;
+    struct pipit_paho_session *session;
     struct pipit_bell own_bell;
     struct pipit_bell *bell;
     struct pipit_paho_inbound delivered; // Handed out by the last poll.
     bool is_disconnecting;
-    pthread_mutex_t lock; // Guards all that follows.
-    bool is_up_due;
+    bool is_up_due; // From here on guarded by the port's lock: paho's threads write it too.
     bool is_down_due;
     bool is_down;
     bool is_tls_failed;
     enum pipit_err down_rc;
     uint32_t flights_max; // Of the broker, if that is less than ours.
-    uint32_t settled_count;
-    struct pipit_paho_flight flights[PIPIT_PAHO_FLIGHTS_MAX];
     struct pipit_paho_inbound inbound[PIPIT_PAHO_MESSAGES_MAX];
     uint32_t inbound_first;
     uint32_t inbound_count;
@@ -74,7 +62,8 @@ struct pipit_paho {
 // Checks the options: PIPIT_ERR_ARGUMENT for a URL or a combination that cannot work, PIPIT_ERR_TLS
 // for a file that cannot be read; pipit_paho_error explains. Needs no close after an error.
 enum pipit_err pipit_paho_open(struct pipit_paho *paho, const struct pipit_paho_options *options);
-// Drops the connection without DISCONNECT if there still is one (so the will is sent).
+// Drops the connection without DISCONNECT if there still is one (so the will is sent). The last one
+// of a process waits until paho's threads have ended, up to some 100 ms.
 void pipit_paho_close(struct pipit_paho *paho);
 // Sleeps until there is news for pipit_poll, or the time is over.
 void pipit_paho_wait(struct pipit_paho *paho, uint32_t timeout_ms);

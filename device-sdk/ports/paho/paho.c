@@ -1,17 +1,48 @@
-#include "pipit/paho.h"
+#include "paho_port.h"
 
 #include <MQTTAsync.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <unistd.h>
 
 #define CONNECT_TIMEOUT_S    20
 #define SESSION_EXPIRY_MAX   0x7FFFFFFFu // Debian's paho 1.3.12 writes values with the top bit wrong.
 #define PACKET_BYTES_DEFAULT (256u * 1024u)
 #define REASON_FAILURE       0x80
 
+#if defined(__SANITIZE_ADDRESS__)
+// paho 1.3.12 loses the messages that wait in its queue when a client is destroyed.
+const char *__lsan_default_suppressions(void);
+const char *__lsan_default_suppressions(void)
+{
+    return "leak:libpaho-mqtt3as\n";
+}
+#endif
+
 enum flight_state { FLIGHT_FREE = 0, FLIGHT_WAITING, FLIGHT_SETTLED };
+
+// A publish or subscribe that awaits its answer.
+struct flight {
+    struct pipit_paho_session *session;
+    uint32_t token;
+    enum flight_state state;
+    enum pipit_err rc;
+};
+
+// All that paho knows of us: its callbacks may come late, when the link has gone on to another
+// connection or does not exist any more. Then `paho` is NULL.
+struct pipit_paho_session {
+    struct pipit_paho *paho;
+    MQTTAsync client;
+    bool is_poisoned;
+    uint32_t settled_count;
+    struct flight flights[PIPIT_PAHO_FLIGHTS_MAX];
+};
+
+// Guards session->paho and, in a link, what both sides touch. Never held while paho is called,
+// since paho calls back with its own lock held.
+static pthread_mutex_t port_lock = PTHREAD_MUTEX_INITIALIZER;
 
 static struct pipit_paho *paho_of(struct pipit_link *link)
 {
@@ -23,72 +54,101 @@ static bool is_v5(const struct pipit_paho *paho)
     return paho->options.version == PIPIT_MQTT_5;
 }
 
-__attribute__((format(printf, 2, 3))) static void error_set(struct pipit_paho *paho,
-                                                            const char *format, ...)
+__attribute__((format(printf, 2, 0))) static void error_set_locked(struct pipit_paho *paho,
+                                                                   const char *format, va_list args)
+{
+    (void)vsnprintf(paho->error, sizeof(paho->error), format, args);
+}
+
+void pipit_paho_error_set(struct pipit_paho *paho, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
-    pthread_mutex_lock(&paho->lock);
-    (void)vsnprintf(paho->error, sizeof(paho->error), format, args);
-    pthread_mutex_unlock(&paho->lock);
+    pthread_mutex_lock(&port_lock);
+    error_set_locked(paho, format, args);
+    pthread_mutex_unlock(&port_lock);
+    va_end(args);
+}
+
+__attribute__((format(printf, 2, 3))) static void error_note(struct pipit_paho *paho,
+                                                             const char *format, ...)
+{
+    va_list args;
+    va_start(args, format);
+    error_set_locked(paho, format, args);
     va_end(args);
 }
 
 // ---- called by paho's threads ------------------------------------------------------------------
-// paho may hold its own lock here: so ours is never held while we call paho.
+
+// The link of a session, with the lock held; NULL, without it, when the session is history.
+static struct pipit_paho *session_enter(struct pipit_paho_session *session)
+{
+    pthread_mutex_lock(&port_lock);
+    if (session->paho == NULL) {
+        pthread_mutex_unlock(&port_lock);
+    }
+    return session->paho;
+}
+
+static void session_leave(struct pipit_paho *paho)
+{
+    pipit_bell_ring(paho->bell);
+    pthread_mutex_unlock(&port_lock);
+}
 
 static void down_note(struct pipit_paho *paho, enum pipit_err rc)
 {
-    pthread_mutex_lock(&paho->lock);
     if (!paho->is_down) {
         paho->is_down = true;
         paho->is_down_due = true;
         paho->down_rc = rc == PIPIT_ERR_UNREACHABLE && paho->is_tls_failed ? PIPIT_ERR_TLS : rc;
     }
-    pthread_mutex_unlock(&paho->lock);
-    pipit_bell_ring(paho->bell);
-}
-
-static void up_note(struct pipit_paho *paho)
-{
-    pthread_mutex_lock(&paho->lock);
-    paho->is_up_due = true;
-    paho->error[0] = '\0';
-    pthread_mutex_unlock(&paho->lock);
-    pipit_bell_ring(paho->bell);
 }
 
 static void on_connected(void *context, MQTTAsync_successData *data)
 {
+    struct pipit_paho *paho = session_enter(context);
     (void)data;
-    up_note(context);
+    if (paho != NULL) {
+        paho->is_up_due = true;
+        paho->error[0] = '\0';
+        session_leave(paho);
+    }
 }
 
 // paho itself is slow at the broker's receive maximum: it polls for room. We do not reach it.
 static void on_connected5(void *context, MQTTAsync_successData5 *data)
 {
-    struct pipit_paho *paho = context;
     MQTTProperties *properties = data != NULL ? &data->properties : NULL;
+    struct pipit_paho *paho = session_enter(context);
+    if (paho == NULL) {
+        return;
+    }
     if (properties != NULL &&
         MQTTProperties_hasProperty(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM)) {
         int maximum = MQTTProperties_getNumericValue(properties, MQTTPROPERTY_CODE_RECEIVE_MAXIMUM);
-        pthread_mutex_lock(&paho->lock);
         if (maximum > 0 && (uint32_t)maximum < paho->flights_max) {
             paho->flights_max = (uint32_t)maximum;
         }
-        pthread_mutex_unlock(&paho->lock);
     }
-    up_note(paho);
+    paho->is_up_due = true;
+    paho->error[0] = '\0';
+    session_leave(paho);
 }
 
-static void connect_failed(struct pipit_paho *paho, int code, const char *reason)
+static void connect_failed(struct pipit_paho_session *session, int code, const char *reason)
 {
-    bool is_refused = code > 0;
-    if (!paho->is_tls_failed) {
-        error_set(paho, "connect %s: %s", paho->url,
-                  reason != NULL ? reason : "no answer, or not an MQTT broker");
+    struct pipit_paho *paho = session_enter(session);
+    if (paho == NULL) {
+        return;
     }
-    down_note(paho, is_refused ? PIPIT_ERR_REFUSED : PIPIT_ERR_UNREACHABLE);
+    if (!paho->is_tls_failed) {
+        error_note(paho, "connect %s: %s", paho->url,
+                   reason != NULL ? reason : "no answer, or not an MQTT broker");
+    }
+    down_note(paho, code > 0 ? PIPIT_ERR_REFUSED : PIPIT_ERR_UNREACHABLE);
+    session_leave(paho);
 }
 
 static const char *connack_text(int code)
@@ -120,57 +180,73 @@ static void on_connect_failed5(void *context, MQTTAsync_failureData5 *data)
 
 static void on_lost(void *context, char *cause)
 {
-    struct pipit_paho *paho = context;
-    error_set(paho, "connection to %s lost%s%s", paho->url, cause != NULL ? ": " : "",
-              cause != NULL ? cause : "");
-    down_note(paho, PIPIT_ERR_UNREACHABLE);
+    struct pipit_paho *paho = session_enter(context);
+    if (paho != NULL) {
+        error_note(paho, "connection to %s lost%s%s", paho->url, cause != NULL ? ": " : "",
+                   cause != NULL ? cause : "");
+        down_note(paho, PIPIT_ERR_UNREACHABLE);
+        session_leave(paho);
+    }
 }
 
 static void on_server_disconnect(void *context, MQTTProperties *properties,
                                  enum MQTTReasonCodes reason)
 {
-    struct pipit_paho *paho = context;
     const char *text = MQTTReasonCode_toString(reason);
+    struct pipit_paho *paho = session_enter(context);
     (void)properties;
-    error_set(paho, "%s disconnected us: %s", paho->url, text != NULL ? text : "no reason");
-    down_note(paho, PIPIT_ERR_REFUSED);
+    if (paho != NULL) {
+        error_note(paho, "%s disconnected us: %s", paho->url, text != NULL ? text : "no reason");
+        down_note(paho, PIPIT_ERR_REFUSED);
+        session_leave(paho);
+    }
+}
+
+static void disconnected(struct pipit_paho_session *session)
+{
+    struct pipit_paho *paho = session_enter(session);
+    if (paho != NULL) {
+        down_note(paho, PIPIT_OK);
+        session_leave(paho);
+    }
 }
 
 static void on_disconnected(void *context, MQTTAsync_successData *data)
 {
     (void)data;
-    down_note(context, PIPIT_OK);
+    disconnected(context);
 }
 
 static void on_disconnected5(void *context, MQTTAsync_successData5 *data)
 {
     (void)data;
-    down_note(context, PIPIT_OK);
+    disconnected(context);
 }
 
 static void on_disconnect_failed(void *context, MQTTAsync_failureData *data)
 {
     (void)data;
-    down_note(context, PIPIT_OK);
+    disconnected(context);
 }
 
 static void on_disconnect_failed5(void *context, MQTTAsync_failureData5 *data)
 {
     (void)data;
-    down_note(context, PIPIT_OK);
+    disconnected(context);
 }
 
-static void flight_settle(struct pipit_paho_flight *flight, bool is_refused)
+static void flight_settle(struct flight *flight, bool is_refused)
 {
-    struct pipit_paho *paho = flight->paho;
-    pthread_mutex_lock(&paho->lock);
+    struct pipit_paho *paho = session_enter(flight->session);
+    if (paho == NULL) {
+        return;
+    }
     if (flight->state == FLIGHT_WAITING) {
         flight->state = FLIGHT_SETTLED;
         flight->rc = is_refused ? PIPIT_ERR_REFUSED : PIPIT_OK;
-        paho->settled_count++;
+        flight->session->settled_count++;
     }
-    pthread_mutex_unlock(&paho->lock);
-    pipit_bell_ring(paho->bell);
+    session_leave(paho);
 }
 
 static void on_sent(void *context, MQTTAsync_successData *data)
@@ -189,24 +265,47 @@ static void on_subscribed(void *context, MQTTAsync_successData *data)
     flight_settle(context, data != NULL && data->alt.qos >= REASON_FAILURE);
 }
 
+// A write failed: paho 1.3.12 frees such a message and yet keeps it in its list of those in flight.
+// Destroying this client would free it again, by then perhaps as somebody else's memory.
+static void poison(struct flight *flight)
+{
+    pthread_mutex_lock(&port_lock);
+    flight->session->is_poisoned = true;
+    pthread_mutex_unlock(&port_lock);
+}
+
 static void on_send_failed(void *context, MQTTAsync_failureData *data)
 {
-    (void)data;
+    if (data == NULL || data->code < REASON_FAILURE) {
+        poison(context);
+    }
     flight_settle(context, true);
 }
 
 static void on_send_failed5(void *context, MQTTAsync_failureData5 *data)
 {
-    (void)data;
+    if (data == NULL || (int)data->reasonCode < REASON_FAILURE) {
+        poison(context);
+    }
     flight_settle(context, true);
+}
+
+static void message_free(char *topic, void *content)
+{
+    MQTTAsync_message *message = content;
+    MQTTAsync_freeMessage(&message);
+    MQTTAsync_free(topic);
 }
 
 // 0 tells paho to keep the message and to offer it again: that is our back-pressure.
 static int on_message(void *context, char *topic, int topic_len, MQTTAsync_message *message)
 {
-    struct pipit_paho *paho = context;
+    struct pipit_paho *paho = session_enter(context);
     int is_taken = 0;
-    pthread_mutex_lock(&paho->lock);
+    if (paho == NULL) {
+        message_free(topic, message);
+        return 1;
+    }
     if (paho->inbound_count < PIPIT_PAHO_MESSAGES_MAX) {
         uint32_t at = (paho->inbound_first + paho->inbound_count) % PIPIT_PAHO_MESSAGES_MAX;
         paho->inbound[at].topic = topic;
@@ -215,22 +314,22 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
         paho->inbound_count++;
         is_taken = 1;
     }
-    pthread_mutex_unlock(&paho->lock);
-    pipit_bell_ring(paho->bell);
+    session_leave(paho);
     return is_taken;
 }
 
 static int on_tls_error(const char *text, size_t len, void *context)
 {
-    struct pipit_paho *paho = context;
     size_t end = len;
     while (end > 0 && (text[end - 1] == '\n' || text[end - 1] == '\0')) {
         end--;
     }
-    pthread_mutex_lock(&paho->lock);
-    paho->is_tls_failed = true;
-    pthread_mutex_unlock(&paho->lock);
-    error_set(paho, "connect %s: TLS: %.*s", paho->url, (int)end, text);
+    struct pipit_paho *paho = session_enter(context);
+    if (paho != NULL) {
+        paho->is_tls_failed = true;
+        error_note(paho, "connect %s: TLS: %.*s", paho->url, (int)end, text);
+        session_leave(paho);
+    }
     return 1;
 }
 
@@ -239,62 +338,91 @@ static int on_tls_error(const char *text, size_t len, void *context)
 static void inbound_free(struct pipit_paho_inbound *inbound)
 {
     if (inbound->message != NULL) {
-        MQTTAsync_message *message = inbound->message;
-        MQTTAsync_freeMessage(&message);
-        MQTTAsync_free(inbound->topic);
+        message_free(inbound->topic, inbound->message);
         inbound->message = NULL;
         inbound->topic = NULL;
     }
 }
 
-// Forgets the old client and all it knew: the spool is what remembers.
-static void client_destroy(struct pipit_paho *paho)
+// The caller has seen to it that no callback can add to the queue any more.
+static void inbound_clear(struct pipit_paho *paho)
 {
-    if (paho->client != NULL) {
-        MQTTAsync client = paho->client;
-        MQTTAsync_destroy(&client);
-        paho->client = NULL;
-    }
-    pthread_mutex_lock(&paho->lock);
     inbound_free(&paho->delivered);
     for (; paho->inbound_count > 0; paho->inbound_count--) {
         inbound_free(&paho->inbound[paho->inbound_first]);
         paho->inbound_first = (paho->inbound_first + 1) % PIPIT_PAHO_MESSAGES_MAX;
     }
-    memset(paho->flights, 0, sizeof(paho->flights));
-    paho->settled_count = 0;
+}
+
+// Cuts a session off from its link, and forgets all it knew: the spool is what remembers.
+static struct pipit_paho_session *session_detach(struct pipit_paho *paho)
+{
+    struct pipit_paho_session *session = paho->session;
+    pthread_mutex_lock(&port_lock);
+    if (session != NULL) {
+        session->paho = NULL;
+    }
+    paho->session = NULL;
     paho->flights_max = PIPIT_PAHO_FLIGHTS_MAX;
     paho->is_up_due = false;
     paho->is_down_due = false;
     paho->is_down = false;
     paho->is_tls_failed = false;
     paho->is_disconnecting = false;
-    pthread_mutex_unlock(&paho->lock);
+    pthread_mutex_unlock(&port_lock);
+    inbound_clear(paho);
+    return session;
 }
 
-static enum pipit_err client_create(struct pipit_paho *paho, const char *client_id)
+// A poisoned client is left alone for good, which costs some KB, rather than have it corrupt the
+// heap.
+static void session_destroy(struct pipit_paho_session *session)
+{
+    if (session != NULL && !session->is_poisoned) {
+        MQTTAsync_destroy(&session->client);
+        free(session);
+    }
+}
+
+static struct pipit_paho_session *session_create(struct pipit_paho *paho, const char *client_id)
 {
     MQTTAsync_createOptions options = MQTTAsync_createOptions_initializer;
-    MQTTAsync client = NULL;
+    struct pipit_paho_session *session = calloc(1, sizeof(*session));
+    if (session == NULL) {
+        pipit_paho_error_set(paho, "connect %s: out of memory", paho->url);
+        return NULL;
+    }
     options.MQTTVersion = is_v5(paho) ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
     options.sendWhileDisconnected = 0;
-    int rc = MQTTAsync_createWithOptions(&client, paho->url, client_id, MQTTCLIENT_PERSISTENCE_NONE,
-                                         NULL, &options);
+    int rc = MQTTAsync_createWithOptions(&session->client, paho->url, client_id,
+                                         MQTTCLIENT_PERSISTENCE_NONE, NULL, &options);
     if (rc != MQTTASYNC_SUCCESS) {
-        error_set(paho, "connect %s: %s", paho->url, MQTTAsync_strerror(rc));
-        return PIPIT_ERR_ARGUMENT;
+        pipit_paho_error_set(paho, "connect %s: %s", paho->url, MQTTAsync_strerror(rc));
+        free(session);
+        return NULL;
     }
-    paho->client = client;
-    (void)MQTTAsync_setCallbacks(client, paho, on_lost, on_message, NULL);
+    (void)MQTTAsync_setCallbacks(session->client, session, on_lost, on_message, NULL);
     if (is_v5(paho)) {
-        (void)MQTTAsync_setDisconnected(client, paho, on_server_disconnect);
+        (void)MQTTAsync_setDisconnected(session->client, session, on_server_disconnect);
     }
-    return PIPIT_OK;
+    return session;
 }
 
-static bool is_tls(const struct pipit_paho *paho)
+// The next session exists before the last one goes: paho stops its threads, and waits for them,
+// when the last client of a process is destroyed.
+static enum pipit_err session_begin(struct pipit_paho *paho, const char *client_id)
 {
-    return strncmp(paho->url, "ssl:", 4) == 0 || strncmp(paho->url, "wss:", 4) == 0;
+    struct pipit_paho_session *session = session_create(paho, client_id);
+    if (session == NULL) {
+        return PIPIT_ERR_ARGUMENT;
+    }
+    struct pipit_paho_session *last = session_detach(paho);
+    pthread_mutex_lock(&port_lock);
+    session->paho = paho;
+    paho->session = session;
+    pthread_mutex_unlock(&port_lock);
+    session_destroy(last);
+    return PIPIT_OK;
 }
 
 static void ssl_options(struct pipit_paho *paho, MQTTAsync_SSLOptions *ssl)
@@ -306,7 +434,7 @@ static void ssl_options(struct pipit_paho *paho, MQTTAsync_SSLOptions *ssl)
     ssl->enableServerCertAuth = paho->options.is_insecure ? 0 : 1;
     ssl->verify = paho->options.is_insecure ? 0 : 1;
     ssl->ssl_error_cb = on_tls_error;
-    ssl->ssl_error_context = paho;
+    ssl->ssl_error_context = paho->session;
 }
 
 static void property_add(MQTTProperties *properties, enum MQTTPropertyCodes code, uint32_t value)
@@ -334,7 +462,7 @@ static void connect_options(struct pipit_paho *paho, const struct pipit_connect 
     connect->username = options->username;
     connect->binarypwd.data = options->password.ptr;
     connect->binarypwd.len = (int)options->password.len;
-    connect->context = paho;
+    connect->context = paho->session;
     if (is_v5(paho)) {
         connect->cleanstart = is_clean ? 1 : 0;
         connect->onSuccess5 = on_connected5;
@@ -359,7 +487,7 @@ static enum pipit_err connect_with(struct pipit_paho *paho, const struct pipit_c
         will_options(options, &will);
         connect->will = &will;
     }
-    if (is_tls(paho)) {
+    if (pipit_paho_is_tls(paho)) {
         ssl_options(paho, &ssl);
         connect->ssl = &ssl;
     }
@@ -371,10 +499,10 @@ static enum pipit_err connect_with(struct pipit_paho *paho, const struct pipit_c
                      packet != 0 ? packet : PACKET_BYTES_DEFAULT);
         connect->connectProperties = &properties;
     }
-    int rc = MQTTAsync_connect(paho->client, connect);
+    int rc = MQTTAsync_connect(paho->session->client, connect);
     MQTTProperties_free(&properties);
     if (rc != MQTTASYNC_SUCCESS) {
-        error_set(paho, "connect %s: %s", paho->url, MQTTAsync_strerror(rc));
+        pipit_paho_error_set(paho, "connect %s: %s", paho->url, MQTTAsync_strerror(rc));
         return PIPIT_ERR_ARGUMENT;
     }
     return PIPIT_OK;
@@ -385,37 +513,41 @@ static enum pipit_err paho_connect(struct pipit_link *link, const struct pipit_c
     struct pipit_paho *paho = paho_of(link);
     MQTTAsync_connectOptions v5 = MQTTAsync_connectOptions_initializer5;
     MQTTAsync_connectOptions v311 = MQTTAsync_connectOptions_initializer;
-    client_destroy(paho);
-    enum pipit_err rc = client_create(paho, options->client_id);
+    enum pipit_err rc = session_begin(paho, options->client_id);
     return rc == PIPIT_OK ? connect_with(paho, options, is_v5(paho) ? &v5 : &v311) : rc;
 }
 
 // ---- traffic -----------------------------------------------------------------------------------
 
-static struct pipit_paho_flight *flight_take(struct pipit_paho *paho, uint32_t token)
+// NULL when as much is under way as may be, or the connection is gone.
+static struct flight *flight_take(struct pipit_paho *paho, uint32_t token)
 {
-    struct pipit_paho_flight *flight = NULL;
-    pthread_mutex_lock(&paho->lock);
+    struct pipit_paho_session *session = paho->session;
+    struct flight *flight = NULL;
+    if (session == NULL) {
+        return NULL;
+    }
+    pthread_mutex_lock(&port_lock);
     for (uint32_t i = 0; i < paho->flights_max && flight == NULL && !paho->is_down; i++) {
-        if (paho->flights[i].state == FLIGHT_FREE) {
-            flight = &paho->flights[i];
-            flight->paho = paho;
+        if (session->flights[i].state == FLIGHT_FREE) {
+            flight = &session->flights[i];
+            flight->session = session;
             flight->token = token;
             flight->state = FLIGHT_WAITING;
         }
     }
-    pthread_mutex_unlock(&paho->lock);
+    pthread_mutex_unlock(&port_lock);
     return flight;
 }
 
-static void flight_free(struct pipit_paho *paho, struct pipit_paho_flight *flight)
+static void flight_free(struct flight *flight)
 {
-    pthread_mutex_lock(&paho->lock);
+    pthread_mutex_lock(&port_lock);
     flight->state = FLIGHT_FREE;
-    pthread_mutex_unlock(&paho->lock);
+    pthread_mutex_unlock(&port_lock);
 }
 
-static void response_options(const struct pipit_paho *paho, struct pipit_paho_flight *flight,
+static void response_options(const struct pipit_paho *paho, struct flight *flight,
                              MQTTAsync_responseOptions *response)
 {
     response->context = flight;
@@ -433,7 +565,7 @@ static enum pipit_err paho_publish(struct pipit_link *link, const struct pipit_m
     struct pipit_paho *paho = paho_of(link);
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
     MQTTAsync_message packet = MQTTAsync_message_initializer;
-    struct pipit_paho_flight *flight = flight_take(paho, message->token);
+    struct flight *flight = flight_take(paho, message->token);
     if (flight == NULL) {
         return PIPIT_ERR_BUSY;
     }
@@ -442,9 +574,9 @@ static enum pipit_err paho_publish(struct pipit_link *link, const struct pipit_m
     packet.payloadlen = (int)message->payload.len;
     packet.qos = message->qos;
     packet.retained = message->is_retained ? 1 : 0;
-    int rc = MQTTAsync_sendMessage(paho->client, message->topic, &packet, &response);
+    int rc = MQTTAsync_sendMessage(paho->session->client, message->topic, &packet, &response);
     if (rc != MQTTASYNC_SUCCESS) {
-        flight_free(paho, flight);
+        flight_free(flight);
         return PIPIT_ERR_BUSY; // Connection going down, or out of packet ids.
     }
     return PIPIT_OK;
@@ -455,7 +587,7 @@ static enum pipit_err paho_subscribe(struct pipit_link *link, const char *filter
 {
     struct pipit_paho *paho = paho_of(link);
     MQTTAsync_responseOptions response = MQTTAsync_responseOptions_initializer;
-    struct pipit_paho_flight *flight = flight_take(paho, token);
+    struct flight *flight = flight_take(paho, token);
     if (flight == NULL) {
         return PIPIT_ERR_BUSY;
     }
@@ -463,9 +595,9 @@ static enum pipit_err paho_subscribe(struct pipit_link *link, const char *filter
     if (!is_v5(paho)) {
         response.onSuccess = on_subscribed;
     }
-    int rc = MQTTAsync_subscribe(paho->client, filter, qos, &response);
+    int rc = MQTTAsync_subscribe(paho->session->client, filter, qos, &response);
     if (rc != MQTTASYNC_SUCCESS) {
-        flight_free(paho, flight);
+        flight_free(flight);
         return PIPIT_ERR_BUSY;
     }
     return PIPIT_OK;
@@ -473,14 +605,16 @@ static enum pipit_err paho_subscribe(struct pipit_link *link, const char *filter
 
 static bool poll_settled(struct pipit_paho *paho, struct pipit_link_event *event)
 {
-    for (uint32_t i = 0; paho->settled_count > 0 && i < PIPIT_PAHO_FLIGHTS_MAX; i++) {
-        struct pipit_paho_flight *flight = &paho->flights[i];
+    struct pipit_paho_session *session = paho->session;
+    for (uint32_t i = 0;
+         session != NULL && session->settled_count > 0 && i < PIPIT_PAHO_FLIGHTS_MAX; i++) {
+        struct flight *flight = &session->flights[i];
         if (flight->state == FLIGHT_SETTLED) {
             event->kind = PIPIT_LINK_ACKED;
             event->token = flight->token;
             event->rc = flight->rc;
             flight->state = FLIGHT_FREE;
-            paho->settled_count--;
+            session->settled_count--;
             return true;
         }
     }
@@ -525,22 +659,22 @@ static void paho_poll(struct pipit_link *link, uint32_t now_ms, struct pipit_lin
     (void)now_ms;
     memset(out_event, 0, sizeof(*out_event));
     inbound_free(&paho->delivered);
-    pthread_mutex_lock(&paho->lock);
+    pthread_mutex_lock(&port_lock);
     poll_locked(paho, out_event);
-    pthread_mutex_unlock(&paho->lock);
+    pthread_mutex_unlock(&port_lock);
 }
 
 static int disconnect_start(struct pipit_paho *paho)
 {
     MQTTAsync_disconnectOptions options = MQTTAsync_disconnectOptions_initializer;
     MQTTAsync_disconnectOptions options5 = MQTTAsync_disconnectOptions_initializer5;
-    options.context = paho;
+    options.context = paho->session;
     options.onSuccess = on_disconnected;
     options.onFailure = on_disconnect_failed;
-    options5.context = paho;
+    options5.context = paho->session;
     options5.onSuccess5 = on_disconnected5;
     options5.onFailure5 = on_disconnect_failed5;
-    return MQTTAsync_disconnect(paho->client, is_v5(paho) ? &options5 : &options);
+    return MQTTAsync_disconnect(paho->session->client, is_v5(paho) ? &options5 : &options);
 }
 
 static void paho_disconnect(struct pipit_link *link)
@@ -549,9 +683,10 @@ static void paho_disconnect(struct pipit_link *link)
     if (paho->is_disconnecting) {
         return;
     }
-    if (paho->client == NULL || disconnect_start(paho) != MQTTASYNC_SUCCESS) {
-        client_destroy(paho); // Not connected yet: nothing to say goodbye to.
+    if (paho->session == NULL || disconnect_start(paho) != MQTTASYNC_SUCCESS) {
+        pthread_mutex_lock(&port_lock); // Not connected yet: nothing to say goodbye to.
         down_note(paho, PIPIT_OK);
+        pthread_mutex_unlock(&port_lock);
     }
     paho->is_disconnecting = true;
 }
@@ -564,84 +699,7 @@ static const struct pipit_link_type paho_link_type = {
     .disconnect = paho_disconnect,
 };
 
-// ---- options -----------------------------------------------------------------------------------
-
-static const struct {
-    const char *scheme;
-    const char *paho_scheme; // As paho 1.3.12 knows it in all builds.
-    const char *port;
-} schemes[] = {
-    {"mqtt://", "tcp://", "1883"},
-    {"mqtts://", "ssl://", "8883"},
-    {"ws://", "ws://", "80"},
-    {"wss://", "wss://", "443"},
-};
-
-// Is there a port between the host and a path? An IPv6 address stands in brackets.
-static bool has_port(const char *host)
-{
-    const char *bracket = strchr(host, ']');
-    const char *start = bracket != NULL ? bracket : host;
-    size_t len = strcspn(start, "/");
-    return memchr(start, ':', len) != NULL;
-}
-
-static enum pipit_err url_set(struct pipit_paho *paho, const char *url)
-{
-    for (size_t i = 0; url != NULL && i < sizeof(schemes) / sizeof(schemes[0]); i++) {
-        size_t len = strlen(schemes[i].scheme);
-        if (strncmp(url, schemes[i].scheme, len) != 0) {
-            continue;
-        }
-        const char *host = url + len;
-        int host_len = (int)strcspn(host, "/");
-        int size = snprintf(paho->url, sizeof(paho->url), "%s%.*s%s%s%s", schemes[i].paho_scheme,
-                            host_len, host, has_port(host) ? "" : ":",
-                            has_port(host) ? "" : schemes[i].port, host + host_len);
-        if (host_len > 0 && size > 0 && (size_t)size < sizeof(paho->url)) {
-            return PIPIT_OK;
-        }
-    }
-    error_set(paho, "url \"%.100s\": write mqtt://host[:port] or mqtts://host[:port]",
-              url != NULL ? url : "");
-    return PIPIT_ERR_ARGUMENT;
-}
-
-static enum pipit_err file_check(struct pipit_paho *paho, const char *what, const char *path)
-{
-    if (path == NULL) {
-        return PIPIT_OK;
-    }
-    if (!is_tls(paho)) {
-        error_set(paho, "%s is given, but the url is not mqtts:// or wss://", what);
-        return PIPIT_ERR_ARGUMENT;
-    }
-    if (access(path, R_OK) != 0) {
-        error_set(paho, "%s %.120s: cannot be read", what, path);
-        return PIPIT_ERR_TLS;
-    }
-    return PIPIT_OK;
-}
-
-static enum pipit_err options_check(struct pipit_paho *paho)
-{
-    const struct pipit_paho_options *options = &paho->options;
-    enum pipit_err rc = url_set(paho, options->url);
-    if (rc == PIPIT_OK) {
-        rc = file_check(paho, "ca", options->ca);
-    }
-    if (rc == PIPIT_OK) {
-        rc = file_check(paho, "cert", options->cert);
-    }
-    if (rc == PIPIT_OK) {
-        rc = file_check(paho, "key", options->key);
-    }
-    if (rc == PIPIT_OK && options->is_insecure && options->ca != NULL) {
-        error_set(paho, "insecure and ca contradict each other: give one of them");
-        rc = PIPIT_ERR_ARGUMENT;
-    }
-    return rc;
-}
+// ---- opening and closing ---------------------------------------------------------------------
 
 enum pipit_err pipit_paho_open(struct pipit_paho *paho, const struct pipit_paho_options *options)
 {
@@ -651,12 +709,11 @@ enum pipit_err pipit_paho_open(struct pipit_paho *paho, const struct pipit_paho_
     paho->own_bell.fds[0] = -1;
     paho->own_bell.fds[1] = -1;
     paho->bell = options->bell != NULL ? options->bell : &paho->own_bell;
-    (void)pthread_mutex_init(&paho->lock, NULL);
-    enum pipit_err rc = options_check(paho);
+    enum pipit_err rc = pipit_paho_options_check(paho);
     if (rc == PIPIT_OK && options->bell == NULL) {
         rc = pipit_bell_open(&paho->own_bell);
         if (rc != PIPIT_OK) {
-            error_set(paho, "no file descriptor is left for the link's bell");
+            pipit_paho_error_set(paho, "no file descriptor is left for the link's bell");
         }
     }
     return rc;
@@ -667,9 +724,8 @@ void pipit_paho_close(struct pipit_paho *paho)
     if (paho == NULL || paho->base.type == NULL) {
         return;
     }
-    client_destroy(paho);
+    session_destroy(session_detach(paho));
     pipit_bell_close(&paho->own_bell);
-    (void)pthread_mutex_destroy(&paho->lock);
     memset(paho, 0, sizeof(*paho));
 }
 
@@ -683,7 +739,7 @@ void pipit_paho_error(struct pipit_paho *paho, char *text, size_t text_bytes)
     if (text_bytes == 0) {
         return;
     }
-    pthread_mutex_lock(&paho->lock);
+    pthread_mutex_lock(&port_lock);
     (void)snprintf(text, text_bytes, "%s", paho->error);
-    pthread_mutex_unlock(&paho->lock);
+    pthread_mutex_unlock(&port_lock);
 }

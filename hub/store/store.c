@@ -82,7 +82,7 @@ enum err store_fail(struct store *store, int sqlite_rc, const char *what, struct
     }
     if (!store->is_sealed) {
         store->is_sealed = true;
-        log_line(LOG_ERROR, "store", "STORE-SEALED", "path=%s while=\"%s\" err=\"%s\" code=%d",
+        log_line(LOG_DEBUG, "store", "STORE-FAILED", "path=%s while=\"%s\" err=\"%s\" code=%d",
                  store->path, what, why, extended);
     }
     return rc == ERR_CORRUPT

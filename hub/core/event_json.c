@@ -400,10 +400,15 @@ char *event_to_json(struct event *event)
         json_object_set_nocheck(object, "fields", event_fields_json(event));
     }
     set_payload(object, event);
-    size_t precision = (size_t)json_precision(object);
-    char *text = json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(precision));
+    char *text = json_to_text(object);
     json_decref(object);
     return text;
+}
+
+char *json_to_text(const json_t *json)
+{
+    size_t precision = (size_t)json_precision(json);
+    return json_dumps(json, JSON_COMPACT | JSON_REAL_PRECISION(precision));
 }
 
 int json_precision(const json_t *json)

@@ -128,8 +128,7 @@ void event_field_result(struct event *event, const char *path, sqlite3_context *
 
 static void tree_result(const json_t *tree, sqlite3_context *context)
 {
-    size_t precision = (size_t)json_precision(tree);
-    char *text = json_dumps(tree, JSON_COMPACT | JSON_REAL_PRECISION(precision));
+    char *text = json_to_text(tree);
     if (text == NULL) {
         sqlite3_result_error_nomem(context);
         return;

@@ -74,6 +74,9 @@ void value_of_json(struct json_t *json, struct event_value *out_value);
 int real_precision(double real);
 // The most that any number in the tree needs.
 int json_precision(const struct json_t *json);
+// Compact text with the fewest digits that name its numbers, to be freed with free(); NULL without
+// memory.
+char *json_to_text(const struct json_t *json);
 // Decimal text, the shortest of 15 to 17 digits; "86.0" when whole. Gives its length.
 #define REAL_TEXT_BYTES 32
 size_t real_to_text(double real, char out_text[REAL_TEXT_BYTES]);

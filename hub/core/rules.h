@@ -1,8 +1,13 @@
 // rules.h - a set of compiled SQL rules over a batch of events, exposed as virtual tables named by
-// topic filters. Threads:   core thread. Ownership: borrows the SQLite connection and the specs.
+// topic filters.
+//
+// Threads:   core thread.
+//
+// Ownership: borrows the SQLite connection and the specs.
+//
 // Failure:   rules_open: ERR_CONFIG, e->offset into the SQL. A rule that fails on an event is
-// reported
-//            through the sink and the batch goes on.
+// reported through the sink and the batch goes on. Other errors end the run: the transaction has to
+// be rolled back.
 #ifndef PIPIT_CORE_RULES_H
 #define PIPIT_CORE_RULES_H
 
@@ -41,8 +46,8 @@ enum err rules_open(struct rules **out_rules, sqlite3 *db, const struct core_spe
 void rules_close(struct rules *rules); // NULL is fine.
 
 // Sets group, device, sequence, boot and time of foreign events by the identity expressions whose
-// filter matches. is_skipped[i] leaves event i out. A failing expression goes to sink->failure with
-// rule_index UINT32_MAX.
+// filter matches (the first one that does). is_skipped[i] leaves event i out. A failing expression
+// goes to sink->failure with rule_index UINT32_MAX and sets is_skipped[i].
 enum err rules_identify(struct rules *rules, struct event_batch *batch, bool *is_skipped,
                         int64_t now_ms, const struct rule_sink *sink, struct error *e);
 
@@ -50,8 +55,35 @@ enum err rules_identify(struct rules *rules, struct event_batch *batch, bool *is
 enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *is_skipped,
                    int64_t now_ms, const struct rule_sink *sink, struct error *e);
 
-// What the rules may read: reference tables only; never the store's own tables (fenced by
-// authorizer). Matching as in [MQTT-4.7]: topic_filter_matches(filter, topic) lives in
-// core/topic.h.
+// The topic filter that a compiled rule reads.
+const char *rules_filter(const struct rules *rules, uint32_t rule_index);
+
+// Test only: false runs every statement once for each event, which must give the same.
+void rules_set_batched(struct rules *rules, bool is_batched);
+
+// What a rule can say (docs/ARCHITECTURE.md has the why):
+// - FROM "<topic filter>", exactly one, matched as in [MQTT-4.7]; reference tables may be joined to
+//   it; the store's own tables (pipit_...) may not be read.
+// - Standard columns: id, topic, device, device_group, type, time, received, boot, sequence, qos,
+//   retain, content_type, payload (text when it is UTF-8, else a blob; of a Pipit event: its opaque
+//   payload, NULL when it has fields), fields (all of them as JSON). SELECT * gives these without
+//   payload.
+// - Every other column is a field of the payload, NULL when absent: "location.lat" and
+// "items.0.name"
+//   lead into JSON; a payload that is a JSON number, text or boolean by itself is the field value.
+//   A field called like a standard column is written "fields.<name>".
+// - A float field is its shortest decimal (27.1, not 27.10000038). Unsigned fields beyond 2^63-1
+// are
+//   reals.
+// - A boolean and a JSON object that are selected plainly (not through an expression, DISTINCT,
+// ORDER
+//   BY, a window) stay boolean and JSON in the output; else a boolean is 1 or 0 and JSON is text.
+// - topic_part(n), prop('<user property>'), fields(), now_ms().
+// Outputs:
+// - Key: the rule's key column (NULL is the empty key); without one the event's "<group>/<device>",
+//   else its topic.
+// - content_type: application/json, text/plain; charset=utf-8, application/x-protobuf, or as the
+//   event came with. A Pipit event made by a rule has boot and sequence 0, for no device counted
+//   it, the source event's time, and no field for a NULL column.
 
 #endif

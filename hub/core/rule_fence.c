@@ -1,0 +1,116 @@
+// rule_fence.c - what the SQL of rules may touch: it reads events and reference tables, and calls
+// functions that give the same for the same; everything else is refused when it is compiled.
+#include <string.h>
+#include <strings.h>
+
+#include "core/rule_statement.h"
+
+#define LENGTH_BYTES_MAX 16777216 // A text, blob or row on this connection.
+
+// No random numbers, no state of the connection, no loading, nothing that makes memory of nothing.
+static const char *const functions[] = {
+    // Ours.
+    "topic_part", "prop", "fields", "now_ms",
+    // Scalar.
+    "abs", "char", "coalesce", "concat", "format", "glob", "hex", "ifnull", "iif", "instr",
+    "length", "like", "likelihood", "likely", "lower", "ltrim", "max", "min", "nullif", "printf",
+    "quote", "replace", "round", "rtrim", "sign", "soundex", "substr", "substring", "trim",
+    "typeof", "unicode", "unlikely", "upper",
+    // Date and time; 'now' is the core's time.
+    "date", "time", "datetime", "julianday", "strftime", "unixepoch", "current_date",
+    "current_time", "current_timestamp",
+    // Mathematics.
+    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "ceiling", "cos", "cosh",
+    "degrees", "exp", "floor", "ln", "log", "log10", "log2", "mod", "pi", "pow", "power", "radians",
+    "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
+    // JSON.
+    "json", "json_array", "json_array_length", "json_extract", "->", "->>", "json_insert",
+    "json_object", "json_patch", "json_quote", "json_remove", "json_replace", "json_set",
+    "json_type", "json_valid", "json_group_array", "json_group_object",
+    // Aggregates and windows, over the rows that one event gives.
+    "avg", "count", "group_concat", "string_agg", "sum", "total", "row_number", "rank",
+    "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value",
+    "nth_value"};
+
+// Tables that are nobody's data.
+static const char *const denied_tables[] = {"dbstat", "fts3tokenize", "bytecode", "tables_used",
+                                            "completion"};
+static const char *const denied_prefixes[] = {"pipit_", "sqlite_", "pragma_"};
+
+static bool is_listed(const char *name, const char *const *list, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        if (strcasecmp(list[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+#define LISTED(name, list) is_listed(name, list, sizeof(list) / sizeof(list[0]))
+
+static bool may_read(const struct rule_statement *compiling, const char *table, const char *schema)
+{
+    if (compiling->filter != NULL && strcasecmp(compiling->filter, table) == 0) {
+        return true;
+    }
+    for (size_t i = 0; i < sizeof(denied_prefixes) / sizeof(denied_prefixes[0]); i++) {
+        if (strncasecmp(table, denied_prefixes[i], strlen(denied_prefixes[i])) == 0) {
+            return false;
+        }
+    }
+    bool is_main = schema == NULL || strcasecmp(schema, "main") == 0;
+    return is_main && !LISTED(table, denied_tables);
+}
+
+static int authorize(void *context, int action, const char *first, const char *second,
+                     const char *schema, const char *view)
+{
+    (void)view;
+    const struct rule_space *space = context;
+    if (space->compiling == NULL) {
+        return SQLITE_OK;
+    }
+    switch (action) {
+    case SQLITE_SELECT:
+    case SQLITE_RECURSIVE: // Bounded by the instruction budget.
+        return SQLITE_OK;
+    case SQLITE_FUNCTION:
+        return LISTED(second, functions) ? SQLITE_OK : SQLITE_DENY;
+    case SQLITE_READ:
+        return may_read(space->compiling, first, schema) ? SQLITE_OK : SQLITE_DENY;
+    default:
+        return SQLITE_DENY;
+    }
+}
+
+static const struct {
+    int limit, value;
+} limits[] = {
+    {SQLITE_LIMIT_LENGTH, LENGTH_BYTES_MAX},
+    {SQLITE_LIMIT_EXPR_DEPTH, 200},
+    {SQLITE_LIMIT_COMPOUND_SELECT, 50},
+    {SQLITE_LIMIT_VDBE_OP, 100000},
+    {SQLITE_LIMIT_ATTACHED, 0},
+    {SQLITE_LIMIT_LIKE_PATTERN_LENGTH, 256}, // Matching costs pattern times text.
+    {SQLITE_LIMIT_WORKER_THREADS, 0},
+};
+
+enum err rule_fence_install(struct rule_space *space, struct error *e)
+{
+    // "a.b" in double quotes is a column, never a text.
+    int rc = sqlite3_db_config(space->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_db_config(space->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_set_authorizer(space->db, authorize, space);
+    }
+    if (rc != SQLITE_OK) {
+        return error_set(e, ERR_INTERNAL, "fence the rules: %s", sqlite3_errmsg(space->db));
+    }
+    for (size_t i = 0; i < sizeof(limits) / sizeof(limits[0]); i++) {
+        sqlite3_limit(space->db, limits[i].limit, limits[i].value);
+    }
+    return ERR_OK;
+}

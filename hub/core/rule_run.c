@@ -1,0 +1,113 @@
+// rule_run.c - a compiled statement over events: rows are given to the event they come from, and a
+// failure costs one event.
+#include "core/rule_statement.h"
+
+struct run {
+    struct rule_statement *statement;
+    const struct rule_reader *reader;
+    const uint32_t *events; // From the scan's first on.
+    uint32_t end;           // Events in this scan.
+    uint32_t done;          // Events before it are finished or failed.
+    uint32_t rows;          // Of events[done].
+};
+
+static enum err finish_before(struct run *run, uint32_t position, struct error *e)
+{
+    enum err rc = ERR_OK;
+    while (rc == ERR_OK && run->done < position) {
+        rc = run->reader->finish(run->reader->context, run->events[run->done], run->rows, e);
+        run->rows = 0;
+        run->done++;
+    }
+    return rc;
+}
+
+static enum err take_row(struct run *run, uint32_t position, struct error *e)
+{
+    if (run->rows == RULE_ROWS_MAX) {
+        return error_set(e, ERR_INVALID, "more than %d rows for one event", RULE_ROWS_MAX);
+    }
+    run->rows++;
+    return run->reader->row(run->reader->context, run->events[position], run->statement->compiled,
+                            e);
+}
+
+// Why SQLite stopped. ERR_INVALID: because of this event.
+static enum err step_error(const struct run *run, int rc, struct error *e)
+{
+    const struct rule_space *space = run->statement->space;
+    const char *message = sqlite3_errmsg(space->db);
+    switch (rc & 0xFF) {
+    case SQLITE_INTERRUPT:
+        return error_set(e, ERR_INVALID, "more than %u SQLite instructions for one event",
+                         space->steps_max);
+    case SQLITE_NOMEM:
+        return error_set(e, ERR_NO_MEMORY, "out of memory");
+    case SQLITE_IOERR:
+        return error_set(e, ERR_IO, "%s", message);
+    case SQLITE_CORRUPT:
+    case SQLITE_NOTADB:
+        return error_set(e, ERR_CORRUPT, "%s", message);
+    case SQLITE_FULL:
+        return error_set(e, ERR_FULL, "%s", message);
+    default:
+        return error_set(e, ERR_INVALID, "%s", message);
+    }
+}
+
+// One step: a row, the end (*out_is_over) or a failure. ERR_INVALID: the event at done failed.
+static enum err step(struct run *run, bool *out_is_over, struct error *e)
+{
+    const struct rule_scan *scan = &run->statement->space->scan;
+    int sqlite_rc = sqlite3_step(run->statement->compiled);
+    *out_is_over = sqlite_rc != SQLITE_ROW;
+    if (sqlite_rc == SQLITE_DONE) {
+        return finish_before(run, run->end, e);
+    }
+    uint32_t position = scan->position < run->end ? scan->position : run->end - 1;
+    enum err rc = finish_before(run, position, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    return sqlite_rc == SQLITE_ROW ? take_row(run, position, e) : step_error(run, sqlite_rc, e);
+}
+
+// One execution, from events[done] to the end or to the first event that fails.
+static enum err execute(struct run *run, struct error *e)
+{
+    struct rule_space *space = run->statement->space;
+    space->scan.events = run->events;
+    space->scan.position = run->done;
+    space->scan.end = run->end;
+    space->steps = 0;
+    run->rows = 0;
+    bool is_over = false;
+    enum err rc = ERR_OK;
+    while (rc == ERR_OK && !is_over) {
+        rc = step(run, &is_over, e);
+    }
+    if (rc == ERR_INVALID) {
+        rc = run->reader->failure(run->reader->context, run->events[run->done], e->text, e);
+        run->done++;
+    }
+    sqlite3_reset(run->statement->compiled);
+    return rc;
+}
+
+enum err rule_statement_run(struct rule_statement *statement, struct event_batch *batch,
+                            const uint32_t *events, uint32_t count, bool is_batched,
+                            const struct rule_reader *reader, struct error *e)
+{
+    struct error own;
+    e = e == NULL ? &own : e;
+    enum err rc = rule_name_claim(statement, e);
+    statement->space->scan.batch = batch;
+    uint32_t size = is_batched && statement->is_plain ? count : 1;
+    for (uint32_t first = 0; rc == ERR_OK && first < count; first += size) {
+        struct run run = {statement, reader, events + first, size, 0, 0};
+        while (rc == ERR_OK && run.done < run.end) {
+            rc = execute(&run, e);
+        }
+    }
+    return rc;
+}

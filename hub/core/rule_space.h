@@ -1,0 +1,63 @@
+// rule_space.h - what all rule statements on one SQLite connection share: the events at hand, the
+// fence, the names of topic filters.
+// Threads:   core thread.
+// Ownership: the connection owns the space: it ends when the connection is closed.
+#ifndef PIPIT_CORE_RULE_SPACE_H
+#define PIPIT_CORE_RULE_SPACE_H
+
+#include <sqlite3.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/error.h"
+#include "core/event.h"
+
+struct rule_statement;
+
+// A topic filter that a statement reads. SQLite compares names of tables without case, and so does
+// this. Each statement has columns of its own under a name that others may use, too, so the module
+// of the name changes hands: owner is the one whose columns SQLite would see now.
+struct rule_name;
+
+// What a running statement reads: events[position] of the batch is the event at hand.
+struct rule_scan {
+    struct event_batch *batch;
+    const uint32_t *events; // Indexes into the batch.
+    uint32_t position, end;
+};
+
+struct rule_space {
+    sqlite3 *db;
+    struct rule_name *names;
+    struct rule_scan scan;
+    int64_t now_ms;
+    const struct rule_statement *compiling; // NULL: the fence is open, the store is at work.
+    uint32_t steps, steps_max, steps_slice; // SQLite instructions used for the event at hand.
+};
+
+// The connection's space; made, with functions, fence and limits, by the first call.
+enum err rule_space_get(sqlite3 *db, struct rule_space **out_space, struct error *e);
+
+// From here to rule_space_end SQLite stops a statement that uses more instructions for an event.
+void rule_space_begin(struct rule_space *space, uint32_t steps_max, int64_t now_ms);
+void rule_space_end(struct rule_space *space);
+
+// The event at hand; NULL when there is none.
+struct event *rule_space_event(const struct rule_space *space);
+
+// The statement's columns are what SQLite sees under its name. A re-prepare after a change of the
+// schema needs it; without one it costs a comparison.
+enum err rule_name_claim(struct rule_statement *statement, struct error *e);
+// Gives the name up; when nobody uses it any more it is gone.
+void rule_name_release(struct rule_statement *statement);
+// Takes the names out of SQLite's sight, so that a statement that is compiled names its own.
+void rule_names_hide(struct rule_space *space);
+
+// rule_fence.c: what statements may touch.
+enum err rule_fence_install(struct rule_space *space, struct error *e);
+// functions.c: topic_part, prop, fields, now_ms.
+enum err functions_register(struct rule_space *space, struct error *e);
+// rule_table.c: the virtual table that a topic filter is.
+extern const sqlite3_module rule_table_module;
+
+#endif

@@ -1,0 +1,278 @@
+#include "core/rule_statement.h"
+
+#include <ctype.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "core/event_value.h"
+#include "core/topic.h"
+
+#define NO_TABLE   "no such table: "
+#define NO_COLUMN  "no such column: "
+#define NAME_BYTES (TOPIC_BYTES_MAX + 1)
+
+static enum err no_memory(struct error *e)
+{
+    return error_set(e, ERR_NO_MEMORY, "out of memory for a rule");
+}
+
+static enum err config_error(struct error *e, int32_t offset, const char *text)
+{
+    error_set(e, ERR_CONFIG, "%s", text);
+    e->offset = offset;
+    return ERR_CONFIG;
+}
+
+static enum err sqlite_error(const struct rule_statement *statement, struct error *e)
+{
+    sqlite3 *db = statement->space->db;
+    if (sqlite3_errcode(db) == SQLITE_NOMEM) {
+        return no_memory(e);
+    }
+    int32_t offset = sqlite3_error_offset(db);
+    return config_error(e, offset, sqlite3_errmsg(db));
+}
+
+static bool looks_like_filter(const char *name)
+{
+    return strpbrk(name, "/+#") != NULL;
+}
+
+// SQLite asked for a table: the topic filter, if it is one and the first.
+static enum err add_filter(struct rule_statement *statement, const char *table, struct error *e)
+{
+    int32_t offset = sqlite3_error_offset(statement->space->db);
+    const char *problem = topic_filter_problem(bytes_from_text(table));
+    if (!looks_like_filter(table)) {
+        error_set(
+            e, ERR_CONFIG,
+            "no such table: %s (a topic filter has a /, + or # in it; for a topic of one level "
+            "write \"%s/#\")",
+            table, table);
+    } else if (problem != NULL) {
+        error_set(e, ERR_CONFIG, "topic filter \"%s\" %s", table, problem);
+    } else if (statement->filter != NULL) {
+        error_set(
+            e, ERR_CONFIG,
+            "the statement reads two topic filters, \"%s\" and \"%s\"; a rule sees one event at "
+            "a time, so write one rule for each",
+            statement->filter, table);
+    } else {
+        statement->filter = strdup(table);
+        return statement->filter == NULL ? no_memory(e) : rule_name_claim(statement, e);
+    }
+    e->offset = offset;
+    return ERR_CONFIG;
+}
+
+// Copies the identifier at sql, without its quotes, and gives what follows it; NULL: there is none.
+static const char *take_identifier(const char *sql, char *out_name, size_t size, bool *out_quoted)
+{
+    static const char closing[] = {['"'] = '"', ['`'] = '`', ['['] = ']'};
+    char first = sql[0];
+    *out_quoted = first == '"' || first == '`' || first == '[';
+    size_t len = 0;
+    if (!*out_quoted) {
+        while ((isalnum((unsigned char)*sql) || strchr("_$", *sql) != NULL || (*sql & 0x80) != 0) &&
+               *sql != '\0' && len + 1 < size) {
+            out_name[len++] = *sql++;
+        }
+        out_name[len] = '\0';
+        return len == 0 ? NULL : sql;
+    }
+    char close = closing[(unsigned char)first];
+    for (sql++; *sql != '\0' && len + 1 < size; sql++) {
+        if (*sql == close && (close == ']' || sql[1] != close)) {
+            out_name[len] = '\0';
+            return sql + 1;
+        }
+        sql += *sql == close; // A doubled quote.
+        out_name[len++] = *sql;
+    }
+    return NULL;
+}
+
+static const char *skip_blanks(const char *sql)
+{
+    while (isspace((unsigned char)*sql)) {
+        sql++;
+    }
+    return sql;
+}
+
+static bool has_field(const struct rule_statement *statement, const char *field)
+{
+    for (uint32_t i = 0; i < statement->field_count; i++) {
+        if (strcasecmp(statement->fields[i], field) == 0) {
+            return true;
+        }
+    }
+    return event_column_find(field) != EVENT_COLUMN_COUNT;
+}
+
+// The column that SQLite misses, from the place in the SQL that it points at.
+struct missing_column {
+    char name[EVENT_NAME_MAX * 4];
+    bool has_table, is_quoted;
+};
+
+static bool find_missing(const char *sql, int offset, struct missing_column *out_missing)
+{
+    char table[sizeof(out_missing->name)];
+    bool is_quoted;
+    if (offset < 0 || (size_t)offset >= strlen(sql)) {
+        return false;
+    }
+    const char *rest = take_identifier(sql + offset, table, sizeof(table), &is_quoted);
+    if (rest == NULL) {
+        return false;
+    }
+    memcpy(out_missing->name, table, sizeof(table));
+    out_missing->is_quoted = is_quoted;
+    rest = skip_blanks(rest);
+    out_missing->has_table = *rest == '.';
+    return !out_missing->has_table ||
+           take_identifier(skip_blanks(rest + 1), out_missing->name, sizeof(out_missing->name),
+                           &is_quoted) != NULL;
+}
+
+static enum err add_field(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    struct missing_column missing;
+    sqlite3 *db = statement->space->db;
+    int offset = sqlite3_error_offset(db);
+    if (statement->filter == NULL || !find_missing(sql, offset, &missing)) {
+        return sqlite_error(statement, e);
+    }
+    if (has_field(statement, missing.name)) { // It is there, and still not what was meant.
+        sqlite_error(statement, e);
+        if (missing.has_table && !missing.is_quoted) {
+            size_t len = strlen(e->text);
+            snprintf(e->text + len, sizeof(e->text) - len,
+                     " (a payload field with a dot is written in double quotes: \"a.b\")");
+        }
+        return ERR_CONFIG;
+    }
+    if (statement->field_count == RULE_FIELDS_MAX) {
+        return config_error(e, offset, "the statement names more than 256 payload fields");
+    }
+    char **fields =
+        reallocarray(statement->fields, statement->field_count + 1, sizeof(statement->fields[0]));
+    if (fields == NULL) {
+        return no_memory(e);
+    }
+    statement->fields = fields;
+    fields[statement->field_count] = strdup(missing.name);
+    if (fields[statement->field_count] == NULL) {
+        return no_memory(e);
+    }
+    statement->field_count++;
+    statement->has_new_fields = true;
+    return rule_name_claim(statement, e);
+}
+
+// After a failed prepare: gives SQLite what it misses, or says what is wrong.
+static enum err supply(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    char message[600];
+    snprintf(message, sizeof(message), "%s", sqlite3_errmsg(statement->space->db));
+    if (strncmp(message, NO_TABLE, strlen(NO_TABLE)) == 0) {
+        const char *table = message + strlen(NO_TABLE);
+        table += strncmp(table, "main.", 5) == 0 ? 5 : 0;
+        return add_filter(statement, table, e);
+    }
+    if (strncmp(message, NO_COLUMN, strlen(NO_COLUMN)) == 0) {
+        return add_field(statement, sql, e);
+    }
+    return sqlite_error(statement, e);
+}
+
+// What follows the statement's semicolon: nothing, or blanks and comments, which compile to
+// nothing.
+static enum err check_tail(struct rule_statement *statement, const char *sql, const char *tail,
+                           struct error *e)
+{
+    sqlite3_stmt *more = NULL;
+    int rc = sqlite3_prepare_v2(statement->space->db, tail, -1, &more, NULL);
+    bool is_empty = rc == SQLITE_OK && more == NULL;
+    sqlite3_finalize(more);
+    return is_empty ? ERR_OK
+                    : config_error(e, (int32_t)(tail - sql),
+                                   "a rule is one statement; there is a second one");
+}
+
+static enum err prepare(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    const char *tail = sql;
+    enum err rc = ERR_OK;
+    // Each round adds one name, of which there is a bounded number.
+    while (rc == ERR_OK && statement->compiled == NULL) {
+        int sqlite_rc = sqlite3_prepare_v3(statement->space->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
+                                           &statement->compiled, &tail);
+        if (sqlite_rc != SQLITE_OK) {
+            rc = supply(statement, sql, e);
+        } else if (statement->compiled == NULL) {
+            rc = config_error(e, 0, "the statement is empty");
+        }
+    }
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (sqlite3_stmt_isexplain(statement->compiled) != 0) {
+        return config_error(e, 0, "a rule is a SELECT, not an EXPLAIN");
+    }
+    if (sqlite3_bind_parameter_count(statement->compiled) > 0) {
+        return config_error(e, -1, "a rule has no parameters (?, :name) to bind");
+    }
+    return check_tail(statement, sql, tail, e);
+}
+
+static enum err check(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    if (statement->filter == NULL) {
+        return config_error(e, 0,
+                            "the statement reads no topic filter; write FROM \"<topic filter>\"");
+    }
+    return rule_plan_check(statement, sql, e);
+}
+
+enum err rule_statement_create(struct rule_statement **out_statement, struct rule_space *space,
+                               const char *sql, struct error *e)
+{
+    struct rule_statement *statement = calloc(1, sizeof(*statement));
+    if (statement == NULL) {
+        return no_memory(e);
+    }
+    statement->space = space;
+    rule_names_hide(space); // A name of others would hide how this SQL spells it.
+    space->compiling = statement;
+    enum err rc = prepare(statement, sql, e);
+    if (rc == ERR_OK) {
+        rc = check(statement, sql, e);
+    }
+    space->compiling = NULL;
+    rule_names_hide(space);
+    if (rc == ERR_OK) {
+        *out_statement = statement;
+    } else {
+        rule_statement_destroy(statement);
+    }
+    return rc;
+}
+
+void rule_statement_destroy(struct rule_statement *statement)
+{
+    if (statement == NULL) {
+        return;
+    }
+    sqlite3_finalize(statement->compiled);
+    rule_name_release(statement);
+    for (uint32_t i = 0; i < statement->field_count; i++) {
+        free(statement->fields[i]);
+    }
+    free(statement->fields);
+    free(statement->filter);
+    free(statement);
+}

@@ -1,0 +1,52 @@
+// rule_statement.h - one SELECT over one topic filter: compiled, and run over events.
+// Threads:   core thread.
+// Ownership: rule_statement_create creates; everything is copied but the connection's space.
+// Failure:   ERR_CONFIG with e->offset into the SQL.
+#ifndef PIPIT_CORE_RULE_STATEMENT_H
+#define PIPIT_CORE_RULE_STATEMENT_H
+
+#include "core/rule_space.h"
+
+#define RULE_FIELDS_MAX 256 // Payload fields that one statement may name.
+
+struct rule_statement {
+    struct rule_space *space;
+    struct rule_name *name;
+    char *filter;  // As the SQL spells it; NULL until it is known.
+    char **fields; // Columns beyond EVENT_COLUMN_COUNT, by name.
+    uint32_t field_count;
+    bool has_new_fields;
+    sqlite3_stmt *compiled;
+    sqlite3_vtab *table; // The one connected last.
+    // One execution serves a whole batch: nothing in the statement outlives an event.
+    bool is_plain;
+};
+
+enum err rule_statement_create(struct rule_statement **out_statement, struct rule_space *space,
+                               const char *sql, struct error *e);
+void rule_statement_destroy(struct rule_statement *statement); // NULL is fine.
+
+// rule_plan.c: reads the compiled program. Sets is_plain; ERR_CONFIG unless it reads its topic
+// filter exactly once.
+enum err rule_plan_check(struct rule_statement *statement, const char *sql, struct error *e);
+
+// What becomes of the rows. Errors other than ERR_INVALID end the run.
+struct rule_reader {
+    void *context;
+    // A row of the event; ERR_INVALID: the event fails, with e's text.
+    enum err (*row)(void *context, uint32_t event_index, sqlite3_stmt *compiled, struct error *e);
+    // All its rows have been seen.
+    enum err (*finish)(void *context, uint32_t event_index, uint32_t rows, struct error *e);
+    // The event failed; its rows so far count for nothing.
+    enum err (*failure)(void *context, uint32_t event_index, const char *reason, struct error *e);
+};
+
+#define RULE_ROWS_MAX 1000 // Rows that a statement may give for one event.
+
+// Runs over the count events (indexes into the batch). Between rule_space_begin and rule_space_end.
+// is_batched false: one execution for each event, whatever the plan.
+enum err rule_statement_run(struct rule_statement *statement, struct event_batch *batch,
+                            const uint32_t *events, uint32_t count, bool is_batched,
+                            const struct rule_reader *reader, struct error *e);
+
+#endif

@@ -1,0 +1,266 @@
+#include "core/rules.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "core/render.h"
+#include "core/rule_identity.h"
+#include "core/rule_matches.h"
+#include "core/rule_statement.h"
+
+#define ROUTES_MAX   64    // Of one rule.
+#define OUTPUTS_KEPT 4096  // Room kept from batch to batch.
+#define OUTPUTS_MAX  65536 // Of one event in one rule.
+
+struct rule {
+    const struct rule_spec *spec;
+    struct rule_statement *statement;
+    struct render *render;
+};
+
+struct rules {
+    struct rule_space *space;
+    uint32_t steps_max;
+    bool is_batched;
+    struct rule_matches *matches;
+    struct rule_identities *identities;
+    struct event_memory memory;  // Of the outputs of one event in one rule.
+    struct rule_output *outputs; // Waiting until the event's last row has worked.
+    uint32_t output_count, output_capacity;
+    uint32_t rule_count;
+    struct rule rules[];
+};
+
+static enum err compile_rule(struct rules *rules, uint32_t index, const struct rule_spec *spec,
+                             struct error *e)
+{
+    struct rule *rule = &rules->rules[index];
+    rule->spec = spec;
+    if (spec->route_count > ROUTES_MAX) {
+        return error_set(e, ERR_CONFIG, "%u routes are more than %d", spec->route_count,
+                         ROUTES_MAX);
+    }
+    enum err rc = rule_statement_create(&rule->statement, rules->space, spec->sql, e);
+    if (rc == ERR_OK) {
+        rc = render_create(&rule->render, spec, rule->statement->compiled, e);
+    }
+    return rc == ERR_OK ? rule_matches_add(rules->matches, rule->statement->filter, index, e) : rc;
+}
+
+static enum err compile_rules(struct rules *rules, const struct core_spec *spec, struct error *e)
+{
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < spec->rule_count; i++) {
+        rules->rule_count = i + 1;
+        rc = compile_rule(rules, i, &spec->rules[i], e);
+        if (rc != ERR_OK) {
+            error_wrap(e, "rule \"%s\"", spec->rules[i].name);
+        }
+    }
+    return rc;
+}
+
+static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spec *spec,
+                         struct error *e)
+{
+    enum err rc = rule_space_get(db, &rules->space, e);
+    if (rc == ERR_OK) {
+        rc = rule_matches_create(&rules->matches, spec->rule_count, e);
+    }
+    if (rc == ERR_OK) {
+        rc = rule_identities_create(&rules->identities, rules->space, spec, e);
+    }
+    return rc == ERR_OK ? compile_rules(rules, spec, e) : rc;
+}
+
+enum err rules_open(struct rules **out_rules, sqlite3 *db, const struct core_spec *spec,
+                    struct error *e)
+{
+    struct rules *rules = calloc(1, sizeof(*rules) + spec->rule_count * sizeof(rules->rules[0]));
+    if (rules == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for rules");
+    }
+    struct error own;
+    e = e == NULL ? &own : e;
+    event_memory_init(&rules->memory);
+    rules->steps_max = spec->rule_steps_max;
+    rules->is_batched = true;
+    enum err rc = open_all(rules, db, spec, e);
+    if (rc == ERR_OK) {
+        *out_rules = rules;
+    } else {
+        rules_close(rules);
+    }
+    return rc;
+}
+
+void rules_close(struct rules *rules)
+{
+    if (rules == NULL) {
+        return;
+    }
+    for (uint32_t i = 0; i < rules->rule_count; i++) {
+        render_destroy(rules->rules[i].render);
+        rule_statement_destroy(rules->rules[i].statement);
+    }
+    rule_identities_destroy(rules->identities);
+    rule_matches_destroy(rules->matches);
+    event_memory_deinit(&rules->memory);
+    free(rules->outputs);
+    free(rules);
+}
+
+void rules_set_batched(struct rules *rules, bool is_batched)
+{
+    rules->is_batched = is_batched;
+}
+
+const char *rules_filter(const struct rules *rules, uint32_t rule_index)
+{
+    return rules->rules[rule_index].statement->filter;
+}
+
+// One rule over its events.
+struct rule_pass {
+    struct rules *rules;
+    uint32_t rule_index;
+    struct event_batch *batch;
+    const struct rule_sink *sink;
+};
+
+static void forget_outputs(struct rules *rules)
+{
+    rules->output_count = 0;
+    event_memory_reset(&rules->memory);
+}
+
+static enum err reserve_outputs(struct rules *rules, uint32_t more, struct error *e)
+{
+    uint32_t wanted = rules->output_count + more;
+    if (wanted > OUTPUTS_MAX) {
+        return error_set(e, ERR_INVALID, "more than %d deliveries for one event", OUTPUTS_MAX);
+    }
+    if (wanted <= rules->output_capacity) {
+        return ERR_OK;
+    }
+    uint32_t capacity = wanted * 2;
+    struct rule_output *outputs = reallocarray(rules->outputs, capacity, sizeof(rules->outputs[0]));
+    if (outputs == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a rule's outputs");
+    }
+    rules->outputs = outputs;
+    rules->output_capacity = capacity;
+    return ERR_OK;
+}
+
+static uint32_t row_of_next(const struct rules *rules, uint32_t route_count)
+{
+    return route_count == 0 ? 0 : rules->output_count / route_count;
+}
+
+static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compiled, struct error *e)
+{
+    struct rule_pass *pass = context;
+    struct rules *rules = pass->rules;
+    const struct rule *rule = &rules->rules[pass->rule_index];
+    uint32_t route_count = rule->spec->route_count;
+    struct rendered rendered[ROUTES_MAX];
+    struct render_row row = {compiled, event_batch_at(pass->batch, event_index), &rules->memory};
+    enum err rc = reserve_outputs(rules, route_count, e);
+    if (rc == ERR_OK) {
+        rc = render_row(rule->render, &row, rendered, e);
+    }
+    uint32_t row_index = row_of_next(rules, route_count);
+    for (uint32_t i = 0; rc == ERR_OK && i < route_count; i++) {
+        rules->outputs[rules->output_count++] = (struct rule_output){
+            .event_index = event_index,
+            .rule_index = pass->rule_index,
+            .route_index = i,
+            .row_index = row_index,
+            .key = rendered[i].key,
+            .topic = rendered[i].topic,
+            .payload = rendered[i].payload,
+            .content_type = rendered[i].content_type,
+        };
+    }
+    return rc;
+}
+
+static enum err on_finish(void *context, uint32_t event_index, uint32_t rows, struct error *e)
+{
+    struct rule_pass *pass = context;
+    struct rules *rules = pass->rules;
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < rules->output_count; i++) {
+        rc = pass->sink->output(pass->sink->context, &rules->outputs[i], e);
+    }
+    if (rows > 0) {
+        forget_outputs(rules);
+    }
+    if (rc == ERR_OK && pass->sink->ran != NULL) {
+        pass->sink->ran(pass->sink->context, event_index, pass->rule_index, rows);
+    }
+    return rc;
+}
+
+static enum err on_failure(void *context, uint32_t event_index, const char *reason, struct error *e)
+{
+    struct rule_pass *pass = context;
+    forget_outputs(pass->rules);
+    char sentence[sizeof(e->text)];
+    snprintf(sentence, sizeof(sentence), "rule \"%.100s\": %s",
+             pass->rules->rules[pass->rule_index].spec->name, reason);
+    return pass->sink->failure(pass->sink->context, event_index, pass->rule_index, sentence, e);
+}
+
+static enum err run_rule(void *context, uint32_t rule_index, const uint32_t *events, uint32_t count,
+                         struct error *e)
+{
+    struct rule_pass *pass = context;
+    struct rules *rules = pass->rules;
+    pass->rule_index = rule_index;
+    const struct rule_reader reader = {pass, on_row, on_finish, on_failure};
+    forget_outputs(rules);
+    return rule_statement_run(rules->rules[rule_index].statement, pass->batch, events, count,
+                              rules->is_batched, &reader, e);
+}
+
+enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *is_skipped,
+                   int64_t now_ms, const struct rule_sink *sink, struct error *e)
+{
+    struct error own;
+    e = e == NULL ? &own : e;
+    struct rule_pass pass = {.rules = rules, .batch = batch, .sink = sink};
+    enum err rc = ERR_OK;
+    rule_space_begin(rules->space, rules->steps_max, now_ms);
+    uint32_t count = event_batch_count(batch);
+    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
+        if (is_skipped == NULL || !is_skipped[i]) {
+            rc = rule_matches_put(rules->matches, event_message(event_batch_at(batch, i))->topic, i,
+                                  e);
+        }
+    }
+    if (rc == ERR_OK) {
+        rc = rule_matches_each(rules->matches, run_rule, &pass, e);
+    }
+    rule_matches_clear(rules->matches);
+    rule_space_end(rules->space);
+    forget_outputs(rules);
+    if (rules->output_capacity > OUTPUTS_KEPT) {
+        free(rules->outputs);
+        rules->outputs = NULL;
+        rules->output_capacity = 0;
+    }
+    return rc;
+}
+
+enum err rules_identify(struct rules *rules, struct event_batch *batch, bool *is_skipped,
+                        int64_t now_ms, const struct rule_sink *sink, struct error *e)
+{
+    struct error own;
+    e = e == NULL ? &own : e;
+    rule_space_begin(rules->space, rules->steps_max, now_ms);
+    enum err rc = rule_identities_run(rules->identities, batch, is_skipped, sink, e);
+    rule_space_end(rules->space);
+    return rc;
+}

@@ -26,13 +26,13 @@ persistence false
 """
 
 HUB_CONF = """hub:
-  id: bench
+  id: bench-{run}
   store: {dir}/hub.db
   stats_every: 0 s
   check_broker: false
 sources:
   plant:
-    mqtt: {{url: "mqtt://127.0.0.1:{port}"}}
+    mqtt: {{url: "mqtt://127.0.0.1:{port}", session_expiry: 1 s}}  # Nothing waits for the next round.
     topics: ["pipit/v1/+/+/event/#"]
 targets:
   bus: {{mqtt: {{url: "mqtt://127.0.0.1:{port}"}}}}
@@ -134,7 +134,7 @@ class Bench:
         os.mkdir(directory)
         conf = os.path.join(directory, "hub.yaml")
         with open(conf, "w", encoding="ascii") as f:
-            f.write(HUB_CONF.format(dir=directory, port=self.port, rules=("rules:\n" + rules) if rules else ""))
+            f.write(HUB_CONF.format(run=self.runs, dir=directory, port=self.port, rules=("rules:\n" + rules) if rules else ""))
         log = open(os.path.join(directory, "log"), "w", encoding="utf-8")
         process = subprocess.Popen([self.pipit, "hub", "-c", conf], stderr=log)
         process.conf = conf
@@ -142,7 +142,7 @@ class Bench:
         return process
 
     def status(self, hub):
-        done = subprocess.run([self.pipit, "status", "-c", hub.conf, "--json"], capture_output=True, text=True,
+        done = subprocess.run([self.pipit, "status", "-c", hub.conf, "--json", "--interval", "0"], capture_output=True, text=True,
                               check=False)
         return json.loads(done.stdout) if done.returncode == 0 and done.stdout else None
 
@@ -150,8 +150,8 @@ class Bench:
         if hub.poll() is not None:
             raise SystemExit("bench: the hub ended; its log is in " + os.path.dirname(hub.conf))
         status = self.status(hub)
-        return status is not None and all(s["up"] for s in status["sources"].values()) and \
-            all(t["up"] for t in status["targets"].values())
+        return status is not None and all(s.get("up") for s in status["sources"]) and \
+            all(t.get("up") for t in status["targets"])
 
     @staticmethod
     def stop(process):

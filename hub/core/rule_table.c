@@ -51,7 +51,11 @@ static int table_connect(sqlite3 *db, void *context, int argc, const char *const
     (void)argc;
     (void)argv;
     struct rule_statement *statement = context;
+    struct rule_space *space = statement->space;
+    const struct rule_statement *compiling = space->compiling;
+    space->compiling = NULL; // The declaration is ours and would be fenced.
     int rc = declare(db, statement);
+    space->compiling = compiling;
     if (rc != SQLITE_OK) {
         *out_error = sqlite3_mprintf("%s", sqlite3_errmsg(db));
         return rc;

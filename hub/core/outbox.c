@@ -5,15 +5,17 @@
 
 #include "core/outbox_parts.h"
 
+#define STATEMENTS 13
+
 #define COLUMNS                                                                                    \
     "id, route, idempotency_key, key, topic, payload, content_type, qos, retain, attempts, "       \
     "next_at, created_at"
 
 #define TALLY_IS "(enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried) = "
 
-static void list_statements(struct outbox *outbox, struct sql_text out_texts[12])
+static void list_statements(struct outbox *outbox, struct sql_text out_texts[STATEMENTS])
 {
-    const struct sql_text texts[12] = {
+    const struct sql_text texts[STATEMENTS] = {
         {"INSERT INTO pipit_outbox(" COLUMNS ")"
          " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
          &outbox->insert},
@@ -21,6 +23,9 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[12]
         {"UPDATE pipit_outbox SET attempts = ?2, next_at = ?3 WHERE id = ?1", &outbox->update},
         {"SELECT " COLUMNS " FROM pipit_outbox WHERE id > ?1 AND id < ?2 ORDER BY id LIMIT ?3",
          &outbox->load},
+        {"SELECT " COLUMNS " FROM pipit_outbox WHERE id >= ?1 AND id <= ?2 AND key = ?4"
+         " ORDER BY id LIMIT ?3",
+         &outbox->load_key},
         {"SELECT id, length(CAST(idempotency_key AS BLOB)) + length(key) +"
          " length(CAST(topic AS BLOB)) + length(payload) + length(CAST(content_type AS BLOB))"
          " FROM pipit_outbox WHERE id >= ?1 AND id < ?2 AND route = ?3 ORDER BY id",
@@ -53,9 +58,9 @@ enum err outbox_open(struct outbox **out_outbox, struct store *store, const stru
         return error_set(e, ERR_NO_MEMORY, "out of memory for the outbox");
     }
     outbox->store = store;
-    struct sql_text texts[12];
+    struct sql_text texts[STATEMENTS];
     list_statements(outbox, texts);
-    enum err rc = sql_prepare(store, texts, 12, e);
+    enum err rc = sql_prepare(store, texts, STATEMENTS, e);
     if (rc == ERR_OK) {
         rc = outbox_load_tallies(outbox, e);
     }
@@ -85,9 +90,9 @@ void outbox_close(struct outbox *outbox)
     }
     outbox_rollback(outbox);
     outbox_free_tallies(outbox);
-    struct sql_text texts[12];
+    struct sql_text texts[STATEMENTS];
     list_statements(outbox, texts);
-    sql_finalize(texts, 12);
+    sql_finalize(texts, STATEMENTS);
     free(outbox->target_at);
     free(outbox->route_at);
     free(outbox->rule_routes);
@@ -231,108 +236,6 @@ struct queue_row *queue_row_create(const struct delivery *from, struct outbox_ta
     row->delivery.content_type = copy_text(&at, content_type);
     row->delivery.rule = route->rule;
     return row;
-}
-
-static struct queue_row *read_row(struct outbox *outbox, struct outbox_target *target)
-{
-    sqlite3_stmt *load = outbox->load;
-    int64_t route_id = sqlite3_column_int64(load, 1);
-    struct outbox_route *route = NULL;
-    HASH_FIND(hh, outbox->routes, &route_id, sizeof(route_id), route);
-    if (route == NULL) {
-        return NULL;
-    }
-    const struct delivery delivery = {
-        .id = sql_u64(load, 0),
-        .idempotency_key = (const char *)sqlite3_column_text(load, 2),
-        .key = sql_bytes(load, 3),
-        .topic = sql_bytes(load, 4),
-        .payload = sql_bytes(load, 5),
-        .content_type = (const char *)sqlite3_column_text(load, 6),
-        .qos = (uint8_t)sqlite3_column_int(load, 7),
-        .is_retained = sqlite3_column_int(load, 8) != 0,
-        .attempts = (uint32_t)sqlite3_column_int64(load, 9),
-        .created_ms = sqlite3_column_int64(load, 11),
-    };
-    struct queue_row *row = queue_row_create(&delivery, target, route);
-    if (row != NULL) {
-        row->next_at_ms = sqlite3_column_int64(load, 10);
-    }
-    return row;
-}
-
-static bool has_space(const struct outbox_target *target, size_t more)
-{
-    return target->queue.count + target->new_count < OUTBOX_ROWS_MAX &&
-           (target->queue.count == 0 ||
-            target->queue.bytes + target->new_bytes + more <= OUTBOX_BYTES_MAX);
-}
-
-// Reads the target's next rows into memory. What fails is said by the next transaction.
-static void refill(struct outbox *outbox, struct outbox_target *target)
-{
-    sql_bind_u64(outbox->load, 1, target->loaded_id);
-    sql_bind_u64(outbox->load, 2, ((uint64_t)target->id + 1) * OUTBOX_STRIDE);
-    sqlite3_bind_int64(outbox->load, 3, OUTBOX_ROWS_MAX - target->queue.count);
-    bool has_row = false, has_room = true;
-    enum err rc = sql_next(outbox->store, outbox->load, "read the outbox", &has_row, NULL);
-    while (rc == ERR_OK && has_row && has_room) {
-        struct queue_row *row = read_row(outbox, target);
-        has_room = row != NULL && has_space(target, queue_row_bytes(row));
-        if (has_room && queue_add(&target->queue, row)) {
-            target->loaded_id = row->delivery.id;
-            rc = sql_next(outbox->store, outbox->load, "read the outbox", &has_row, NULL);
-        } else {
-            has_room = false;
-            free(row);
-        }
-    }
-    sqlite3_reset(outbox->load);
-    bool is_at_end = rc == ERR_OK && !has_row && target->queue.count < OUTBOX_ROWS_MAX;
-    target->has_more = target->has_more_next = !is_at_end;
-}
-
-static void watch_clock(struct outbox *outbox, int64_t now_ms)
-{
-    for (uint32_t i = 0; now_ms < outbox->last_take_ms && i < outbox->spec->target_count; i++) {
-        struct outbox_target *target = outbox->target_at[i];
-        queue_limit_wait(&target->queue, now_ms + target->spec->backoff_max_ms);
-    }
-    outbox->last_take_ms = now_ms;
-}
-
-uint32_t outbox_take(struct outbox *outbox, uint32_t index, uint32_t count_max, uint64_t bytes_max,
-                     int64_t now_ms, const struct delivery **out_deliveries)
-{
-    struct outbox_target *target = outbox->target_at[index];
-    watch_clock(outbox, now_ms);
-    if (target->has_more && target->queue.count < OUTBOX_ROWS_MAX / 2 &&
-        target->queue.bytes < OUTBOX_BYTES_MAX / 2) {
-        refill(outbox, target);
-        queue_limit_wait(&target->queue, now_ms + target->spec->backoff_max_ms);
-    }
-    uint32_t count = 0;
-    uint64_t bytes = 0;
-    while (count < count_max) {
-        struct queue_row *row = queue_head(&target->queue, now_ms);
-        if (row == NULL || (count > 0 && bytes + row->stored_bytes > bytes_max)) {
-            break;
-        }
-        queue_take(&target->queue, row);
-        bytes += row->stored_bytes;
-        out_deliveries[count++] = &row->delivery;
-    }
-    return count;
-}
-
-int64_t outbox_next_due_ms(const struct outbox *outbox)
-{
-    int64_t due = INT64_MAX;
-    for (uint32_t i = 0; i < outbox->spec->target_count; i++) {
-        int64_t at = queue_next_due_ms(&outbox->target_at[i]->queue);
-        due = at < due ? at : due;
-    }
-    return due;
 }
 
 enum err outbox_has_room(struct outbox *outbox, struct error *e)

@@ -1,4 +1,5 @@
-// outbox_parts.h - what an outbox is made of, for the files that work on it: outbox.c (open, take),
+// outbox_parts.h - what an outbox is made of, for the files that work on it: outbox.c (open),
+// outbox_take.c (from the store to memory to the workers),
 // outbox_write.c (new deliveries), outbox_settle.c (answers), outbox_dead.c (operators),
 // outbox_tally.c (targets, routes and their counters).
 // Threads: core thread.
@@ -71,7 +72,7 @@ struct outbox {
     struct outbox_effect *effects;
     uint32_t effect_count, effect_capacity;
     int64_t last_take_ms;
-    sqlite3_stmt *insert, *remove, *update, *load, *oldest, *die, *find_dead, *drop_dead;
+    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead;
     sqlite3_stmt *add_target, *add_route, *save_target, *save_route;
 };
 

@@ -180,7 +180,7 @@ static void to_memory(struct queue_row *row)
         return;
     }
     target->loaded_id = row->delivery.id;
-    if (is_dropped) {
+    if (is_dropped || queue_is_parked(&target->queue, row->delivery.key)) {
         free(row);
     } else if (!queue_add(&target->queue, row)) {
         target->loaded_id = row->delivery.id - 1;

@@ -5,9 +5,13 @@
 #include <utlist.h>
 
 struct queue_key {
-    struct queue_row *owner;  // Ready, in flight or backing off.
+    struct queue_row *owner;  // Ready, in flight or backing off; NULL: to be reloaded.
     struct queue_row *behind; // In order of id.
+    uint32_t behind_count;
+    uint64_t parked_from;          // Its rows from this id on are in the store only; 0: none.
+    struct queue_key *prev, *next; // In to_reload.
     UT_hash_handle hh;
+    uint8_t bytes[];
 };
 
 size_t queue_row_bytes(const struct queue_row *row)
@@ -99,14 +103,19 @@ static bool reserve(struct queue *queue)
     return true;
 }
 
-// The key's, made if there is none.
-static struct queue_key *find_key(struct queue *queue, const struct queue_row *row)
+static struct queue_key *find_key(const struct queue *queue, struct bytes bytes)
 {
     struct queue_key *key = NULL;
-    unsigned len = (unsigned)row->delivery.key.len;
-    HASH_FIND(hh, queue->keys, row->delivery.key.ptr, len, key);
-    if (key == NULL && (key = calloc(1, sizeof(*key))) != NULL) {
-        HASH_ADD_KEYPTR(hh, queue->keys, row->delivery.key.ptr, len, key);
+    HASH_FIND(hh, queue->keys, bytes.ptr, (unsigned)bytes.len, key);
+    return key;
+}
+
+static struct queue_key *make_key(struct queue *queue, struct bytes bytes)
+{
+    struct queue_key *key = find_key(queue, bytes);
+    if (key == NULL && (key = calloc(1, sizeof(*key) + bytes.len)) != NULL) {
+        memcpy(key->bytes, bytes.ptr, bytes.len);
+        HASH_ADD_KEYPTR(hh, queue->keys, key->bytes, (unsigned)bytes.len, key);
     }
     return key;
 }
@@ -117,7 +126,7 @@ bool queue_add(struct queue *queue, struct queue_row *row)
         return false;
     }
     row->key = NULL;
-    if (row->delivery.key.len > 0 && (row->key = find_key(queue, row)) == NULL) {
+    if (row->delivery.key.len > 0 && (row->key = make_key(queue, row->delivery.key)) == NULL) {
         return false;
     }
     uint64_t *id = &row->delivery.id;
@@ -127,6 +136,7 @@ bool queue_add(struct queue *queue, struct queue_row *row)
     if (row->key != NULL && row->key->owner != NULL) {
         row->state = QUEUE_BEHIND;
         DL_APPEND(row->key->behind, row);
+        row->key->behind_count++;
         return true;
     }
     if (row->key != NULL) {
@@ -143,19 +153,38 @@ struct queue_row *queue_find(const struct queue *queue, uint64_t id)
     return row;
 }
 
-// The key's bytes in the table are those of its owner, so a new owner is put in anew.
+static void leave_behind(struct queue_key *key, struct queue_row *row)
+{
+    DL_DELETE(key->behind, row);
+    key->behind_count--;
+}
+
+static void drop_key(struct queue *queue, struct queue_key *key)
+{
+    HASH_DEL(queue->keys, key);
+    free(key);
+}
+
 static void pass_key_on(struct queue *queue, struct queue_key *key)
 {
-    struct queue_row *next = key->behind;
-    HASH_DEL(queue->keys, key);
-    if (next == NULL) {
-        free(key);
-        return;
+    key->owner = key->behind;
+    if (key->owner != NULL) {
+        leave_behind(key, key->owner);
+        enter(queue, key->owner);
+    } else if (key->parked_from != 0) {
+        DL_APPEND(queue->to_reload, key);
+    } else {
+        drop_key(queue, key);
     }
-    DL_DELETE(key->behind, next);
-    key->owner = next;
-    HASH_ADD_KEYPTR(hh, queue->keys, next->delivery.key.ptr, (unsigned)next->delivery.key.len, key);
-    enter(queue, next);
+}
+
+// Out of the table, and freed.
+static void forget(struct queue *queue, struct queue_row *row)
+{
+    HASH_DEL(queue->by_id, row);
+    queue->count--;
+    queue->bytes -= queue_row_bytes(row);
+    free(row);
 }
 
 void queue_remove(struct queue *queue, struct queue_row *row)
@@ -171,16 +200,57 @@ void queue_remove(struct queue *queue, struct queue_row *row)
         queue->in_flight--;
         break;
     case QUEUE_BEHIND:
-        DL_DELETE(row->key->behind, row);
+        leave_behind(row->key, row);
         break;
     }
     if (row->key != NULL && row->key->owner == row) {
         pass_key_on(queue, row->key);
     }
-    HASH_DEL(queue->by_id, row);
-    queue->count--;
-    queue->bytes -= queue_row_bytes(row);
-    free(row);
+    forget(queue, row);
+}
+
+static void park(struct queue *queue, struct queue_key *key)
+{
+    while (key->behind_count > QUEUE_BEHIND_KEPT) {
+        struct queue_row *last = key->behind->prev; // The head's prev is the tail.
+        key->parked_from = last->delivery.id;
+        leave_behind(key, last);
+        forget(queue, last);
+    }
+}
+
+void queue_park(struct queue *queue)
+{
+    struct queue_key *key, *next;
+    HASH_ITER(hh, queue->keys, key, next)
+    {
+        park(queue, key);
+    }
+}
+
+bool queue_is_parked(const struct queue *queue, struct bytes bytes)
+{
+    const struct queue_key *key = bytes.len == 0 ? NULL : find_key(queue, bytes);
+    return key != NULL && key->parked_from != 0;
+}
+
+struct queue_key *queue_reload(struct queue *queue, struct bytes *out_key, uint64_t *out_from_id)
+{
+    struct queue_key *key = queue->to_reload;
+    if (key != NULL) {
+        *out_key = bytes_of(key->bytes, key->hh.keylen);
+        *out_from_id = key->parked_from;
+    }
+    return key;
+}
+
+void queue_reloaded(struct queue *queue, struct queue_key *key, uint64_t from_id)
+{
+    DL_DELETE(queue->to_reload, key);
+    key->parked_from = from_id;
+    if (key->owner == NULL) {
+        pass_key_on(queue, key); // None was left, or it is to be tried again.
+    }
 }
 
 void queue_deinit(struct queue *queue)

@@ -7,6 +7,9 @@
 //             │      └──── due ── BACKING_OFF ◀┘
 //             └──▶ BEHIND ──(the one before it of its key is gone)──▶ READY or BACKING_OFF
 //
+// A key that waits must not fill the memory and keep the others out: all but the first of its rows
+// can be parked, which is to say that they are in the store only, until those before them are gone.
+//
 // Threads:   core thread; a worker reads the delivery of a row in flight.
 // Ownership: the queue owns its rows from queue_add to queue_remove.
 #ifndef PIPIT_CORE_QUEUE_H
@@ -50,7 +53,8 @@ struct queue {
     struct queue_heap backing_off; // By next_at_ms.
     uint32_t capacity;             // Of both heaps.
     uint32_t count, in_flight;
-    uint64_t bytes; // Of memory.
+    uint64_t bytes;              // Of memory.
+    struct queue_key *to_reload; // Parked keys whose rows in memory are all gone.
 };
 
 void queue_deinit(struct queue *queue); // Frees all rows.
@@ -70,6 +74,16 @@ void queue_back_off(struct queue *queue, struct queue_row *row, int64_t next_at_
 int64_t queue_next_due_ms(const struct queue *queue);
 // The clock has stepped back: nobody waits beyond latest_ms.
 void queue_limit_wait(struct queue *queue, int64_t latest_ms);
+
+#define QUEUE_BEHIND_KEPT 64 // Rows behind a key's first one that parking leaves in memory.
+
+// Parks the keys that have more rows waiting than that; the rows are freed.
+void queue_park(struct queue *queue);
+bool queue_is_parked(const struct queue *queue, struct bytes key);
+// A parked key to read on from the store: its rows from *out_from_id on. NULL: none.
+struct queue_key *queue_reload(struct queue *queue, struct bytes *out_key, uint64_t *out_from_id);
+// Its next rows have been added, up to but not including from_id; 0: all of them.
+void queue_reloaded(struct queue *queue, struct queue_key *key, uint64_t from_id);
 
 size_t queue_row_bytes(const struct queue_row *row); // Of memory.
 

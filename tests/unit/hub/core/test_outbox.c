@@ -188,6 +188,15 @@ static void nobody_settles_what_is_not_in_flight(void **state)
     assert_int_equal(books.dead, 0);
 }
 
+static uint32_t settle_all(struct fixture *fixture, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        add_settlement(fixture, fixture->taken[i]->id, VERDICT_DONE);
+    }
+    step(fixture);
+    return count;
+}
+
 // More than memory holds: the rest comes from the store, in order, each once.
 static void a_long_queue_comes_out_in_order(void **state)
 {
@@ -209,12 +218,39 @@ static void a_long_queue_comes_out_in_order(void **state)
         for (uint32_t i = 0; i < count; i++) {
             assert_true(fixture->taken[i]->id > last_id);
             last_id = fixture->taken[i]->id;
-            add_settlement(fixture, fixture->taken[i]->id, VERDICT_DONE);
         }
-        seen += count;
-        step(fixture);
+        seen += settle_all(fixture, count);
     }
     assert_int_equal(seen, total);
+    assert_int_equal(books_of(fixture).waiting, 0);
+}
+
+// A key with more rows than memory holds waits; another key's row behind them all does not.
+static void a_key_that_waits_does_not_keep_others_out(void **state)
+{
+    struct fixture *fixture = *state;
+    const uint64_t total = 5000;
+    for (uint64_t i = 1; i <= total; i++) {
+        add_hot(fixture, "slow", i);
+    }
+    add_hot(fixture, "quick", 1);
+    step(fixture);
+    assert_int_equal(take(fixture, 0, 10), 1);
+    add_settlement(fixture, fixture->taken[0]->id, VERDICT_RETRY);
+    step(fixture);
+    assert_int_equal(take(fixture, 0, 10), 1);
+    assert_string_equal(key_of(fixture, 0), "g/quick/1/1:hot:1");
+    settle_all(fixture, 1);
+    add_hot(fixture, "slow", total + 1);
+    step(fixture);
+    fixture->now_ms += 10000;
+    for (uint64_t i = 1; i <= total + 1; i++) {
+        char want[60];
+        snprintf(want, sizeof(want), "g/slow/1/%u:hot:1", (unsigned)i);
+        assert_int_equal(take(fixture, 0, 10), 1);
+        assert_string_equal(key_of(fixture, 0), want);
+        settle_all(fixture, 1);
+    }
     assert_int_equal(books_of(fixture).waiting, 0);
 }
 
@@ -343,6 +379,7 @@ int main(void)
         TEST(dead_letters_are_dropped_by_range),
         TEST(nobody_settles_what_is_not_in_flight),
         TEST(a_long_queue_comes_out_in_order),
+        TEST(a_key_that_waits_does_not_keep_others_out),
         TEST(ids_are_never_used_again),
         TEST(a_route_at_its_bound_sheds_as_it_says),
         TEST(what_is_in_flight_is_not_dropped),

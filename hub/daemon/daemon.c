@@ -112,6 +112,7 @@ static void begin_stop(struct daemon *daemon)
     daemon->drain_end_ms = daemon->now_ms + drain_ms;
     log_line(LOG_INFO, "daemon", "HUB-STOPPING", "waiting=%llu drain_ms=%lld",
              (unsigned long long)books.waiting, (long long)drain_ms);
+    batch_flush(daemon);
     status_offline(daemon);
     sources_destroy(daemon); // Writes what is queued, says goodbye, leaves the sessions.
 }
@@ -195,6 +196,7 @@ static void destroy(struct daemon *daemon)
     retired_destroy(daemon);
     config_destroy(daemon->config);
     free(daemon->inputs);
+    free(daemon->owners);
     free(daemon->pollfds);
     if (daemon->bell_fd >= 0) {
         close(daemon->bell_fd);

@@ -20,12 +20,20 @@ enum err batch_reserve(struct daemon *daemon, struct error *e)
     }
     // Pages that are never written to cost nothing: a quiet hub stays small.
     struct input *inputs = realloc(daemon->inputs, capacity * sizeof(inputs[0]));
-    if (inputs == NULL) {
+    daemon->inputs = inputs == NULL ? daemon->inputs : inputs;
+    uint16_t *owners = realloc(daemon->owners, events * sizeof(owners[0]));
+    daemon->owners = owners == NULL ? daemon->owners : owners;
+    if (inputs == NULL || owners == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for batches of %u events", events);
     }
-    daemon->inputs = inputs;
     daemon->input_capacity = capacity;
     return ERR_OK;
+}
+
+// Settlements end where messages begin, so that both, or settlements alone, are one row of inputs.
+static struct input *settlements(const struct daemon *daemon)
+{
+    return daemon->inputs + SETTLE_COUNT_MAX - daemon->settlement_count;
 }
 
 static void settlement_add(struct daemon *daemon, const struct settlement *settlement)
@@ -33,7 +41,8 @@ static void settlement_add(struct daemon *daemon, const struct settlement *settl
     if (daemon->settlement_count == 0) {
         daemon->settle_at_ms = daemon->now_ms + SETTLE_DEFER_MS;
     }
-    struct input *input = &daemon->inputs[daemon->settlement_count++];
+    daemon->settlement_count++;
+    struct input *input = settlements(daemon);
     input->kind = INPUT_SETTLEMENT;
     input->settlement = *settlement;
     daemon->has_reasons |= settlement->reason != NULL;
@@ -73,58 +82,16 @@ static void collect_all(struct daemon *daemon)
     }
 }
 
-// Sources come by priority; those of the same one share what room there is.
-static uint32_t read_share(const struct daemon *daemon, uint32_t index, uint32_t room)
-{
-    uint32_t peers = 0;
-    int priority = source_priority(daemon->sources[index].source);
-    for (uint32_t i = index; i < daemon->source_count; i++) {
-        const struct source *source = daemon->sources[i].source;
-        peers += source != NULL && source_priority(source) == priority;
-    }
-    return peers == 0 || room / peers == 0 ? room : room / peers;
-}
-
-static uint64_t message_bytes(const struct input *inputs, uint32_t count)
-{
-    uint64_t bytes = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        bytes += inputs[i].message.payload.len + inputs[i].message.topic.len;
-    }
-    return bytes;
-}
-
-static void read_sources(struct daemon *daemon)
-{
-    uint32_t room = (uint32_t)option_int(daemon->config->hub, "batch_events");
-    uint64_t bytes_left = (uint64_t)option_int(daemon->config->hub, "batch_bytes");
-    for (uint32_t i = 0; i < daemon->source_count; i++) {
-        daemon->sources[i].read = 0;
-    }
-    for (uint32_t i = 0; i < daemon->source_count && room > 0 && bytes_left > 0; i++) {
-        struct source_slot *slot = &daemon->sources[i];
-        if (slot->source == NULL || (slot->pollfd.revents == 0 && daemon->now_ms < slot->due_ms)) {
-            continue;
-        }
-        slot->first = daemon->input_count;
-        struct input *inputs = daemon->inputs + daemon->input_count;
-        slot->read = source_read(slot->source, slot->pollfd.revents, daemon->now_ms, inputs,
-                                 read_share(daemon, i, room), bytes_left);
-        daemon->input_count += slot->read;
-        room -= slot->read;
-        uint64_t bytes = message_bytes(inputs, slot->read);
-        bytes_left -= bytes < bytes_left ? bytes : bytes_left;
-    }
-}
-
 // Which source a receipt goes back through: the one that the device's events came from.
-static bool has_device(const struct input *inputs, uint32_t count, const char *topic)
+static bool has_device(const struct daemon *daemon, uint32_t source, const char *topic)
 {
     static const char ending[] = "/receipt";
+    const struct input *messages = daemon->inputs + SETTLE_COUNT_MAX;
     size_t len = strlen(topic), prefix = len < sizeof(ending) ? 0 : len - (sizeof(ending) - 1);
-    for (uint32_t i = 0; i < count; i++) {
-        struct bytes from = inputs[i].message.topic;
-        if (from.len > prefix && memcmp(from.ptr, topic, prefix) == 0 && from.ptr[prefix] == '/') {
+    for (uint32_t i = 0; i < daemon->message_count; i++) {
+        struct bytes from = messages[i].message.topic;
+        if (daemon->owners[i] == source && from.len > prefix &&
+            memcmp(from.ptr, topic, prefix) == 0 && from.ptr[prefix] == '/') {
             return true;
         }
     }
@@ -141,8 +108,7 @@ static void publish_receipts(struct daemon *daemon, const struct outcome *outcom
         const struct source_slot *slot = &daemon->sources[i];
         for (uint32_t n = 0; slot->read > 0 && n < outcome->receipt_count; n++) {
             const struct receipt *receipt = &outcome->receipts[n];
-            if (sources == 1 ||
-                has_device(daemon->inputs + slot->first, slot->read, receipt->topic)) {
+            if (sources == 1 || has_device(daemon, i, receipt->topic)) {
                 // A lost one costs a resend: receipts are cumulative.
                 source_publish(slot->source, receipt->topic, receipt->payload, 0, false, NULL);
             }
@@ -158,9 +124,9 @@ static void acknowledge(struct daemon *daemon, const struct outcome *outcome)
         struct source_slot *slot = &daemon->sources[i];
         if (slot->read > 0) {
             source_acknowledge(slot->source);
-            slot->read = 0;
         }
     }
+    read_forget(daemon);
 }
 
 static void log_outcome(struct daemon *daemon, const struct outcome *outcome, uint64_t dead_before)
@@ -180,7 +146,7 @@ static void log_outcome(struct daemon *daemon, const struct outcome *outcome, ui
     }
     const char *reason = "";
     for (uint32_t i = 0; i < daemon->settlement_count; i++) {
-        const struct settlement *settlement = &daemon->inputs[i].settlement;
+        const struct settlement *settlement = &settlements(daemon)[i].settlement;
         reason = settlement->reason != NULL ? settlement->reason : reason;
     }
     log_line_limited(LOG_WARN, "deliver", "DELIVER-DEAD", LOG_INTERVAL_MS, "count=%llu err=\"%s\"",
@@ -193,13 +159,15 @@ static void settled(struct daemon *daemon)
     daemon->has_reasons = daemon->must_settle = false;
 }
 
-// One transaction over the first count inputs. What it could not do is for the caller.
+// One transaction over the settlements and what follows them, count inputs together. What it could
+// not do is for the caller.
 static enum err step(struct daemon *daemon, uint32_t count, struct outcome *out_outcome,
                      struct error *e)
 {
     struct books before;
     core_books(daemon->core, &before);
-    enum err rc = core_step(daemon->core, daemon->inputs, count, clock_wall_ms(), out_outcome, e);
+    enum err rc =
+        core_step(daemon->core, settlements(daemon), count, clock_wall_ms(), out_outcome, e);
     if (rc == ERR_OK) {
         log_outcome(daemon, out_outcome, before.dead);
         settled(daemon);
@@ -237,8 +205,9 @@ static void step_messages(struct daemon *daemon)
 {
     struct error e = {0};
     struct outcome outcome = {0};
-    enum err rc = step(daemon, daemon->input_count, &outcome, &e);
+    enum err rc = step(daemon, daemon->settlement_count + daemon->message_count, &outcome, &e);
     if (rc == ERR_OK) {
+        workers_feed(daemon); // First, so that targets and acknowledgements go out side by side.
         acknowledge(daemon, &outcome);
     } else if (is_passing(rc)) {
         daemon_fill(daemon, e.text);
@@ -247,11 +216,22 @@ static void step_messages(struct daemon *daemon)
     }
 }
 
+void batch_flush(struct daemon *daemon)
+{
+    if (daemon->core != NULL && daemon->message_count > 0) {
+        step_messages(daemon);
+    }
+}
+
 enum err batch_operate(struct daemon *daemon, const struct operation *operation,
                        uint64_t *out_operated, struct error *e)
 {
     struct outcome outcome = {0};
-    struct input *input = &daemon->inputs[daemon->settlement_count];
+    batch_flush(daemon); // Messages would stand where the operation goes.
+    if (daemon->core == NULL) {
+        return error_set(e, ERR_UNAVAILABLE, "the store failed: %s", daemon->reason);
+    }
+    struct input *input = &daemon->inputs[SETTLE_COUNT_MAX];
     input->kind = INPUT_OPERATION;
     input->operation = *operation;
     enum err rc = step(daemon, daemon->settlement_count + 1, &outcome, e);
@@ -280,13 +260,11 @@ void batch_run(struct daemon *daemon)
         return;
     }
     collect_all(daemon);
-    daemon->input_count = daemon->settlement_count;
-    read_sources(daemon);
-    if (daemon->input_count > daemon->settlement_count) {
-        step_messages(daemon);
+    if (read_messages(daemon) == READ_COMPLETE || daemon->must_settle) {
+        batch_flush(daemon);
     }
     // Also those that a batch of messages could not take along.
-    if (daemon->core != NULL && daemon->settlement_count > 0 &&
+    if (daemon->core != NULL && daemon->settlement_count > 0 && daemon->message_count == 0 &&
         daemon->now_ms >= daemon->retry_at_ms && !may_wait(daemon)) {
         step_settlements(daemon);
     }
@@ -294,11 +272,9 @@ void batch_run(struct daemon *daemon)
 
 void batch_drop(struct daemon *daemon)
 {
-    daemon->settlement_count = daemon->input_count = 0;
+    daemon->settlement_count = 0;
     daemon->has_reasons = daemon->must_settle = daemon->must_collect = false;
-    for (uint32_t i = 0; i < daemon->source_count; i++) {
-        daemon->sources[i].read = 0;
-    }
+    read_forget(daemon);
 }
 
 void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot)
@@ -306,6 +282,7 @@ void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot)
     struct error e = {0};
     struct outcome outcome = {0};
     enum err rc = ERR_OK;
+    batch_flush(daemon);
     do {
         daemon->must_collect = false;
         collect_worker(daemon, slot);

@@ -46,7 +46,6 @@ struct source_slot {
     struct pollfd pollfd;
     int64_t due_ms; // To be called then even if nothing comes. Monotonic.
     uint32_t read;  // Messages of the batch at hand.
-    uint32_t first; // Where they begin in inputs.
 };
 
 struct worker_slot {
@@ -87,13 +86,21 @@ struct daemon {
     int bell_fd, signal_fd;
     enum daemon_state state;
 
-    // The batch: settlements first, then messages, then operations.
+    // The batch: settlements end at SETTLE_COUNT_MAX, messages begin there.
     struct input *inputs;
+    uint16_t *owners; // Index of the source of each message.
     uint32_t input_capacity;
+    uint32_t message_count;
+    uint64_t message_bytes;
+    int64_t first_at_ms;   // When the first message of the batch was read.
+    int64_t rest_until_ms; // Sources are left alone until then.
+    bool did_poll_sources;
+    bool is_busy; // Events come so fast that batches may rest.
+    uint64_t window_count;
+    int64_t window_at_ms;
     uint32_t settlement_count; // Collected, not committed.
-    uint32_t input_count;
-    bool has_reasons; // Texts of the workers: no collect before they are committed.
-    bool must_settle; // They do not wait for messages, or no longer than until then:
+    bool has_reasons;          // Texts of the workers: no collect before they are committed.
+    bool must_settle;          // They do not wait for messages, or no longer than until then:
     int64_t settle_at_ms;
     int64_t retry_at_ms; // A full store refused them; not before.
     bool must_collect;   // A worker has more than could be collected.
@@ -131,10 +138,17 @@ struct signals_seen signals_read(int fd);
 // daemon_poll.c: the one place where the hub thread sleeps.
 enum err daemon_poll(struct daemon *daemon, struct signals_seen *out_signals, struct error *e);
 
+// daemon_read.c
+enum read_result { READ_NOTHING, READ_GROWING, READ_COMPLETE };
+enum read_result read_messages(struct daemon *daemon);
+bool read_is_resting(const struct daemon *daemon, int64_t now_ms);
+void read_forget(struct daemon *daemon); // The batch is over: committed or given up.
+
 // daemon_batch.c
 enum err batch_reserve(struct daemon *daemon, struct error *e);
-void batch_run(struct daemon *daemon);  // Collects, reads, steps, acknowledges.
-void batch_drop(struct daemon *daemon); // The store is gone: nothing of it will be committed.
+void batch_run(struct daemon *daemon);   // Collects, reads, steps, acknowledges.
+void batch_drop(struct daemon *daemon);  // The store is gone: nothing of it will be committed.
+void batch_flush(struct daemon *daemon); // Commits messages that were read, before a change.
 // In a transaction of its own, with the settlements that wait.
 enum err batch_operate(struct daemon *daemon, const struct operation *operation,
                        uint64_t *out_operated, struct error *e);

@@ -36,10 +36,16 @@ static void until(int64_t at_ms, int64_t now_ms, int *inout_timeout_ms)
 
 static void sources_into(struct daemon *daemon, int64_t now_ms, int *inout_timeout_ms)
 {
+    daemon->did_poll_sources = !read_is_resting(daemon, now_ms);
+    if (!daemon->did_poll_sources) {
+        until(daemon->rest_until_ms, now_ms, inout_timeout_ms);
+    } else if (daemon->message_count > 0) {
+        *inout_timeout_ms = 0; // With nothing more there, the batch is complete.
+    }
     for (uint32_t i = 0; i < daemon->source_count; i++) {
         struct source_slot *slot = &daemon->sources[i];
         slot->pollfd = (struct pollfd){.fd = -1};
-        if (slot->source != NULL) {
+        if (slot->source != NULL && daemon->did_poll_sources) {
             int timeout_ms = POLL_MAX_MS;
             source_poll(slot->source, &slot->pollfd, now_ms, &timeout_ms);
             slot->due_ms = now_ms + timeout_ms;

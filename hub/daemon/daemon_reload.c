@@ -148,6 +148,7 @@ enum err daemon_reload(struct daemon *daemon, char *out_text, size_t size, struc
     if (rc != ERR_OK) {
         return rc;
     }
+    batch_flush(daemon);
     rc = check_fixed(daemon, config, e);
     rc = rc == ERR_OK ? adopt(daemon, config, out_text, size, e) : rc;
     if (rc != ERR_OK) {

@@ -82,8 +82,8 @@ void sources_destroy(struct daemon *daemon)
 
 void sources_leave(struct daemon *daemon, const char *reason)
 {
+    read_forget(daemon);
     for (uint32_t i = 0; i < daemon->source_count; i++) {
-        daemon->sources[i].read = 0;
         if (daemon->sources[i].source != NULL) {
             source_leave(daemon->sources[i].source, reason);
         }

@@ -314,10 +314,13 @@ static json_t *json_of_hex(struct bytes bytes)
 static json_t *json_of_proto(const struct event *event)
 {
     json_t *object = json_object();
-    for (uint32_t i = event->field_count; object != NULL && i-- > 0;) {
+    for (uint32_t i = 0; object != NULL && i < event->field_count; i++) {
         const char *name, *problem;
         struct event_value value;
-        event_proto_field_at(event, i, &name, &value); // Backwards: the first of a name wins.
+        event_proto_field_at(event, i, &name, &value);
+        if (json_object_get(object, name) != NULL) {
+            continue; // Of two with one name the first is seen.
+        }
         json_t *json =
             value.kind == VALUE_BLOB ? json_of_hex(value.bytes) : value_to_json(&value, &problem);
         json_object_set_new_nocheck(object, name, json == NULL ? json_null() : json);

@@ -96,12 +96,18 @@ static const struct {
     {SQLITE_LIMIT_WORKER_THREADS, 0},
 };
 
+// SQLite declares these when they are first used; behind the fence that would be refused.
+static const char declare_json[] = "SELECT 1 FROM json_each('[]'), json_tree('[]')";
+
 enum err rule_fence_install(struct rule_space *space, struct error *e)
 {
     // "a.b" in double quotes is a column, never a text.
     int rc = sqlite3_db_config(space->db, SQLITE_DBCONFIG_DQS_DML, 0, NULL);
     if (rc == SQLITE_OK) {
         rc = sqlite3_db_config(space->db, SQLITE_DBCONFIG_DQS_DDL, 0, NULL);
+    }
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_exec(space->db, declare_json, NULL, NULL, NULL);
     }
     if (rc == SQLITE_OK) {
         rc = sqlite3_set_authorizer(space->db, authorize, space);

@@ -27,9 +27,10 @@ static const char *const stateless[] = {
     "String",    "String8",      "Subtract",   "TableLock",   "Transaction",  "VColumn",
     "VFilter",   "VNext",        "VOpen",      "ZeroOrNull"};
 
-// Instructions that begin or enter a loop: the first in the program must be the scan of our table.
-static const char *const positioning[] = {"Last",   "Rewind", "SeekGE",    "SeekGT",
-                                          "SeekLE", "SeekLT", "SeekRowid", "VFilter"};
+// Instructions that begin a loop or give a row: all of them must stand inside the scan of our
+// table.
+static const char *const scanning[] = {"Last",   "Rewind",    "SeekGE",  "SeekGT",   "SeekLE",
+                                       "SeekLT", "SeekRowid", "VFilter", "ResultRow"};
 
 static bool is_one_of(const char *opcode, const char *const *list, size_t count)
 {
@@ -44,10 +45,11 @@ static bool is_one_of(const char *opcode, const char *const *list, size_t count)
 #define IS_ONE_OF(opcode, list) is_one_of(opcode, list, sizeof(list) / sizeof(list[0]))
 
 struct plan {
-    char table[40]; // As EXPLAIN prints our table.
-    uint32_t opens; // How often it is opened.
-    int cursor;     // Its cursor.
-    bool is_positioned, is_plain;
+    char table[40];          // As EXPLAIN prints our table.
+    uint32_t opens;          // How often it is opened.
+    int cursor;              // Its cursor.
+    bool has_begun, is_over; // The scan of our table, in the order of the program.
+    bool is_plain;
 };
 
 static void read_instruction(struct plan *plan, sqlite3_stmt *program)
@@ -68,11 +70,14 @@ static void read_instruction(struct plan *plan, sqlite3_stmt *program)
     if (!is_flag && !IS_ONE_OF(opcode, stateless)) {
         plan->is_plain = false;
     }
-    if (!plan->is_positioned && IS_ONE_OF(opcode, positioning)) {
-        plan->is_positioned = true;
-        if (strcmp(opcode, "VFilter") != 0 || p1 != plan->cursor) {
-            plan->is_plain = false;
-        }
+    bool is_ours = p1 == plan->cursor;
+    if (is_ours && strcmp(opcode, "VFilter") == 0) {
+        plan->has_begun = true;
+    } else if (IS_ONE_OF(opcode, scanning) && (!plan->has_begun || plan->is_over)) {
+        plan->is_plain = false;
+    }
+    if (is_ours && strcmp(opcode, "VNext") == 0) {
+        plan->is_over = true;
     }
 }
 
@@ -115,6 +120,6 @@ enum err rule_plan_check(struct rule_statement *statement, const char *sql, stru
                          "leaves it out; put it first in FROM",
                          statement->filter);
     }
-    statement->is_plain = plan.is_plain && plan.is_positioned;
+    statement->is_plain = plan.is_plain && plan.is_over;
     return ERR_OK;
 }

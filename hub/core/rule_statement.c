@@ -9,9 +9,8 @@
 #include "core/event_value.h"
 #include "core/topic.h"
 
-#define NO_TABLE   "no such table: "
-#define NO_COLUMN  "no such column: "
-#define NAME_BYTES (TOPIC_BYTES_MAX + 1)
+#define NO_TABLE  "no such table: "
+#define NO_COLUMN "no such column: "
 
 static enum err no_memory(struct error *e)
 {
@@ -41,9 +40,11 @@ static bool looks_like_filter(const char *name)
 }
 
 // SQLite asked for a table: the topic filter, if it is one and the first.
-static enum err add_filter(struct rule_statement *statement, const char *table, struct error *e)
+static enum err add_filter(struct rule_statement *statement, const char *sql, const char *table,
+                           struct error *e)
 {
-    int32_t offset = sqlite3_error_offset(statement->space->db);
+    const char *place = strstr(sql, table); // SQLite gives none for tables.
+    int32_t offset = place == NULL ? -1 : (int32_t)(place - sql);
     const char *problem = topic_filter_problem(bytes_from_text(table));
     if (!looks_like_filter(table)) {
         error_set(
@@ -112,25 +113,23 @@ static bool has_field(const struct rule_statement *statement, const char *field)
     return event_column_find(field) != EVENT_COLUMN_COUNT;
 }
 
-// The column that SQLite misses, from the place in the SQL that it points at.
+// The column that SQLite misses.
 struct missing_column {
     char name[EVENT_NAME_MAX * 4];
     bool has_table, is_quoted;
 };
 
-static bool find_missing(const char *sql, int offset, struct missing_column *out_missing)
+static bool find_at(const char *sql, int offset, struct missing_column *out_missing)
 {
-    char table[sizeof(out_missing->name)];
     bool is_quoted;
     if (offset < 0 || (size_t)offset >= strlen(sql)) {
         return false;
     }
-    const char *rest = take_identifier(sql + offset, table, sizeof(table), &is_quoted);
+    const char *rest = take_identifier(sql + offset, out_missing->name, sizeof(out_missing->name),
+                                       &out_missing->is_quoted);
     if (rest == NULL) {
         return false;
     }
-    memcpy(out_missing->name, table, sizeof(table));
-    out_missing->is_quoted = is_quoted;
     rest = skip_blanks(rest);
     out_missing->has_table = *rest == '.';
     return !out_missing->has_table ||
@@ -138,12 +137,41 @@ static bool find_missing(const char *sql, int offset, struct missing_column *out
                            &is_quoted) != NULL;
 }
 
-static enum err add_field(struct rule_statement *statement, const char *sql, struct error *e)
+// In the ON of a join SQLite gives no place, but the name alone: "e.celsius" is a table's column,
+// unless the SQL has it so in quotes.
+static bool find_named(const char *sql, const char *name, struct missing_column *out_missing)
+{
+    char quoted[2][sizeof(out_missing->name) + 3];
+    if (strlen(name) >= sizeof(out_missing->name)) {
+        return false;
+    }
+    snprintf(quoted[0], sizeof(quoted[0]), "\"%.*s\"", (int)sizeof(out_missing->name), name);
+    snprintf(quoted[1], sizeof(quoted[1]), "[%.*s]", (int)sizeof(out_missing->name), name);
+    out_missing->is_quoted = strstr(sql, quoted[0]) != NULL || strstr(sql, quoted[1]) != NULL;
+    const char *dot = strchr(name, '.');
+    out_missing->has_table = dot != NULL && !out_missing->is_quoted;
+    const char *column = out_missing->has_table ? dot + 1 : name;
+    size_t len = strlen(column);
+    if (len == 0) {
+        return false;
+    }
+    memcpy(out_missing->name, column, len + 1);
+    return true;
+}
+
+static bool find_missing(const char *sql, int offset, const char *name,
+                         struct missing_column *out_missing)
+{
+    return offset < 0 ? find_named(sql, name, out_missing) : find_at(sql, offset, out_missing);
+}
+
+static enum err add_field(struct rule_statement *statement, const char *sql, const char *name,
+                          struct error *e)
 {
     struct missing_column missing;
     sqlite3 *db = statement->space->db;
     int offset = sqlite3_error_offset(db);
-    if (statement->filter == NULL || !find_missing(sql, offset, &missing)) {
+    if (statement->filter == NULL || !find_missing(sql, offset, name, &missing)) {
         return sqlite_error(statement, e);
     }
     if (has_field(statement, missing.name)) { // It is there, and still not what was meant.
@@ -176,17 +204,21 @@ static enum err add_field(struct rule_statement *statement, const char *sql, str
 // After a failed prepare: gives SQLite what it misses, or says what is wrong.
 static enum err supply(struct rule_statement *statement, const char *sql, struct error *e)
 {
-    char message[600];
-    snprintf(message, sizeof(message), "%s", sqlite3_errmsg(statement->space->db));
-    if (strncmp(message, NO_TABLE, strlen(NO_TABLE)) == 0) {
+    char *message = strdup(sqlite3_errmsg(statement->space->db)); // Other calls replace it.
+    enum err rc;
+    if (message == NULL) {
+        rc = no_memory(e);
+    } else if (strncmp(message, NO_TABLE, strlen(NO_TABLE)) == 0) {
         const char *table = message + strlen(NO_TABLE);
         table += strncmp(table, "main.", 5) == 0 ? 5 : 0;
-        return add_filter(statement, table, e);
+        rc = add_filter(statement, sql, table, e);
+    } else if (strncmp(message, NO_COLUMN, strlen(NO_COLUMN)) == 0) {
+        rc = add_field(statement, sql, message + strlen(NO_COLUMN), e);
+    } else {
+        rc = sqlite_error(statement, e);
     }
-    if (strncmp(message, NO_COLUMN, strlen(NO_COLUMN)) == 0) {
-        return add_field(statement, sql, e);
-    }
-    return sqlite_error(statement, e);
+    free(message);
+    return rc;
 }
 
 // What follows the statement's semicolon: nothing, or blanks and comments, which compile to

@@ -2,6 +2,7 @@
 
 #include <stddef.h>
 
+int check_command(int argc, char **argv);
 int command_command(int argc, char **argv);
 int dead_command(int argc, char **argv);
 int fleet_command(int argc, char **argv);
@@ -13,6 +14,7 @@ int tail_command(int argc, char **argv);
 
 const struct command commands[] = {
     {"hub", "Run the hub: take events, route them by SQL, deliver the results.", hub_command},
+    {"check", "Check a configuration file: every fault with its line and column.", check_command},
     {"status", "What a hub has done, what it owes, what it is connected to.", status_command},
     {"dead", "List, show, replay or drop deliveries that were given up.", dead_command},
     {"quarantine", "List, show or drop messages that were rejected.", quarantine_command},

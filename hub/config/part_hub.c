@@ -53,9 +53,7 @@ void faults_refuse(struct builder *builder, const struct node *node, const struc
         return;
     }
     for (const struct option_spec *row = options_table(options); row->name != NULL; row++) {
-        bool is_fault =
-            strncmp(row->name, "fault_", 6) == 0 || strcmp(row->name, "ack_before_commit") == 0;
-        const struct node *member = is_fault ? node_get(node, row->name) : NULL;
+        const struct node *member = option_is_fault(row) ? node_get(node, row->name) : NULL;
         if (member != NULL && row->type == OPTION_BOOL && option_bool(options, row->name)) {
             reader_problem(&builder->reader, member->key->at,
                            "%s: %s breaks a promise on purpose and is for tests only: refused "

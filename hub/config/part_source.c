@@ -79,8 +79,13 @@ static void source_build(struct builder *builder, const struct node *node,
     if (node->kind != NODE_MAPPING) {
         return;
     }
-    out_source->topics = topics_build(builder, node, what);
+    if (!reader_is_misspelt(node, &shape, "topics")) {
+        out_source->topics = topics_build(builder, node, what);
+    }
     const struct node *mqtt = node_get(node, "mqtt");
+    if (mqtt == NULL && reader_is_misspelt(node, &shape, "mqtt")) {
+        return;
+    }
     if (mqtt == NULL) {
         reader_problem(reader, node->at,
                        "%s: 'mqtt' is missing; write for instance mqtt: {url: "

@@ -17,7 +17,8 @@ static const struct node *connector_node(struct builder *builder, const struct n
 {
     struct reader *reader = &builder->reader;
     const struct node *found = NULL;
-    for (const struct node *member = node->first; member != NULL; member = member->next) {
+    const struct node *member = node->kind == NODE_MAPPING ? node->first : NULL;
+    for (; member != NULL; member = member->next) {
         if (connector_find(member->key->text) == NULL) {
             continue;
         }
@@ -30,6 +31,16 @@ static const struct node *connector_node(struct builder *builder, const struct n
         }
     }
     return found;
+}
+
+// An unknown key has been reported; that nothing else says where to is then no second fault.
+static bool has_unknown_key(const struct node *node)
+{
+    const struct node *member = node->kind == NODE_MAPPING ? node->first : NULL;
+    while (member != NULL && option_find(target_common_options, member->key->text) != NULL) {
+        member = member->next;
+    }
+    return member != NULL;
 }
 
 // NULL-terminated, in the arena.
@@ -85,7 +96,7 @@ static void target_build(struct builder *builder, const struct node *node,
     if (connector == NULL) {
         const char *const *names = connector_names(reader->arena);
         const char *hint = names == NULL ? NULL : reader_hint(reader, "", names);
-        if (node->kind == NODE_MAPPING) {
+        if (node->kind == NODE_MAPPING && !has_unknown_key(node)) {
             reader_problem(reader, node->at, "%s: does not say where to%s", what, hint ? hint : "");
         }
         return;

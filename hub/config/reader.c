@@ -168,6 +168,11 @@ static bool is_other(const struct shape *shape, const char *name)
     return false;
 }
 
+bool option_is_fault(const struct option_spec *row)
+{
+    return strncmp(row->name, "fault_", 6) == 0 || strcmp(row->name, "ack_before_commit") == 0;
+}
+
 static void unknown_key(struct reader *reader, const struct node *key, const struct shape *shape)
 {
     const char *known[KEYS_MAX + 1];
@@ -179,7 +184,7 @@ static void unknown_key(struct reader *reader, const struct node *key, const str
         const struct option_spec *row =
             shape->options[i] == NULL ? NULL : options_table(shape->options[i]);
         for (; row != NULL && row->name != NULL && count < KEYS_MAX; row++) {
-            if (strncmp(row->name, "fault_", 6) != 0) { // For tests, not for people.
+            if (!option_is_fault(row)) {
                 known[count++] = row->name;
             }
         }
@@ -215,14 +220,33 @@ static void option_read(struct reader *reader, const struct node *node, const st
     }
 }
 
+bool reader_is_misspelt(const struct node *node, const struct shape *shape, const char *name)
+{
+    const char *const candidates[] = {name, NULL};
+    const struct node *member = node->kind == NODE_MAPPING ? node->first : NULL;
+    for (; member != NULL; member = member->next) {
+        struct options *options = NULL;
+        bool is_unknown = shape_row(shape, member->key->text, &options) == NULL &&
+                          !is_other(shape, member->key->text);
+        if (is_unknown && nearest_name(member->key->text, candidates) != NULL) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void report_missing(struct reader *reader, const struct node *node,
                            const struct shape *shape, const struct options *options)
 {
     const struct option_spec *row = options == NULL ? NULL : options_table(options);
     for (; row != NULL && row->name != NULL; row++) {
-        if (row->is_required && node_get(node, row->name) == NULL) {
-            reader_problem(reader, node->at, "%s: '%s' is missing: %s", shape->what, row->name,
-                           row->sentence);
+        if (row->is_required && node_get(node, row->name) == NULL &&
+            !reader_is_misspelt(node, shape, row->name)) {
+            const char *end = strstr(row->sentence, ". "); // The first sentence will do.
+            int len =
+                (int)(end == NULL ? strlen(row->sentence) : (size_t)(end + 1 - row->sentence));
+            reader_problem(reader, node->at, "%s: '%s' is missing: %.*s", shape->what, row->name,
+                           len, row->sentence);
         }
     }
 }

@@ -1,0 +1,97 @@
+#include <jansson.h>
+#include <stdio.h>
+
+#include "cli/arguments.h"
+#include "cli/terminal.h"
+#include "config/config.h"
+#include "intake/source.h"
+
+int check_command(int argc, char **argv);
+
+static const struct option_spec check_options[] = {
+    {"config", OPTION_PATH, false, "hub.yaml", 0, 0, NULL,
+     "The configuration file; -c is short for it."},
+    {"json", OPTION_BOOL, false, "false", 0, 0, NULL, "One JSON object with every fault."},
+    {NULL},
+};
+
+static const struct usage usage = {
+    .name = "check",
+    .synopsis = "[-c hub.yaml] [--json]",
+    .about =
+        "Reads a configuration and compiles its rules, as the hub would, without a broker and\n"
+        "without touching the store. Every fault is one line: file:line:column: what is wrong.\n",
+    .options = check_options,
+    .more = "Exit codes: 0 fine, 2 usage, 3 there are faults.\n",
+};
+
+struct faults {
+    bool is_json;
+    json_t *list;
+};
+
+static void report(void *context, const struct error *fault)
+{
+    struct faults *faults = context;
+    if (faults->is_json) {
+        json_array_append_new(faults->list, json_string(fault->text));
+    } else {
+        fprintf(stderr, "%s%s%s\n", terminal_colour(stderr, COLOUR_RED), fault->text,
+                terminal_colour(stderr, COLOUR_NONE));
+    }
+}
+
+static void tell_fine(const struct config *config)
+{
+    const struct core_spec *core = &config->core;
+    printf(
+        "%s%s: fine%s: %u source%s, %u target%s, %u rule%s", terminal_colour(stdout, COLOUR_GREEN),
+        config->path, terminal_colour(stdout, COLOUR_NONE), config->source_count,
+        config->source_count == 1 ? "" : "s", config->target_count,
+        config->target_count == 1 ? "" : "s", core->rule_count, core->rule_count == 1 ? "" : "s");
+    if (core->identity_count > 0) {
+        printf(", %u device identit%s", core->identity_count,
+               core->identity_count == 1 ? "y" : "ies");
+    }
+    printf("\n");
+}
+
+static int check(const char *path, bool is_json)
+{
+    struct faults faults = {.is_json = is_json, .list = json_array()};
+    struct config *config = NULL;
+    struct error e = {0};
+    enum err rc = config_load(&config, path, source_options, report, &faults, &e);
+    rc = rc == ERR_OK ? config_check(config, report, &faults, &e) : rc;
+    if (rc != ERR_OK && rc != ERR_CONFIG) {
+        fprintf(stderr, "pipit check: %s\n", e.text);
+    }
+    if (is_json) {
+        json_t *result = json_pack("{s:b, s:O}", "ok", rc == ERR_OK, "faults", faults.list);
+        json_dumpf(result, stdout, JSON_COMPACT);
+        putchar('\n');
+        json_decref(result);
+    } else if (rc == ERR_OK) {
+        tell_fine(config);
+    }
+    json_decref(faults.list);
+    config_destroy(config);
+    return rc == ERR_OK ? EXIT_OK : EXIT_CONFIGURATION;
+}
+
+int check_command(int argc, char **argv)
+{
+    struct arguments arguments;
+    int code = arguments_init(&arguments, &usage, argc, argv);
+    if (code != -1) {
+        return code;
+    }
+    if (arguments.word_count > 0) {
+        code = usage_fail(&usage, "'%s' is not expected here", arguments.words[0]);
+    } else {
+        code =
+            check(option_text(arguments.options, "config"), option_bool(arguments.options, "json"));
+    }
+    arguments_deinit(&arguments);
+    return code;
+}

@@ -1,0 +1,147 @@
+// check.c - config_check: what only compiling shows, mapped back to where it stands in the file.
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/parts.h"
+#include "core/core.h"
+
+// The member of a section, NULL when it is not there.
+static const struct node *item_find(const struct config_file *file, const char *section,
+                                    const char *name)
+{
+    const struct node *node = node_get(document_root(file->document), section);
+    return node == NULL ? NULL : node_get(node, name);
+}
+
+static const struct node *list_item(const struct node *list, uint32_t number)
+{
+    const struct node *item = list == NULL ? NULL : list->first;
+    while (item != NULL && --number > 0) {
+        item = item->next;
+    }
+    return item;
+}
+
+// The number after "route " in the text of a rule's error; 0: it is about no route.
+static uint32_t route_number(const char *text)
+{
+    const char *found = strstr(text, "\": route ");
+    return found == NULL ? 0 : (uint32_t)strtoul(found + 9, NULL, 10);
+}
+
+static struct position rule_position(const struct config_file *file, const struct node *rule,
+                                     const struct error *fault)
+{
+    const struct node *sql = node_get(rule, "sql"), *key = node_get(rule, "key");
+    uint32_t route = route_number(fault->text);
+    const struct node *at = route > 0 ? list_item(node_get(rule, "to"), route) : NULL;
+    if (fault->offset >= 0 && sql != NULL) {
+        return document_locate(file->document, sql, (size_t)fault->offset);
+    }
+    if (at == NULL && key != NULL && strstr(fault->text, "\": key: ") != NULL) {
+        at = key;
+    }
+    at = at != NULL ? at : sql;
+    return at == NULL ? rule->at : at->at;
+}
+
+// The expression that the text names: `identity "legacy": device: ...`.
+static struct position identity_position(const struct config_file *file,
+                                         const struct node *identity, const struct error *fault)
+{
+    for (const struct option_spec *row = identity_options; row->name != NULL; row++) {
+        char part[80];
+        const struct node *node = node_get(identity, row->name);
+        snprintf(part, sizeof(part), "\": %s: ", row->name);
+        if (node != NULL && strstr(fault->text, part) != NULL) {
+            return fault->offset < 0 ? node->at
+                                     : document_locate(file->document, node, (size_t)fault->offset);
+        }
+    }
+    return identity->at;
+}
+
+// Compiling all of them together is quick; only a fault makes it worth compiling each by itself.
+static void check_rules(struct reader *reader, const struct config_file *file)
+{
+    const struct core_spec *core = &file->config.core;
+    for (uint32_t i = 0; i < core->rule_count; i++) {
+        struct core_spec one = *core;
+        struct error fault = {.offset = -1};
+        one.rules = &core->rules[i];
+        one.rule_count = 1;
+        one.identity_count = 0;
+        const struct node *node = item_find(file, "rules", core->rules[i].name);
+        if (node != NULL && core_check(&one, &fault) != ERR_OK) {
+            reader_problem(reader, rule_position(file, node, &fault), "%s", fault.text);
+        }
+    }
+}
+
+static void check_identities(struct reader *reader, const struct config_file *file)
+{
+    const struct core_spec *core = &file->config.core;
+    for (uint32_t i = 0; i < core->identity_count; i++) {
+        struct core_spec one = *core;
+        struct error fault = {.offset = -1};
+        one.identities = &core->identities[i];
+        one.identity_count = 1;
+        one.rule_count = 0;
+        const struct node *node = item_find(file, "devices", core->identities[i].name);
+        if (node != NULL && core_check(&one, &fault) != ERR_OK) {
+            reader_problem(reader, identity_position(file, node, &fault), "%s", fault.text);
+        }
+    }
+}
+
+static void check_targets(struct reader *reader, const struct config_file *file)
+{
+    const struct config *config = &file->config;
+    for (uint32_t i = 0; i < config->target_count; i++) {
+        const struct config_target *target = &config->targets[i];
+        const struct node *node = item_find(file, "targets", target->name);
+        struct error fault = {.offset = -1};
+        if (node != NULL && target->type->check != NULL &&
+            target->type->check(target->options, &fault) != ERR_OK) {
+            const struct node *connector = node_get(node, target->type->name);
+            reader_problem(reader, connector == NULL ? node->at : connector->at, "target %s: %s",
+                           target->name, fault.text);
+        }
+    }
+}
+
+static void check_all(struct reader *reader, const struct config_file *file)
+{
+    struct error fault = {.offset = -1};
+    check_targets(reader, file);
+    if (core_check(&file->config.core, &fault) == ERR_OK) {
+        return;
+    }
+    uint32_t before = reader->problem_count;
+    check_identities(reader, file);
+    check_rules(reader, file);
+    if (reader->problem_count == before) { // Each is fine alone.
+        reader_problem(reader, (struct position){1, 1}, "%s", fault.text);
+    }
+}
+
+enum err config_check(const struct config *config, config_report_fn *each, void *context,
+                      struct error *e)
+{
+    const struct config_file *file = (const struct config_file *)config; // Its first member.
+    struct reader reader = {.document = file->document, .folder = file->folder};
+    reader.arena = arena_create();
+    reader.problems = calloc(READER_PROBLEMS_MAX, sizeof(struct problem));
+    enum err rc = ERR_NO_MEMORY;
+    if (reader.arena != NULL && reader.problems != NULL) {
+        check_all(&reader, file);
+        rc = problems_report(&reader, each, context, e);
+    }
+    if (rc == ERR_NO_MEMORY || (reader.arena != NULL && arena_is_exhausted(reader.arena))) {
+        rc = error_set(e, ERR_NO_MEMORY, "%s: out of memory", config->path);
+    }
+    free(reader.problems);
+    arena_destroy(reader.arena);
+    return rc;
+}

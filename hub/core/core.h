@@ -92,6 +92,8 @@ struct outcome {
 // the rule's name in the text), loads the books and the outbox. Borrows store and spec.
 enum err core_open(struct core **out_core, struct store *store, const struct core_spec *spec,
                    struct error *e);
+// Compiles what core_open would, against a store in memory: the same errors, and nothing is left.
+enum err core_check(const struct core_spec *spec, struct error *e);
 void core_close(
     struct core *core); // NULL is fine. No delivery may be in flight in a worker any more.
 

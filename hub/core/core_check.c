@@ -1,0 +1,17 @@
+#include "core/core.h"
+#include "core/rules.h"
+#include "store/store.h"
+
+enum err core_check(const struct core_spec *spec, struct error *e)
+{
+    struct store_options options = {.path = ":memory:"};
+    struct store *store = NULL;
+    struct rules *rules = NULL;
+    enum err rc = store_open(&store, &options, e);
+    if (rc == ERR_OK) {
+        rc = rules_open(&rules, store_db(store), spec, e);
+    }
+    rules_close(rules);
+    store_close(store);
+    return rc;
+}

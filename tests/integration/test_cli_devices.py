@@ -310,3 +310,35 @@ def test_tls(tls_broker):
         assert done.returncode == 5 and "TLS" in done.stderr, done.stderr
         done = pipit("tail", "--url", url, *ca, "--for", "200ms", check=False)
         assert done.returncode == 5 and "TLS" in done.stderr, done.stderr
+
+
+HUB = """
+hub: {{id: cli, store: hub.db, stats_every: 0, check_broker: false}}
+sources:
+  plant:
+    mqtt: {{url: "{url}", probe: false}}
+    topics: ["pipit/v1/stored/+/event/#"]
+targets:
+  out: {{file: {{path: out.ndjson}}}}
+rules:
+  hot: {{sql: 'SELECT device, temp FROM "pipit/v1/+/+/event/climate" WHERE temp > 25', to: [out: {{}}]}}
+"""
+
+
+def test_publish_and_fleet_wait_for_the_hubs_receipt(broker, start_hub, tmp_path):
+    hub = start_hub(HUB.format(url=broker.url)).wait_ready()
+    done = pipit("publish", "--url", broker.url, "--device", "stored/p1", "--type", "climate", "--json",
+                 "temp=27.5")
+    outcome = json.loads(done.stdout)
+    assert outcome["outcome"] == "stored" and outcome["confirmed"] is True
+    rows = telemetry(tmp_path / "t.ndjson", 500)
+    argv = fleet_argv(broker, tmp_path / "t.ndjson", "stored", "--type", "climate")
+    argv[argv.index("--wait") + 1] = "receipt"
+    done = subprocess.run([str(a) for a in argv], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    hot = 1 + sum(row["data"]["temp"] > 25 for row in rows)
+    wait_for(lambda: (hub.dir / "out.ndjson").exists() and
+             len((hub.dir / "out.ndjson").read_text().splitlines()) == hot, what=f"{hot} lines")
+    books = hub.status()["books"]
+    assert books["received"] == 501 and books["routed"] == hot and books["missing"] == 0
+    wait_for(lambda: hub.status()["books"]["waiting"] == 0)

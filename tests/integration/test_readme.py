@@ -1,0 +1,55 @@
+"""The README's first rule does what the README says, and its links lead somewhere."""
+
+import os
+import re
+import signal
+import subprocess
+
+from harness import BUILD, ROOT, free_port, wait_for
+
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+def first_rule():
+    """The shell blocks of the section but the one that builds, and what they are said to show."""
+    section = README.split("## A first rule")[1].split("\n## ")[0]
+    blocks = re.findall(r"```(\w*)\n(.*?)```", section, re.S)
+    shell = [text for language, text in blocks if language == "sh"][1:]
+    shown = [text for language, text in blocks if language == ""][0]
+    return shell, shown.strip().splitlines()
+
+
+def test_first_rule_shows_what_it_says(tmp_path):
+    shell, shown = first_rule()
+    port = str(free_port())
+    setup, act = (text.replace("18830", port) for text in shell)
+    listening = f"until (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.05; done\n"
+    # A person is slow enough for the broker to listen and the subscriber to be there.
+    setup = setup.replace(f"mosquitto -p {port} &", f"mosquitto -p {port} &\n{listening}")
+    setup = setup.replace("pipit hub -c hub.yaml &", "pipit hub -c hub.yaml >hub.log 2>&1 &\n"
+                          "until grep -q id=INTAKE-UP hub.log; do sleep 0.05; done")
+    setup = re.sub(r"(mosquitto_sub .*) &", r"stdbuf -oL \1 -d >sub.log 2>&1 &\n"
+                   "until grep -q SUBACK sub.log; do sleep 0.05; done", setup)
+    env = {**os.environ, "PATH": f"{BUILD / 'hub'}:{os.environ['PATH']}:/usr/sbin"}
+    script = subprocess.Popen(["bash", "-e", "-c", setup + act + "wait"], cwd=tmp_path, env=env,
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True,
+                              start_new_session=True)
+    log = tmp_path / "sub.log"
+    try:
+        wait_for(lambda: log.exists() and all(line in log.read_text().splitlines() for line in shown),
+                 deadline=60, what=lambda: f"{shown} in {log.read_text() if log.exists() else 'nothing'}")
+    finally:
+        os.killpg(script.pid, signal.SIGKILL)
+        print(script.communicate()[0])
+
+
+def test_links_lead_somewhere():
+    for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+            assert (page.parent / link).exists(), f"{page.relative_to(ROOT)}: {link}"
+
+
+def test_every_command_is_named():
+    done = subprocess.run([str(BUILD / "hub" / "pipit"), "--help"], capture_output=True, text=True)
+    for name in re.findall(r"^  (\w+) +\S", done.stdout.split("Commands:")[1].split("pipit help")[0], re.M):
+        assert f"`{name}`" in README or f"`pipit {name}`" in README, name

@@ -10,6 +10,8 @@
 
 #define PAYLOAD_BYTES_MAX 16000000 // Of a rendered payload: a row of the store must hold it.
 
+#define KEY_BYTES_MAX 1024
+
 struct route {
     const struct route_spec *spec;
     struct template *topic, *text; // NULL where the route has none.
@@ -131,6 +133,10 @@ static enum err render_key(struct render *render, const struct render_row *row,
     enum err rc = text_writer_add_value(&render->writer, &value, e);
     if (rc != ERR_OK) {
         return rc == ERR_INVALID ? error_wrap(e, "key \"%s\"", render->rule->key) : rc;
+    }
+    if (render->writer.len > KEY_BYTES_MAX) {
+        return error_set(e, ERR_INVALID, "key \"%s\" is longer than %d bytes", render->rule->key,
+                         KEY_BYTES_MAX);
     }
     return keep(&render->writer, row, out_key, e);
 }

@@ -131,6 +131,12 @@ static void keys_order_deliveries(void **state)
         run(fixture);
         assert_memory_equal(fixture->log, cases[i].want, strlen(cases[i].want));
     }
+    fixture->rule_specs[0].key = "long";
+    assert_int_equal(rules_compile(fixture, "SELECT printf('%2000d', n) AS long FROM \"a/+\""),
+                     ERR_OK);
+    run(fixture);
+    assert_string_equal(fixture->log,
+                        "0.0 failed: rule \"r\": key \"long\" is longer than 1024 bytes\n");
 }
 
 static void a_pipit_event_is_made(void **state)

@@ -99,6 +99,23 @@ static void pipit_events_have_columns(void **state)
         "\"content_type\":null,\"fields\":{\"celsius\":27.1}}\n");
 }
 
+static void user_properties_are_read_by_name(void **state)
+{
+    struct rules_fixture *fixture = *state;
+    const struct user_property properties[] = {
+        {bytes_from_text("traceparent"), bytes_from_text("00-ab")},
+        {bytes_from_text("site"), bytes_from_text("north")},
+        {bytes_from_text("site"), bytes_from_text("south")}};
+    assert_int_equal(rules_compile(fixture, "SELECT prop('site') AS s, prop('none') AS n FROM "
+                                            "\"a/+\" WHERE prop('traceparent') LIKE '00-%'"),
+                     ERR_OK);
+    rules_put_text(fixture, "a/b", "1");
+    rules_put_text(fixture, "a/c", "1");
+    fixture->messages[1].properties = properties;
+    fixture->messages[1].property_count = 3;
+    assert_string_equal(rules_output(fixture), "0.1.0.0 a/c|out|{\"s\":\"north\",\"n\":null}\n");
+}
+
 static void bad_sql_is_explained(void **state)
 {
     static const struct {
@@ -453,6 +470,7 @@ int main(void)
         TEST(columns_are_found_by_name),
         TEST(what_other_payloads_give),
         TEST(pipit_events_have_columns),
+        TEST(user_properties_are_read_by_name),
         TEST(bad_sql_is_explained),
         TEST(rules_match_by_filter_in_their_order),
         TEST(rules_survive_a_change_of_the_schema),

@@ -16,6 +16,7 @@
 #define QUIET_TICKS    6000
 #define START_MS       1700000000000
 #define FAILED_AT_MOST 10 // Then the rest of the seeds is not worth the time.
+#define JOBS_MAX       16
 
 struct simulation {
     struct sim_history history;
@@ -121,7 +122,7 @@ static uint32_t run_seed(uint64_t seed, enum sim_plant plant, bool is_verbose)
     return sim.history.violations;
 }
 
-static bool is_seed_good(uint64_t seed, enum sim_plant plant, bool is_verbose)
+static pid_t start_seed(uint64_t seed, enum sim_plant plant, bool is_verbose)
 {
     fflush(stdout);
     pid_t child = fork();
@@ -130,8 +131,15 @@ static bool is_seed_good(uint64_t seed, enum sim_plant plant, bool is_verbose)
         fflush(stdout);
         _exit(violations > 0);
     }
-    int status = 0;
-    waitpid(child, &status, 0);
+    if (child < 0) {
+        perror("simulate: fork");
+        exit(2);
+    }
+    return child;
+}
+
+static bool is_seed_good(int status)
+{
     if (WIFSIGNALED(status)) {
         printf("  died by signal %d (%s)\n", WTERMSIG(status), strsignal(WTERMSIG(status)));
     }
@@ -185,6 +193,47 @@ static bool parse_arguments(int argc, char **argv, struct arguments *out)
     return out->plant >= 0;
 }
 
+// Seeds run side by side, one a processor; gives how many failed.
+static uint32_t run_all(const struct arguments *arguments, uint64_t *out_ran)
+{
+    struct {
+        pid_t process; // 0: free.
+        uint64_t seed;
+    } jobs[JOBS_MAX] = {{0, 0}};
+    long processors = sysconf(_SC_NPROCESSORS_ONLN);
+    uint32_t job_count = processors < 1          ? 1
+                         : processors > JOBS_MAX ? JOBS_MAX
+                                                 : (uint32_t)processors;
+    uint32_t failed = 0, running = 0;
+    uint64_t started = 0;
+    do {
+        for (uint32_t i = 0; i < job_count; i++) {
+            if (jobs[i].process == 0 && started < arguments->seeds && failed < FAILED_AT_MOST) {
+                jobs[i].seed = arguments->from + started++;
+                jobs[i].process = start_seed(jobs[i].seed, (enum sim_plant)arguments->plant,
+                                             arguments->is_verbose);
+                running++;
+            }
+        }
+        int status = 0;
+        pid_t ended = running > 0 ? wait(&status) : -1;
+        for (uint32_t i = 0; ended > 0 && i < job_count; i++) {
+            if (jobs[i].process == ended) {
+                jobs[i].process = 0;
+                running--;
+                if (!is_seed_good(status)) {
+                    failed++;
+                    printf("seed %llu failed; again with: simulate --seeds 1 --from %llu "
+                           "--verbose\n",
+                           (unsigned long long)jobs[i].seed, (unsigned long long)jobs[i].seed);
+                }
+            }
+        }
+    } while (running > 0);
+    *out_ran = started;
+    return failed;
+}
+
 int main(int argc, char **argv)
 {
     struct arguments arguments;
@@ -194,17 +243,9 @@ int main(int argc, char **argv)
                 "[--verbose]\n");
         return 2;
     }
-    uint32_t failed = 0;
     uint64_t ran = 0;
     enum sim_plant plant = (enum sim_plant)arguments.plant;
-    while (ran < arguments.seeds && failed < FAILED_AT_MOST) {
-        uint64_t seed = arguments.from + ran++;
-        if (!is_seed_good(seed, plant, arguments.is_verbose)) {
-            failed++;
-            printf("seed %llu failed; again with: simulate --seeds 1 --from %llu --verbose\n",
-                   (unsigned long long)seed, (unsigned long long)seed);
-        }
-    }
+    uint32_t failed = run_all(&arguments, &ran);
     printf("%llu seeds, %u failed%s\n", (unsigned long long)ran, failed,
            plant == SIM_PLANT_NONE ? ""
            : failed > 0            ? ": the planted fault was caught"

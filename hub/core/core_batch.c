@@ -235,7 +235,7 @@ static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_in
         }
     }
     batch->failures[batch->failure_count++] =
-        (struct failure){event_index, rule_index, keep_text(core, reason)};
+        (struct failure){event_index, keep_text(core, reason)};
     return ERR_OK;
 }
 
@@ -323,10 +323,7 @@ static enum err tell_failures(struct core *core, struct error *e)
     for (uint32_t i = 0; rc == ERR_OK && i < core->batch.failure_count; i++) {
         const struct failure *failure = &core->batch.failures[i];
         const struct event *event = event_batch_at(core->batch.events, failure->event_index);
-        char reason[700];
-        snprintf(reason, sizeof(reason), "rule %s: %s", core->spec->rules[failure->rule_index].name,
-                 failure->reason);
-        rc = quarantine(core, event_message(event), reason, e);
+        rc = quarantine(core, event_message(event), failure->reason, e);
     }
     return rc;
 }

@@ -30,8 +30,8 @@ struct slot {
 
 // A rule's failure on an event, told after the rules have run.
 struct failure {
-    uint32_t event_index, rule_index;
-    const char *reason;
+    uint32_t event_index;
+    const char *reason; // Names the rule.
 };
 
 struct batch {

@@ -152,7 +152,7 @@ static void bad_input_is_quarantined_with_its_reason(void **state)
         {"bytes that are no protobuf", "pipit/v1/g/d1/event/temperature", "\xff\xff\xff", "%"},
         {"a topic without a type", "pipit/v1/g/d1/event", "", "%type%"},
         {"JSON that does not parse", "plain", "{\"a\":", "%"},
-        {"a rule that fails", "pipit/v1/g/d1/event/temperature", NULL, "rule hot: %"},
+        {"a rule that fails", "pipit/v1/g/d1/event/temperature", NULL, "rule \"hot\": %"},
     };
     struct fixture *fixture = *state;
     fixture_close(fixture);
@@ -177,6 +177,42 @@ static void bad_input_is_quarantined_with_its_reason(void **state)
     }
     assert_int_equal(books_of(fixture).rule_failures, 1);
     check_books(fixture);
+}
+
+// A thousand rows of 100 KB each are more than a batch may hold: the event is given up, and those
+// around it are not.
+static void an_event_that_makes_too_much_is_rejected_alone(void **state)
+{
+    struct fixture *fixture = *state;
+    fixture_close(fixture);
+    fixture->rules[0].sql =
+        "WITH n(i) AS (VALUES (1), (2), (3), (4), (5), (6), (7), (8), (9), (10)) "
+        "SELECT device, printf('%100000c', 'x') AS big "
+        "FROM \"pipit/v1/+/+/event/temperature\", n AS a, n AS b, n AS c "
+        "WHERE celsius = 99 OR a.i + b.i + c.i = 3";
+    fixture->spec.store_limit_bytes = 1 << 30;
+    fixture->spec.rule_steps_max = 1000000;
+    fixture_open(fixture);
+    for (uint64_t i = 1; i <= 5; i++) {
+        add_reading(fixture, &(struct reading){"d1", 1, i, i == 3 ? 99 : 60, true, 0});
+    }
+    step(fixture);
+    struct books books = books_of(fixture);
+    assert_int_equal(books.routed, 4);
+    assert_int_equal(books.rejected, 1);
+    assert_int_equal(books.enqueued, 4);
+    assert_int_equal(ask(fixture->store, "SELECT count(*) FROM pipit_quarantine "
+                                         "WHERE reason LIKE '%more than 64 MB%'"),
+                     1);
+    check_books(fixture);
+    for (unsigned i = 1; i <= 5; i += i == 2 ? 2 : 1) {
+        char want[40];
+        snprintf(want, sizeof(want), "g/d1/1/%u:hot:1", i);
+        assert_int_equal(take(fixture, 0, 10), 1);
+        assert_string_equal(fixture->taken[0]->idempotency_key, want);
+        add_settlement(fixture, fixture->taken[0]->id, VERDICT_DONE);
+        step(fixture);
+    }
 }
 
 static void the_quarantine_is_bounded(void **state)
@@ -427,6 +463,7 @@ int main(void)
         TEST(a_duplicate_is_receipted_again),
         TEST(what_is_too_large_is_rejected_once_and_receipted),
         TEST(bad_input_is_quarantined_with_its_reason),
+        TEST(an_event_that_makes_too_much_is_rejected_alone),
         TEST(the_quarantine_is_bounded),
         TEST(without_dedupe_duplicates_are_new),
         TEST(the_mirror_shows_what_was_decoded),

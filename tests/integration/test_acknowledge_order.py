@@ -47,7 +47,7 @@ def system_calls(path):
         text = text.strip()
         call = re.match(r"(\w+)\((.*)", text)
         if call and "<unfinished" in text:
-            begun[thread] = call.groups()
+            begun[thread] = (call.group(1), call.group(2).partition("<unfinished")[0].rstrip())
             continue
         resumed = re.match(r"<\.\.\. (\w+) resumed>(.*)", text)
         if resumed:

@@ -238,6 +238,22 @@ static void the_quarantine_is_bounded(void **state)
         0);
 }
 
+static void quarantine_entries_are_dropped_by_range(void **state)
+{
+    struct fixture *fixture = *state;
+    for (int n = 0; n < 5; n++) {
+        add_message(fixture, "plain", bytes_from_text("{\"cut\":"));
+    }
+    step(fixture);
+    operate(fixture, OPERATION_QUARANTINE_DROP, 2, 4);
+    assert_int_equal(fixture->outcome.operated, 3);
+    assert_int_equal(ask(fixture->store, "SELECT sum(id) FROM pipit_quarantine"), 1 + 5);
+    operate(fixture, OPERATION_QUARANTINE_DROP, 0, UINT64_MAX);
+    assert_int_equal(fixture->outcome.operated, 2);
+    assert_int_equal(ask(fixture->store, "SELECT quarantine_bytes FROM pipit_books"), 0);
+    assert_int_equal(books_of(fixture).quarantined, 5);
+}
+
 static void without_dedupe_duplicates_are_new(void **state)
 {
     struct fixture *fixture = *state;
@@ -465,6 +481,7 @@ int main(void)
         TEST(bad_input_is_quarantined_with_its_reason),
         TEST(an_event_that_makes_too_much_is_rejected_alone),
         TEST(the_quarantine_is_bounded),
+        TEST(quarantine_entries_are_dropped_by_range),
         TEST(without_dedupe_duplicates_are_new),
         TEST(the_mirror_shows_what_was_decoded),
         TEST(old_boots_make_room),

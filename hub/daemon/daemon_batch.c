@@ -16,6 +16,7 @@ enum err batch_reserve(struct daemon *daemon, struct error *e)
     uint32_t events = (uint32_t)option_int(daemon->config->hub, "batch_events");
     uint32_t capacity = SETTLE_COUNT_MAX + events + CONTROL_CLIENTS_MAX;
     if (capacity <= daemon->input_capacity) {
+        daemon->batch_limit = events;
         return ERR_OK;
     }
     // Pages that are never written to cost nothing: a quiet hub stays small.
@@ -27,6 +28,7 @@ enum err batch_reserve(struct daemon *daemon, struct error *e)
         return error_set(e, ERR_NO_MEMORY, "out of memory for batches of %u events", events);
     }
     daemon->input_capacity = capacity;
+    daemon->batch_limit = events;
     return ERR_OK;
 }
 
@@ -201,15 +203,30 @@ static void step_settlements(struct daemon *daemon)
     }
 }
 
+// What there was no room for together may fit in parts.
+static void batch_shrink(struct daemon *daemon)
+{
+    uint32_t half = daemon->message_count / 2;
+    daemon->batch_limit = half > BATCH_LIMIT_MIN ? half : BATCH_LIMIT_MIN;
+}
+
+static void batch_grow(struct daemon *daemon)
+{
+    uint32_t max = (uint32_t)option_int(daemon->config->hub, "batch_events");
+    daemon->batch_limit = daemon->batch_limit < max / 2 ? daemon->batch_limit * 2 : max;
+}
+
 static void step_messages(struct daemon *daemon)
 {
     struct error e = {0};
     struct outcome outcome = {0};
     enum err rc = step(daemon, daemon->settlement_count + daemon->message_count, &outcome, &e);
     if (rc == ERR_OK) {
+        batch_grow(daemon);
         workers_feed(daemon); // First, so that targets and acknowledgements go out side by side.
         acknowledge(daemon, &outcome);
     } else if (is_passing(rc)) {
+        batch_shrink(daemon);
         daemon_fill(daemon, e.text);
     } else {
         fail(daemon, rc, &e);

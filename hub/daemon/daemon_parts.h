@@ -19,9 +19,10 @@
 #include "intake/source.h"
 #include "store/store.h"
 
-#define SETTLE_DEFER_MS    5         // Settlements wait so long for messages to be committed with.
-#define SETTLE_DEFER_COUNT 64        // So many do not wait.
-#define SETTLE_COUNT_MAX   2000      // In one transaction.
+#define SETTLE_DEFER_MS    5    // Settlements wait so long for messages to be committed with.
+#define SETTLE_DEFER_COUNT 64   // So many do not wait.
+#define SETTLE_COUNT_MAX   2000 // In one transaction.
+#define BATCH_LIMIT_MIN    16
 #define TAKE_BYTES_MAX     (4 << 20) // Of deliveries offered to a worker at a time.
 #define TAKE_COUNT_MAX     1000
 #define ROOM_CHECK_MS      1000  // How often a full store is looked at.
@@ -90,6 +91,7 @@ struct daemon {
     struct input *inputs;
     uint16_t *owners; // Index of the source of each message.
     uint32_t input_capacity;
+    uint32_t batch_limit; // Messages; batch_events, less after a batch that there was no room for.
     uint32_t message_count;
     uint64_t message_bytes;
     int64_t first_at_ms;   // When the first message of the batch was read.

@@ -47,7 +47,7 @@ static uint32_t read_source(struct daemon *daemon, uint32_t index, uint32_t room
 // By priority: the slots are in that order.
 static uint32_t read_all(struct daemon *daemon)
 {
-    uint32_t room = (uint32_t)option_int(daemon->config->hub, "batch_events");
+    uint32_t room = daemon->batch_limit;
     uint32_t before = daemon->message_count;
     for (uint32_t i = 0; i < daemon->source_count && daemon->message_count < room; i++) {
         read_source(daemon, i, room - daemon->message_count);

@@ -5,12 +5,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/prctl.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/log.h"
 #include "daemon/daemon_parts.h"
 
+#define TIMER_SLACK_NS    1000UL
 #define MALLOC_ARENAS     2            // Of glibc; one a thread would cost idle megabytes.
 #define MALLOC_TRIM_BYTES (256 * 1024) // Free memory at the top that may stay ours.
 
@@ -217,6 +219,8 @@ enum err daemon_run(const struct daemon_options *options, struct error *e)
             banner(&daemon);
         }
         ready(&daemon);
+        // A batch rests shorter than the 50 us that the kernel may add to it.
+        prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS, 0, 0, 0);
         malloc_trim(0); // Reading and checking the configuration takes more than running it.
         rc = loop(&daemon, e);
         finish(&daemon);

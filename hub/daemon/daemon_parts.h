@@ -95,9 +95,9 @@ struct daemon {
     uint32_t message_count;
     uint64_t message_bytes;
     int64_t first_at_ms;   // When the first message of the batch was read.
-    int64_t rest_until_ms; // Sources are left alone until then.
+    int64_t rest_until_us; // Sources are left alone until then.
     bool did_poll_sources;
-    bool is_busy; // Events come so fast that batches may rest.
+    const struct pace *pace; // How fast events come; NULL: not known yet.
     uint64_t window_count;
     int64_t window_at_ms;
     uint32_t settlement_count; // Collected, not committed.
@@ -143,8 +143,8 @@ enum err daemon_poll(struct daemon *daemon, struct signals_seen *out_signals, st
 // daemon_read.c
 enum read_result { READ_NOTHING, READ_GROWING, READ_COMPLETE };
 enum read_result read_messages(struct daemon *daemon);
-bool read_is_resting(const struct daemon *daemon, int64_t now_ms);
-void read_forget(struct daemon *daemon); // The batch is over: committed or given up.
+int64_t read_rest_us(const struct daemon *daemon); // Until the sources are looked at again.
+void read_forget(struct daemon *daemon);           // The batch is over: committed or given up.
 
 // daemon_batch.c
 enum err batch_reserve(struct daemon *daemon, struct error *e);

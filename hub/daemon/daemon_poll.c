@@ -1,3 +1,5 @@
+#define _GNU_SOURCE // ppoll.
+
 #include <errno.h>
 #include <poll.h>
 #include <stdlib.h>
@@ -36,10 +38,7 @@ static void until(int64_t at_ms, int64_t now_ms, int *inout_timeout_ms)
 
 static void sources_into(struct daemon *daemon, int64_t now_ms, int *inout_timeout_ms)
 {
-    daemon->did_poll_sources = !read_is_resting(daemon, now_ms);
-    if (!daemon->did_poll_sources) {
-        until(daemon->rest_until_ms, now_ms, inout_timeout_ms);
-    } else if (daemon->message_count > 0) {
+    if (daemon->did_poll_sources && daemon->message_count > 0) {
         *inout_timeout_ms = 0; // With nothing more there, the batch is complete.
     }
     for (uint32_t i = 0; i < daemon->source_count; i++) {
@@ -124,6 +123,15 @@ static void take_events(struct daemon *daemon, struct signals_seen *out_signals)
     }
 }
 
+// rest_us: 0, or at most so long.
+static int wait_for(struct pollfd *pollfds, nfds_t count, int timeout_ms, int64_t rest_us)
+{
+    int64_t us = (int64_t)timeout_ms * 1000;
+    us = rest_us > 0 && rest_us < us ? rest_us : us;
+    struct timespec timeout = {.tv_sec = us / 1000000, .tv_nsec = us % 1000000 * 1000};
+    return ppoll(pollfds, count, &timeout, NULL);
+}
+
 enum err daemon_poll(struct daemon *daemon, struct signals_seen *out_signals, struct error *e)
 {
     enum err rc = pollfds_reserve(daemon, POLL_SOURCES + daemon->source_count, e);
@@ -141,8 +149,10 @@ enum err daemon_poll(struct daemon *daemon, struct signals_seen *out_signals, st
     if (daemon->control != NULL) {
         control_poll(daemon->control, pollfds + POLL_CONTROL, now_ms, &timeout_ms);
     }
+    int64_t rest_us = read_rest_us(daemon);
+    daemon->did_poll_sources = rest_us == 0;
     sources_into(daemon, now_ms, &timeout_ms);
-    int got = poll(pollfds, POLL_SOURCES + daemon->source_count, timeout_ms);
+    int got = wait_for(pollfds, POLL_SOURCES + daemon->source_count, timeout_ms, rest_us);
     if (got < 0 && errno != EINTR) {
         return error_set(e, ERR_INTERNAL, "poll: %s", strerror(errno));
     }

@@ -2,15 +2,26 @@
 // complete.
 //
 // A batch is complete as soon as the sockets are dry: that is what keeps latency low. When events
-// come so fast that the next ones are certain, it rests a millisecond at a time and grows instead:
-// a sync for a dozen events costs more than everything else done for them.
+// come so fast that the next ones are certain, it rests and grows instead, for a sync costs more
+// than everything else done for a dozen of them: once and shorter than a sync when a few come in
+// the time of one, a millisecond at a time when many do.
+#include "base/clock.h"
 #include "daemon/daemon_parts.h"
 
 #define RATE_WINDOW_MS    20
-#define REST_RATE_PER_MS  8 // Resting begins at so many events a millisecond.
-#define REST_SLICE_MS     1
 #define REST_MS_MAX       4   // From the first message to its commit.
 #define REST_MESSAGES_MAX 500 // So many are enough.
+
+// From so many events a millisecond on.
+static const struct pace {
+    uint32_t rate_per_ms;
+    int64_t rest_us;
+    bool is_repeated;
+} paces[] = {
+    {8, 1000, true},
+    {3, 60, false},
+    {0, 0, false},
+};
 
 // Those of one priority share what room there is.
 static uint32_t read_share(const struct daemon *daemon, uint32_t index, uint32_t room)
@@ -60,23 +71,28 @@ static void rate_count(struct daemon *daemon, uint32_t count)
     int64_t ms = daemon->now_ms - daemon->window_at_ms;
     daemon->window_count += count;
     if (ms >= RATE_WINDOW_MS) {
-        daemon->is_busy = daemon->window_count >= (uint64_t)ms * REST_RATE_PER_MS;
+        const struct pace *pace = paces;
+        while (daemon->window_count < (uint64_t)ms * pace->rate_per_ms) {
+            pace++;
+        }
+        daemon->pace = pace;
         daemon->window_at_ms = daemon->now_ms;
         daemon->window_count = 0;
     }
 }
 
-static bool may_rest(const struct daemon *daemon)
+static bool may_rest(const struct daemon *daemon, bool is_first)
 {
     uint64_t bytes_max = (uint64_t)option_int(daemon->config->hub, "batch_bytes");
-    return daemon->is_busy && daemon->message_count < REST_MESSAGES_MAX &&
-           daemon->message_bytes < bytes_max / 2 &&
+    const struct pace *pace = daemon->pace;
+    return pace != NULL && pace->rest_us > 0 && (is_first || pace->is_repeated) &&
+           daemon->message_count < REST_MESSAGES_MAX && daemon->message_bytes < bytes_max / 2 &&
            daemon->now_ms - daemon->first_at_ms < REST_MS_MAX;
 }
 
 enum read_result read_messages(struct daemon *daemon)
 {
-    if (read_is_resting(daemon, daemon->now_ms) || !daemon->did_poll_sources) {
+    if (read_rest_us(daemon) > 0 || !daemon->did_poll_sources) {
         return READ_GROWING;
     }
     bool is_first = daemon->message_count == 0;
@@ -86,16 +102,17 @@ enum read_result read_messages(struct daemon *daemon)
         return READ_NOTHING;
     }
     daemon->first_at_ms = is_first ? daemon->now_ms : daemon->first_at_ms;
-    if (count == 0 || !may_rest(daemon)) {
+    if (count == 0 || !may_rest(daemon, is_first)) {
         return READ_COMPLETE;
     }
-    daemon->rest_until_ms = daemon->now_ms + REST_SLICE_MS;
+    daemon->rest_until_us = clock_monotonic_us() + daemon->pace->rest_us;
     return READ_GROWING;
 }
 
-bool read_is_resting(const struct daemon *daemon, int64_t now_ms)
+int64_t read_rest_us(const struct daemon *daemon)
 {
-    return daemon->message_count > 0 && now_ms < daemon->rest_until_ms;
+    int64_t left_us = daemon->message_count > 0 ? daemon->rest_until_us - clock_monotonic_us() : 0;
+    return left_us > 0 ? left_us : 0;
 }
 
 void read_forget(struct daemon *daemon)

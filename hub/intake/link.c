@@ -70,7 +70,17 @@ static bool read_once(struct link *link)
     return link->state == LINK_UP;
 }
 
-void link_read(struct link *link, uint32_t count_max, uint64_t bytes_max)
+// A broker that waits for our TCP acknowledgement before it writes on (Nagle) must not wait for the
+// commit as well.
+static void confirm_read(const struct link *link)
+{
+    int fd = mosquitto_socket(link->mosq), flag = 1;
+    if (fd >= 0) {
+        setsockopt(fd, IPPROTO_TCP, TCP_QUICKACK, &flag, sizeof(flag)); // Only speed.
+    }
+}
+
+static void read_packets(struct link *link, uint32_t count_max, uint64_t bytes_max)
 {
     int64_t end_ms = clock_monotonic_ms() + READ_MS_MAX;
     link->received_ms = clock_wall_ms();
@@ -91,6 +101,12 @@ void link_read(struct link *link, uint32_t count_max, uint64_t bytes_max)
             return;
         }
     }
+}
+
+void link_read(struct link *link, uint32_t count_max, uint64_t bytes_max)
+{
+    read_packets(link, count_max, bytes_max);
+    confirm_read(link);
 }
 
 static void cork(struct link *link, int is_corked)

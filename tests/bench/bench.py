@@ -192,9 +192,9 @@ class Bench:
         return count / ((end_us - load["start_us"]) / 1e6)
 
     def pipeline(self, count, hub=None, rate=0, devices=100):
-        expected = sum(1 for n in range(count) if n // devices % 100 < 50)
+        expected = sum(1 for n in range(count) if (n + n // devices) % 100 < 50)
         sink = self.tool("sink", "out/#", expected, 10000)
-        relay = None if hub else self.tool("relay", "relay")
+        relay = None if hub else self.tool("relay", "prompt" if rate else "relay")  # Each at its best.
         pid = hub.pid if hub else relay.pid
         cpu = cpu_seconds(pid)
         load = self.load(count, rate, devices)

@@ -1,9 +1,12 @@
 // relay - what the hub is measured against: bare libmosquitto, nothing stored, nothing remembered.
 //   relay PORT count   only counts what it gets at QoS 1
 //   relay PORT relay   keeps value < 50, doubles it, publishes JSON at QoS 1
+//   relay PORT prompt  the same with the socket options that serve latency, not throughput
 // Ends on SIGTERM, printing {"count":N,"last_us":T,"seconds":S}.
 #include <inttypes.h>
 #include <mosquitto.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -87,13 +90,21 @@ static void on_connect(struct mosquitto *mosquitto, void *context, int rc)
     }
 }
 
+// Else the broker's Nagle waits for our kernel's delayed acknowledgement.
+static void confirm_read(struct mosquitto *mosquitto)
+{
+    int flag = 1;
+    setsockopt(mosquitto_socket(mosquitto), IPPROTO_TCP, TCP_QUICKACK, &flag, sizeof(flag));
+}
+
 int main(int argc, char **argv)
 {
     if (argc != 3) {
-        fprintf(stderr, "usage: relay PORT count|relay\n");
+        fprintf(stderr, "usage: relay PORT count|relay|prompt\n");
         return 2;
     }
-    struct relay relay = {.is_relaying = strcmp(argv[2], "relay") == 0};
+    struct relay relay = {.is_relaying = strcmp(argv[2], "count") != 0};
+    bool is_prompt = strcmp(argv[2], "prompt") == 0;
     signal(SIGTERM, on_signal);
     mosquitto_lib_init();
     struct mosquitto *mosquitto = mosquitto_new("relay", true, &relay);
@@ -101,10 +112,14 @@ int main(int argc, char **argv)
     mosquitto_connect_callback_set(mosquitto, on_connect);
     mosquitto_subscribe_callback_set(mosquitto, on_subscribe);
     mosquitto_max_inflight_messages_set(mosquitto, 200);
+    mosquitto_int_option(mosquitto, MOSQ_OPT_TCP_NODELAY, is_prompt);
     if (mosquitto_connect(mosquitto, "127.0.0.1", atoi(argv[1]), 60) != MOSQ_ERR_SUCCESS) {
         wire_fail("connect");
     }
     while (!is_stopping && mosquitto_loop(mosquitto, 100, 1) == MOSQ_ERR_SUCCESS) {
+        if (is_prompt) {
+            confirm_read(mosquitto);
+        }
     }
     printf("{\"count\":%" PRIu64 ",\"last_us\":%" PRId64 ",\"seconds\":%.6f}\n", relay.count,
            relay.last_us, (double)(relay.last_us - relay.first_us) / 1e6);

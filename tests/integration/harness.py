@@ -24,6 +24,9 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("PIPIT_BUILD", ROOT / "build" / "dev"))
 PIPIT = BUILD / "hub" / "pipit"
+# For every program that the tests start with sanitizers built in.
+os.environ.setdefault("LSAN_OPTIONS", f"suppressions={ROOT}/tests/lsan.supp:print_suppressions=0")
+os.environ.setdefault("TSAN_OPTIONS", f"suppressions={ROOT}/tests/tsan.supp")
 DEADLINE_S = float(os.environ.get("PIPIT_TEST_DEADLINE", "30"))
 
 

@@ -306,7 +306,7 @@ def test_tls(tls_broker):
     pipit("tail", "--url", url, "--ca", folder / "ca.pem", "--for", "200ms")
     pipit("tail", "--url", url, "--insecure", "--for", "200ms")
     for ca in (["--ca", folder / "other.pem"], []):
-        done = pipit(*publish, *ca, "--timeout", "2s", check=False)
+        done = pipit(*publish, *ca, "--timeout", "5s", check=False)
         assert done.returncode == 5 and "TLS" in done.stderr, done.stderr
         done = pipit("tail", "--url", url, *ca, "--for", "200ms", check=False)
         assert done.returncode == 5 and "TLS" in done.stderr, done.stderr

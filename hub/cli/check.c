@@ -2,6 +2,7 @@
 #include <stdio.h>
 
 #include "cli/arguments.h"
+#include "cli/reference.h"
 #include "cli/terminal.h"
 #include "config/config.h"
 #include "intake/source.h"
@@ -12,12 +13,14 @@ static const struct option_spec check_options[] = {
     {"config", OPTION_PATH, false, "hub.yaml", 0, 0, NULL,
      "The configuration file; -c is short for it."},
     {"json", OPTION_BOOL, false, "false", 0, 0, NULL, "One JSON object with every fault."},
+    {"reference", OPTION_BOOL, false, "false", 0, 0, NULL,
+     "Print what every option of a configuration does, as Markdown, and check nothing."},
     {NULL},
 };
 
 static const struct usage usage = {
     .name = "check",
-    .synopsis = "[-c hub.yaml] [--json]",
+    .synopsis = "[-c hub.yaml] [--json | --reference]",
     .about =
         "Reads a configuration and compiles its rules, as the hub would, without a broker and\n"
         "without touching the store. Every fault is one line: file:line:column: what is wrong.\n",
@@ -27,12 +30,14 @@ static const struct usage usage = {
 
 struct faults {
     bool is_json;
+    uint32_t count;
     json_t *list;
 };
 
 static void report(void *context, const struct error *fault)
 {
     struct faults *faults = context;
+    faults->count++;
     if (faults->is_json) {
         json_array_append_new(faults->list, json_string(fault->text));
     } else {
@@ -62,9 +67,9 @@ static int check(const char *path, bool is_json)
     struct config *config = NULL;
     struct error e = {0};
     enum err rc = config_load(&config, path, source_options, report, &faults, &e);
-    rc = rc == ERR_OK ? config_check(config, report, &faults, &e) : rc;
-    if (rc != ERR_OK && rc != ERR_CONFIG) {
-        fprintf(stderr, "pipit check: %s\n", e.text);
+    rc = rc == ERR_OK ? config_check(config, source_check, report, &faults, &e) : rc;
+    if (rc != ERR_OK && faults.count == 0) { // Out of memory, say.
+        report(&faults, &e);
     }
     if (is_json) {
         json_t *result = json_pack("{s:b, s:O}", "ok", rc == ERR_OK, "faults", faults.list);
@@ -88,6 +93,9 @@ int check_command(int argc, char **argv)
     }
     if (arguments.word_count > 0) {
         code = usage_fail(&usage, "'%s' is not expected here", arguments.words[0]);
+    } else if (option_bool(arguments.options, "reference")) {
+        reference_print();
+        code = EXIT_OK;
     } else {
         code =
             check(option_text(arguments.options, "config"), option_bool(arguments.options, "json"));

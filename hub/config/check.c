@@ -111,9 +111,42 @@ static void check_targets(struct reader *reader, const struct config_file *file)
     }
 }
 
-static void check_all(struct reader *reader, const struct config_file *file)
+// Where the option that the text names stands: `source plant: ca: ...`.
+static struct position source_position(const struct config_source *source, const struct node *node,
+                                       const struct error *fault)
+{
+    const struct node *mqtt = node_get(node, "mqtt");
+    for (const struct option_spec *row = options_table(source->options); row->name != NULL; row++) {
+        char part[160];
+        const struct node *member = mqtt == NULL ? NULL : node_get(mqtt, row->name);
+        snprintf(part, sizeof(part), "source %s: %s: ", source->name, row->name);
+        if (member != NULL && strncmp(fault->text, part, strlen(part)) == 0) {
+            return member->at;
+        }
+    }
+    return mqtt == NULL ? node->at : mqtt->at;
+}
+
+static void check_sources(struct reader *reader, const struct config_file *file,
+                          config_source_fn *check_source)
+{
+    const struct config *config = &file->config;
+    for (uint32_t i = 0; i < config->source_count; i++) {
+        const struct config_source *source = &config->sources[i];
+        const struct node *node = item_find(file, "sources", source->name);
+        struct error fault = {.offset = -1};
+        if (node != NULL &&
+            check_source(config->core.hub_id, source->name, source->options, &fault) != ERR_OK) {
+            reader_problem(reader, source_position(source, node, &fault), "%s", fault.text);
+        }
+    }
+}
+
+static void check_all(struct reader *reader, const struct config_file *file,
+                      config_source_fn *check_source)
 {
     struct error fault = {.offset = -1};
+    check_sources(reader, file, check_source);
     check_targets(reader, file);
     if (core_check(&file->config.core, &fault) == ERR_OK) {
         return;
@@ -126,8 +159,8 @@ static void check_all(struct reader *reader, const struct config_file *file)
     }
 }
 
-enum err config_check(const struct config *config, config_report_fn *each, void *context,
-                      struct error *e)
+enum err config_check(const struct config *config, config_source_fn *check_source,
+                      config_report_fn *each, void *context, struct error *e)
 {
     const struct config_file *file = (const struct config_file *)config; // Its first member.
     struct reader reader = {.document = file->document, .folder = file->folder};
@@ -135,7 +168,7 @@ enum err config_check(const struct config *config, config_report_fn *each, void 
     reader.problems = calloc(READER_PROBLEMS_MAX, sizeof(struct problem));
     enum err rc = ERR_NO_MEMORY;
     if (reader.arena != NULL && reader.problems != NULL) {
-        check_all(&reader, file);
+        check_all(&reader, file, check_source);
         rc = problems_report(&reader, each, context, e);
     }
     if (rc == ERR_NO_MEMORY || (reader.arena != NULL && arena_is_exhausted(reader.arena))) {

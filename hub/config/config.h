@@ -46,6 +46,9 @@ extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
 extern const struct option_spec route_common_options[];  // payload, text, type, limit, overflow.
 
+// A switch that breaks a promise on purpose: for tests, so it is in no hint and no manual.
+bool option_is_fault(const struct option_spec *row);
+
 #define CONFIG_SIZE_MAX   (4 * 1024 * 1024)
 #define CONFIG_RULES_MAX  10000
 #define CONFIG_ERRORS_MAX 20 // Reported in one run.
@@ -59,10 +62,13 @@ enum err config_load(struct config **out_config, const char *path,
                      struct error *e);
 void config_destroy(struct config *config); // NULL is fine.
 
+// Is what a source's options say possible, as far as that can be known without its broker?
+typedef enum err config_source_fn(const char *hub_id, const char *name,
+                                  const struct options *options, struct error *e);
 // Compiles every rule, identity and template against an in-memory store, and asks each connector
-// for what can be known without its peer: what `pipit check` does beyond parsing. Positions inside
-// SQL are mapped to the file.
-enum err config_check(const struct config *config, config_report_fn *each, void *context,
-                      struct error *e);
+// and, through check_source, each source for what can be known without its peer: what `pipit check`
+// does beyond parsing. Positions inside SQL are mapped to the file.
+enum err config_check(const struct config *config, config_source_fn *check_source,
+                      config_report_fn *each, void *context, struct error *e);
 
 #endif

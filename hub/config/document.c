@@ -75,6 +75,18 @@ static struct position position_of(yaml_mark_t mark)
     return (struct position){(uint32_t)mark.line + 1, (uint32_t)mark.column + 1};
 }
 
+static bool is_indented_by_tab(const struct document *document, size_t line)
+{
+    const char *at = document->text, *end = document->text + document->len;
+    for (; line > 0 && at < end; at++) {
+        line -= *at == '\n';
+    }
+    while (at < end && *at == ' ') {
+        at++;
+    }
+    return at < end && *at == '\t';
+}
+
 static enum err syntax_error(const struct document *document, const yaml_parser_t *parser,
                              struct error *e)
 {
@@ -85,6 +97,10 @@ static enum err syntax_error(const struct document *document, const yaml_parser_
         return document_error(document,
                               locate_byte(document->text, document->len, parser->problem_offset), e,
                               "not valid UTF-8 text: %s", parser->problem);
+    }
+    if (is_indented_by_tab(document, parser->problem_mark.line)) {
+        return document_error(document, position_of(parser->problem_mark), e,
+                              "not valid YAML: a tab; lines are indented by spaces");
     }
     if (parser->context == NULL) {
         return document_error(document, position_of(parser->problem_mark), e, "not valid YAML: %s",

@@ -40,8 +40,6 @@ const struct option_spec hub_options[] = {
      "Test the broker's limits at start and say what to change in its configuration."},
     {"fault_no_dedupe", OPTION_BOOL, false, "false", 0, 0, NULL,
      "Test only: take duplicates for new events."},
-    {"fault_ack_before_commit", OPTION_BOOL, false, "false", 0, 0, NULL,
-     "Test only: acknowledge before the commit."},
     {NULL},
 };
 

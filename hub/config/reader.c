@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "config/config.h"
 #include "config/expand.h"
 
 #define NAME_BYTES_MAX 64

@@ -47,9 +47,6 @@ bool reader_mapping(struct reader *reader, const struct node *node, const char *
 // Reads a mapping into the shape's options; reports unknown keys and what is required and missing.
 void reader_options(struct reader *reader, const struct node *node, const struct shape *shape);
 
-// A switch that breaks a promise on purpose: for tests, so it is in no hint and no manual.
-bool option_is_fault(const struct option_spec *row);
-
 // Does an unknown key of the mapping look like `name`? Then that is the fault, not that it is
 // missing.
 bool reader_is_misspelt(const struct node *node, const struct shape *shape, const char *name);

@@ -10,7 +10,7 @@ enum err daemon_load(const char *path, config_report_fn *each, void *context,
 {
     struct config *config = NULL;
     enum err rc = config_load(&config, path, source_options, each, context, e);
-    rc = rc == ERR_OK ? config_check(config, each, context, e) : rc;
+    rc = rc == ERR_OK ? config_check(config, source_check, each, context, e) : rc;
     if (rc != ERR_OK) {
         config_destroy(config);
         return rc;

@@ -29,6 +29,9 @@ struct source;
 // topics: NULL-terminated list of filters. Borrows options and topics.
 enum err source_create(struct source **out_source, const char *hub_id, const char *name,
                        const struct options *options, const char *const *topics, struct error *e);
+// Would source_create take these options?
+enum err source_check(const char *hub_id, const char *name, const struct options *options,
+                      struct error *e);
 void source_destroy(
     struct source *source); // NULL is fine. Unacknowledged messages stay with the broker.
 

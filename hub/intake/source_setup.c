@@ -96,6 +96,16 @@ static enum err fill(struct source *source, const char *hub_id, struct error *e)
     return check_options(source, e);
 }
 
+enum err source_check(const char *hub_id, const char *name, const struct options *options,
+                      struct error *e)
+{
+    static const char *const no_topics[] = {NULL};
+    struct source *source = NULL;
+    enum err rc = source_create(&source, hub_id, name, options, no_topics, e);
+    source_destroy(source);
+    return rc;
+}
+
 enum err source_create(struct source **out_source, const char *hub_id, const char *name,
                        const struct options *options, const char *const *topics, struct error *e)
 {

@@ -32,7 +32,7 @@ HOMES = {
     "mqtt_protocol.h": ["hub/intake/", "hub/connectors/", "hub/cli/client.c", "tests/"],
     "yaml.h": ["hub/config/document.c"],
     "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/admin/", "hub/cli/", "tests/"],
-    "MQTTAsync.h": ["device-sdk/ports/paho/paho.c"],
+    "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
     "uthash.h": ["hub/"],
     "utlist.h": ["hub/"],
     "cmocka.h": ["tests/unit/"],

@@ -1,0 +1,92 @@
+#include "cli/reference.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "config/config.h"
+#include "connectors/connector.h"
+#include "intake/source.h"
+
+// A table of Markdown has its bars to itself.
+static void cell_print(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '|') {
+            putchar('\\');
+        }
+        putchar(*text);
+    }
+}
+
+// Units are explained once, above the tables.
+static void allowed_print(const struct option_spec *row)
+{
+    char text[400];
+    option_allowed(row, text, sizeof(text));
+    char *units =
+        row->type == OPTION_SIZE || row->type == OPTION_DURATION ? strstr(text, " (") : NULL;
+    if (units != NULL) {
+        *units = '\0';
+    }
+    cell_print(text);
+}
+
+static void row_print(const struct option_spec *row)
+{
+    printf("| `%s` | ", row->name);
+    allowed_print(row);
+    if (row->is_required) {
+        printf(" | *required* | ");
+    } else if (row->default_text == NULL) {
+        printf(" | | ");
+    } else {
+        printf(" | `%s` | ", row->default_text);
+    }
+    cell_print(row->sentence);
+    printf(" |\n");
+}
+
+static void table_print(const char *path, const char *about, const struct option_spec *table)
+{
+    printf("\n### `%s`\n\n%s\n\n| option | takes | default | what it does |\n|---|---|---|---|\n",
+           path, about);
+    for (const struct option_spec *row = table; row->name != NULL; row++) {
+        if (!option_is_fault(row)) {
+            row_print(row);
+        }
+    }
+}
+
+static void connectors_print(void)
+{
+    char path[80];
+    for (uint32_t i = 0; connector_types[i] != NULL; i++) {
+        const struct connector_type *type = connector_types[i];
+        snprintf(path, sizeof(path), "targets.<name>.%s", type->name);
+        table_print(path, "The connector's own options.", type->options);
+        if (type->route_options != NULL && type->route_options[0].name != NULL) {
+            snprintf(path, sizeof(path), "rules.<name>.to: <%s target>", type->name);
+            table_print(path, "Options of a route to such a target, beside those of every route.",
+                        type->route_options);
+        }
+    }
+}
+
+void reference_print(void)
+{
+    table_print("hub", "The hub itself.", hub_options);
+    table_print("sources.<name>.mqtt",
+                "One connection that events come from. Beside `mqtt` stands `topics`, the list of "
+                "topic filters to subscribe to.",
+                source_options);
+    table_print("devices.<name>",
+                "Who sent an event of a device that does not run the SDK. The first entry whose "
+                "`from` matches a message names its device.",
+                identity_options);
+    table_print("rules.<name>", "Beside these stands `to`, the list of routes.", rule_options);
+    table_print("rules.<name>.to: <any target>", "Options of every route.", route_common_options);
+    table_print("targets.<name>",
+                "Options of every target, beside the one that names its connector.",
+                target_common_options);
+    connectors_print();
+}

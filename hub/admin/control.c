@@ -1,4 +1,5 @@
-#define _GNU_SOURCE // accept4.
+#define READ_AWAY_MAX 64 // Times 4 KB.
+#define _GNU_SOURCE      // accept4.
 #include "admin/control.h"
 
 #include <errno.h>
@@ -76,11 +77,20 @@ enum err control_open(struct control **out_control, const char *store_path, stru
     return ERR_OK;
 }
 
+// A socket that is closed with bytes unread takes the answer from its peer.
+static void read_away(int fd)
+{
+    char scrap[4096];
+    for (int i = 0; i < READ_AWAY_MAX && recv(fd, scrap, sizeof(scrap), MSG_DONTWAIT) > 0; i++) {
+    }
+}
+
 static void client_free(struct client *client)
 {
     if (client->state == CLIENT_FREE) {
         return;
     }
+    read_away(client->fd);
     close(client->fd);
     free(client->request);
     free(client->reply);

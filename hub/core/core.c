@@ -77,13 +77,13 @@ static enum err store_full(const struct core *core, uint64_t used, struct error 
                      used, core->spec->store_limit_bytes, books->waiting, books->dead);
 }
 
-static enum err check_disk(struct core *core, struct error *e)
+static enum err check_disk(struct core *core, uint64_t more_bytes, struct error *e)
 {
     if (core->spec->disk_reserve_bytes == 0) {
         return ERR_OK;
     }
     uint64_t available = store_disk_free_bytes(core->store);
-    if (available >= core->spec->disk_reserve_bytes) {
+    if (available >= core->spec->disk_reserve_bytes + more_bytes) {
         return ERR_OK;
     }
     return error_set(e, ERR_FULL,
@@ -93,25 +93,33 @@ static enum err check_disk(struct core *core, struct error *e)
                      available, core->spec->disk_reserve_bytes);
 }
 
-static enum err check_room(struct core *core, uint64_t more_bytes, struct error *e)
+static enum err check_limit(struct core *core, uint64_t more_bytes, struct error *e)
 {
     uint64_t used = store_used_bytes(core->store);
     if (used + more_bytes > core->spec->store_limit_bytes) {
         return store_full(core, used, e);
     }
-    return check_disk(core, e);
+    return ERR_OK;
 }
 
 // After the work, before the commit: exact. A store from which nothing will ever go out takes the
-// batch whatever its size, for otherwise it would wait for ever.
+// batch whatever its size, for otherwise it would wait for ever. On the disk each page that is new
+// needs its place twice, in the log and in the database: without both deliveries could not be
+// settled any more, and the disk would stay full.
 static enum err check_growth(struct core *core, uint64_t used_before, struct error *e)
 {
     uint64_t used = store_used_bytes(core->store);
+    uint64_t grown = used > used_before ? used - used_before : 0;
+    enum err rc = check_disk(core, grown, e);
+    core->needs_disk_bytes = rc == ERR_OK ? 0 : grown;
+    if (rc != ERR_OK) {
+        return rc;
+    }
     if (used <= core->spec->store_limit_bytes || core->committed.books.waiting == 0) {
         core->needs_bytes = 0;
         return ERR_OK;
     }
-    core->needs_bytes = used > used_before ? used - used_before : 0;
+    core->needs_bytes = grown;
     return store_full(core, used_before, e);
 }
 
@@ -246,7 +254,10 @@ enum err core_step(struct core *core, const struct input *inputs, uint32_t count
     if (store_is_sealed(core->store)) {
         return error_set(e, ERR_IO, "the store is sealed by an earlier failure; open it again");
     }
-    enum err rc = step.has_messages ? check_room(core, slack_bytes(core), e) : ERR_OK;
+    enum err rc = step.has_messages ? check_limit(core, slack_bytes(core), e) : ERR_OK;
+    if (rc == ERR_OK && step.has_messages) {
+        rc = check_disk(core, 0, e);
+    }
     if (rc == ERR_OK && (core->spec->faults & FAULT_SETTLE_OUTSIDE) != 0) {
         rc = settle_outside(core, inputs, count, e);
     }
@@ -343,7 +354,9 @@ enum err core_has_room(struct core *core, struct error *e)
     if (core->needs_bytes > more && core->committed.books.waiting > 0) {
         more = core->needs_bytes;
     }
-    return check_room(core, more, e);
+    rc = check_limit(core, more, e);
+    // The batch that did not fit comes back in halves.
+    return rc == ERR_OK ? check_disk(core, core->needs_disk_bytes / 2, e) : rc;
 }
 
 void core_counters(const struct core *core, core_counter_fn *each, void *context)

@@ -62,7 +62,8 @@ struct core {
     struct batch batch;
     struct event_memory memory; // The outcome's, and reasons.
     int64_t now_ms;
-    uint64_t needs_bytes; // The last batch that the store's limit sent back would have added.
+    uint64_t needs_bytes;      // The last batch that the store's limit sent back would have added.
+    uint64_t needs_disk_bytes; // The same of the disk, beyond what is reserved.
     struct outcome outcome;
     char rejection[400];
 };

@@ -18,7 +18,10 @@
 // The log is checkpointed after so many pages (8 MB): twice SQLite's default halves the pages that
 // are written twice, and the index of the log stays at one 32 KB region of memory.
 #define CHECKPOINT_PAGES 2000
-#define BUSY_MS          5000 // A reader of ours, or a person with the sqlite3 shell.
+// On a disk with less than this to spare the log is kept short, for its room is needed.
+#define TIGHT_BYTES            (4 * CHECKPOINT_PAGES * 4096)
+#define CHECKPOINT_PAGES_TIGHT 50
+#define BUSY_MS                5000 // A reader of ours, or a person with the sqlite3 shell.
 
 struct store {
     sqlite3 *db;
@@ -30,6 +33,7 @@ struct store {
     bool is_read_only, is_sync_off;
     bool is_synced; // PRAGMA synchronous as it stands.
     bool is_sealed, was_full;
+    bool is_tight; // As store_disk_free_bytes last saw.
     int log_pages; // After the last commit.
     sqlite3_stmt *begin, *commit, *rollback, *page_count, *free_count;
     int64_t page_bytes;
@@ -387,7 +391,8 @@ static enum err checkpoint(struct store *store, int mode, struct error *e)
 enum err store_commit(struct store *store, struct error *e)
 {
     enum err rc = step(store, store->commit, "commit", e);
-    if (rc == ERR_OK && store->log_pages >= CHECKPOINT_PAGES) {
+    if (rc == ERR_OK &&
+        store->log_pages >= (store->is_tight ? CHECKPOINT_PAGES_TIGHT : CHECKPOINT_PAGES)) {
         store->log_pages = 0;
         rc = checkpoint(store, SQLITE_CHECKPOINT_PASSIVE, e);
     }
@@ -452,5 +457,7 @@ uint64_t store_disk_free_bytes(struct store *store)
     uint64_t grows =
         pages * store->page_bytes > size ? (uint64_t)(pages * store->page_bytes - size) : 0;
     uint64_t available = (uint64_t)space.f_bavail * space.f_frsize;
-    return available > grows ? available - grows : 0;
+    available = available > grows ? available - grows : 0;
+    store->is_tight = available < TIGHT_BYTES;
+    return available;
 }

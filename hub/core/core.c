@@ -355,8 +355,9 @@ enum err core_has_room(struct core *core, struct error *e)
         more = core->needs_bytes;
     }
     rc = check_limit(core, more, e);
-    // The batch that did not fit comes back in halves.
-    return rc == ERR_OK ? check_disk(core, core->needs_disk_bytes / 2, e) : rc;
+    // The batch that did not fit comes back in halves; while nothing waits no more room will come.
+    uint64_t more_disk = core->committed.books.waiting > 0 ? core->needs_disk_bytes / 2 : 0;
+    return rc == ERR_OK ? check_disk(core, more_disk, e) : rc;
 }
 
 void core_counters(const struct core *core, core_counter_fn *each, void *context)

@@ -22,7 +22,7 @@
 #define SETTLE_DEFER_MS    5    // Settlements wait so long for messages to be committed with.
 #define SETTLE_DEFER_COUNT 64   // So many do not wait.
 #define SETTLE_COUNT_MAX   2000 // In one transaction.
-#define BATCH_LIMIT_MIN    16
+#define BATCH_LIMIT_MIN    1
 #define TAKE_BYTES_MAX     (4 << 20) // Of deliveries offered to a worker at a time.
 #define TAKE_COUNT_MAX     1000
 #define ROOM_CHECK_MS      1000  // How often a full store is looked at.

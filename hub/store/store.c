@@ -405,7 +405,7 @@ void store_rollback(struct store *store)
         sqlite3_step(store->rollback); // What fails here was said by what made us roll back.
         sqlite3_reset(store->rollback);
     }
-    if (store->was_full && !store->is_sealed) {
+    if ((store->was_full || store->is_tight) && !store->is_sealed) {
         store->was_full = false;
         checkpoint(store, SQLITE_CHECKPOINT_TRUNCATE, NULL); // Gives the log's room back.
     }

@@ -1,6 +1,7 @@
 #include "device.h"
 
 #define ASK_AFTER_MS    2000u
+#define PROVE_MS        1000u // First wait for the receipt that proves the way to the hub.
 #define ASK_AFTER_COUNT (PIPIT_WINDOW / 2)
 
 static struct pipit_spool *spool_of(const struct pipit_device *device)
@@ -8,16 +9,30 @@ static struct pipit_spool *spool_of(const struct pipit_device *device)
     return device->config->spool;
 }
 
+// Until a receipt has come only the oldest event is under way: the broker may have forgotten the
+// hub, and what it takes then and drops would come behind later events.
+static void prove(struct pipit_device *device)
+{
+    device->is_proven = device->config->confirm != PIPIT_CONFIRM_RECEIPT;
+}
+
+static uint32_t first_wait_ms(const struct pipit_device *device)
+{
+    uint32_t wait_ms = or_default(device->config->resend_ms, 10000);
+    return device->is_proven || wait_ms < PROVE_MS ? wait_ms : PROVE_MS;
+}
+
 void pipit_send_restart(struct pipit_device *device)
 {
     struct pipit_spool *spool = spool_of(device);
     spool->type->rewind(spool);
+    prove(device);
     device->is_timing = false;
     device->has_asked = false;
     device->must_ask = false;
     device->unasked_count = 0;
     device->unasked_bytes = 0;
-    device->resend_wait_ms = or_default(device->config->resend_ms, 10000);
+    device->resend_wait_ms = first_wait_ms(device);
 }
 
 // Starts the wait for the oldest event anew when another one has become the oldest.
@@ -35,7 +50,7 @@ static void timer_update(struct pipit_device *device)
     }
     if (device->oldest_boot != spool->tail_boot ||
         device->oldest_sequence != spool->tail_sequence) {
-        device->resend_wait_ms = or_default(device->config->resend_ms, 10000);
+        device->resend_wait_ms = first_wait_ms(device);
     }
     device->is_timing = true;
     device->oldest_boot = spool->tail_boot;
@@ -43,7 +58,8 @@ static void timer_update(struct pipit_device *device)
     device->resend_at_ms = device->now_ms + device->resend_wait_ms;
 }
 
-// Nothing confirmed the oldest event in time: send all again, and wait longer for the answer.
+// Nothing confirmed the oldest event in time: send it again, and all others once that is confirmed;
+// wait longer for the answer.
 static void timer_check(struct pipit_device *device)
 {
     struct pipit_spool *spool = spool_of(device);
@@ -52,6 +68,7 @@ static void timer_check(struct pipit_device *device)
         return;
     }
     spool->type->rewind(spool);
+    prove(device);
     device->is_timing = false;
     device->unasked_count = 0;
     device->unasked_bytes = 0;
@@ -103,7 +120,7 @@ static bool wants_receipt(const struct pipit_device *device, const struct pipit_
     if (device->config->confirm != PIPIT_CONFIRM_RECEIPT) {
         return false;
     }
-    return device->must_ask || is_burst_end(device, record) ||
+    return device->must_ask || !device->is_proven || is_burst_end(device, record) ||
            device->unasked_count + 1 >= ASK_AFTER_COUNT ||
            device->unasked_bytes + record->body.len >= spool->limit_bytes / 2 ||
            (device->unasked_count > 0 &&
@@ -176,6 +193,10 @@ enum pipit_err pipit_send_events(struct pipit_device *device)
     timer_check(device);
     ask_check(device);
     for (unsigned i = 0; i <= PIPIT_WINDOW; i++) {
+        if (!device->is_proven && spool->read_count > 0) {
+            device->is_blocked = true;
+            break;
+        }
         enum pipit_err rc = spool->type->peek(spool, &record);
         if (rc == PIPIT_ERR_EMPTY) {
             break;
@@ -204,9 +225,10 @@ static enum pipit_err release(struct pipit_device *device, uint32_t boot, uint64
                               uint64_t last)
 {
     struct pipit_spool *spool = spool_of(device);
-    uint32_t before = spool->count;
+    uint32_t before = spool->count, sent_before = spool->read_count;
     enum pipit_err rc = spool->type->release(spool, boot, first, last);
     device->counters.confirmed += before - spool->count;
+    device->is_proven = device->is_proven || spool->read_count < sent_before;
     timer_update(device);
     return rc;
 }

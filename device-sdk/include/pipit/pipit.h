@@ -345,6 +345,7 @@ struct pipit_device {
     bool is_polling;          //
     bool is_stopping;         //
     bool is_timing;           // The resend timer runs.
+    bool is_proven;           // A receipt has come for an event sent on this connection.
     bool is_blocked;          // Events wait for the link or the window.
     bool has_asked;           // asked_at_ms is valid on this connection.
     bool must_ask;            // The next event sent asks for a receipt.

@@ -267,7 +267,7 @@ class Hub(Process):
 
     def run(self, *arguments, check=True, deadline=DEADLINE_S, **more):
         """Another command of the same binary with this configuration, e.g. run('status')."""
-        return pipit(*arguments, "-c", self.config, check=check, deadline=deadline, **more)
+        return pipit(*arguments, "-c", self.config, check=check, deadline=deadline, env=self.env, **more)
 
     def status(self):
         """What `pipit status --json` says, as a dict."""

@@ -177,6 +177,12 @@ static void read_part(sqlite3_stmt *compiled, enum part part, struct event_value
     value_of_sqlite(sqlite3_column_value(compiled, (int)part), out_value);
 }
 
+// `device: device` means the column that is being found out, which is NULL.
+static const char *own_name_hint(const char *expression, const char *name, const char *hint)
+{
+    return strcasecmp(expression, name) == 0 ? hint : "";
+}
+
 static enum err take_device(struct identity_pass *pass, sqlite3_stmt *compiled, struct error *e)
 {
     struct event_value value;
@@ -186,8 +192,10 @@ static enum err take_device(struct identity_pass *pass, sqlite3_stmt *compiled, 
         return ERR_OK;
     }
     if (value.kind != VALUE_TEXT) {
-        return error_set(e, ERR_INVALID, "device is %s; it must be a text or a whole number",
-                         value.kind == VALUE_NULL ? "NULL" : "neither text nor whole number");
+        return error_set(e, ERR_INVALID, "device is %s; it must be a text or a whole number%s",
+                         value.kind == VALUE_NULL ? "NULL" : "neither text nor whole number",
+                         own_name_hint(pass->identity->spec->device, "device",
+                                       "; a payload field of that name is \"fields.device\""));
     }
     if (value.bytes.len > EVENT_NAME_MAX) {
         return error_set(e, ERR_INVALID, "device is longer than %d bytes", EVENT_NAME_MAX);
@@ -228,8 +236,10 @@ static enum err take_sequence(struct identity_pass *pass, sqlite3_stmt *compiled
     }
     read_part(compiled, PART_SEQUENCE, &value);
     if (!whole_number(&value, &number) || number < 1) {
-        return error_set(e, ERR_INVALID, "sequence must be a whole number from 1 on%s",
-                         value.kind == VALUE_NULL ? "; it is NULL" : "");
+        return error_set(e, ERR_INVALID, "sequence must be a whole number from 1 on%s%s",
+                         value.kind == VALUE_NULL ? "; it is NULL" : "",
+                         own_name_hint(pass->identity->spec->sequence, "sequence",
+                                       "; a payload field of that name is \"fields.sequence\""));
     }
     pass->found.sequence = (uint64_t)number;
     return ERR_OK;

@@ -117,14 +117,14 @@ def test_kills_during_the_replay(tmp_path, broker):
 
 
 def test_without_dedupe_the_same_run_fails(tmp_path, broker):
-    rows = telemetry(tmp_path / "telemetry.ndjson", 1500)
+    rows = telemetry(tmp_path / "telemetry.ndjson", 5000)
     lock = threading.Lock()
     with Broker(persistence=True) as target, Collector(target.port, "all/#", "alerts/#") as collector, \
             Hub(config(broker, target, hub=", fault_no_dedupe: true"), tmp_path / "hub", faults=True) as hub:
         hub.wait_ready()
-        with Fleet(broker.url, tmp_path / "telemetry.ndjson", tmp_path / "spool", 250, tmp_path / "fleet.log") as fleet:
+        with Fleet(broker.url, tmp_path / "telemetry.ndjson", tmp_path / "spool", 1000, tmp_path / "fleet.log") as fleet:
             killers = [Killer("broker", start_again(broker, lock), 3, 4, SEED),
-                       Killer("devices", fleet.kill, 6, 5, SEED)]
+                       Killer("devices", fleet.kill, 8, 5, SEED)]
             for killer in killers:
                 killer.start()
             for killer in killers:
@@ -152,33 +152,33 @@ rules:
 
 @pytest.mark.parametrize("options", ["", ", ack_before_commit: true"], ids=["deferred", "early"])
 def test_devices_without_receipts_rely_on_the_deferred_acknowledgement(tmp_path, broker, options):
-    """Writes take 10 ms each, so that kills hit between reading and storing. (A slow sync would not
+    """Writes take 5 ms each, so that kills hit between reading and storing. (A slow sync would not
     do: what is written survives a kill.)"""
     text = LEGACY.format(source=broker.url, options=options)
     with Collector(broker.port, "out/#") as collector, \
-            Hub(text, tmp_path / "hub", faults=True, wrap=[*STRACE, "inject=pwrite64:delay_enter=10000"],
+            Hub(text, tmp_path / "hub", faults=True, wrap=[*STRACE, "inject=pwrite64:delay_enter=5000"],
                 env={"ASAN_OPTIONS": "detect_leaks=0"}) as hub:
         hub.wait_ready()
         publisher = subprocess.Popen(["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-l", "-t", "legacy/b7/telemetry"],
                                      stdin=subprocess.PIPE, text=True)
-        for n in range(1, 401):
+        for n in range(1, 201):
             publisher.stdin.write(json.dumps({"n": n}) + "\n")
             publisher.stdin.flush()
             threading.Event().wait(0.005)
-            if n % 50 == 0:
+            if n % 40 == 0:
                 hub.kill()
                 hub.start()
         publisher.stdin.close()
         assert publisher.wait(60) == 0
         hub.wait_ready()
         if options == "":
-            wait_for(lambda: books(hub)["routed"] == 400, LONG_S, lambda: books(hub))
+            wait_for(lambda: books(hub)["routed"] == 200, LONG_S, lambda: books(hub))
             settled(hub)
-            collector.wait(400)
-            assert [payload["n"] for payload in first_arrivals(collector.messages)] == list(range(1, 401))
+            collector.wait(200)
+            assert [payload["n"] for payload in first_arrivals(collector.messages)] == list(range(1, 201))
         else:
             marker = subprocess.run(["mosquitto_pub", "-p", str(broker.port), "-q", "1", "-t", "legacy/b7/telemetry",
-                                     "-m", '{"n": 401}'], check=True)
+                                     "-m", '{"n": 201}'], check=True)
             assert marker.returncode == 0
-            wait_for(lambda: any(m.json()["n"] == 401 for m in collector.messages), LONG_S, "the last one")
-            assert books(hub)["routed"] < 401, "acknowledged too early, and nothing was lost: the kills hit nothing"
+            wait_for(lambda: any(m.json()["n"] == 201 for m in collector.messages), LONG_S, "the last one")
+            assert books(hub)["routed"] < 201, "acknowledged too early, and nothing was lost: the kills hit nothing"

@@ -131,7 +131,8 @@ static void acknowledge(struct daemon *daemon, const struct outcome *outcome)
     read_forget(daemon);
 }
 
-static void log_outcome(struct daemon *daemon, const struct outcome *outcome, uint64_t dead_before)
+static void log_outcome(struct daemon *daemon, const struct outcome *outcome,
+                        const struct books *before)
 {
     struct books books;
     if (outcome->rejected > 0) {
@@ -143,7 +144,14 @@ static void log_outcome(struct daemon *daemon, const struct outcome *outcome, ui
                          outcome->rejection);
     }
     core_books(daemon->core, &books);
-    if (!daemon->must_settle || books.dead <= dead_before) {
+    if (books.dropped > before->dropped) {
+        log_line_limited(LOG_WARN, "deliver", "DELIVER-SHED", LOG_INTERVAL_MS,
+                         "count=%llu dropped=%llu err=\"a route is at its limit and says overflow: "
+                         "drop\"",
+                         (unsigned long long)(books.dropped - before->dropped),
+                         (unsigned long long)books.dropped);
+    }
+    if (!daemon->must_settle || books.dead <= before->dead) {
         return;
     }
     const char *reason = "";
@@ -152,7 +160,7 @@ static void log_outcome(struct daemon *daemon, const struct outcome *outcome, ui
         reason = settlement->reason != NULL ? settlement->reason : reason;
     }
     log_line_limited(LOG_WARN, "deliver", "DELIVER-DEAD", LOG_INTERVAL_MS, "count=%llu err=\"%s\"",
-                     (unsigned long long)(books.dead - dead_before), reason);
+                     (unsigned long long)(books.dead - before->dead), reason);
 }
 
 static void settled(struct daemon *daemon)
@@ -171,7 +179,7 @@ static enum err step(struct daemon *daemon, uint32_t count, struct outcome *out_
     enum err rc =
         core_step(daemon->core, settlements(daemon), count, clock_wall_ms(), out_outcome, e);
     if (rc == ERR_OK) {
-        log_outcome(daemon, out_outcome, before.dead);
+        log_outcome(daemon, out_outcome, &before);
         settled(daemon);
     }
     return rc;

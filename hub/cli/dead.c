@@ -10,6 +10,7 @@
 #include "cli/arguments.h"
 #include "cli/entry_print.h"
 #include "cli/entry_range.h"
+#include "cli/entry_walk.h"
 #include "cli/terminal.h"
 #include "store/store_view.h"
 
@@ -44,14 +45,15 @@ static const struct usage usage = {
             "3 configuration, 4 store, 5 the hub does not answer.\n",
 };
 
+static const char *const headings[] = {">ID",       "TARGET", "RULE",   "KEY",
+                                       ">ATTEMPTS", "AGE",    "REASON", NULL};
+
 struct dead_run {
     const struct options *options;
     struct config *config;
     struct store_view *view;
     struct view_filter filter;
-    bool is_json, is_full; // Of show: all that is known.
-    uint64_t limit, shown, left_out;
-    struct table *table;
+    struct entry_walk walk;
 };
 
 static void print_json(const struct view_dead *dead)
@@ -112,65 +114,26 @@ static void table_row(struct table *table, const struct view_dead *dead)
 static bool on_dead(void *context, const struct view_dead *dead)
 {
     struct dead_run *run = context;
-    if (run->limit != 0 && run->shown >= run->limit) {
-        run->left_out++;
-        return true;
-    }
-    run->shown++;
-    if (run->is_json) {
+    switch (entry_next(&run->walk)) {
+    case ENTRY_LEFT_OUT:
+        break;
+    case ENTRY_JSON:
         print_json(dead);
-    } else if (run->is_full) {
+        break;
+    case ENTRY_FULL:
         print_full(dead);
-    } else {
-        table_row(run->table, dead);
+        break;
+    case ENTRY_ROW:
+        table_row(run->walk.table, dead);
+        break;
     }
     return true;
 }
 
-static int dead_fail(const struct error *e)
+static enum err walk_all(void *context, struct error *e)
 {
-    fprintf(stderr, "pipit dead: %s\n", e->text);
-    return exit_code_of(e->code);
-}
-
-static int none_found(void)
-{
-    fprintf(stderr, "pipit dead: no such dead letter\n");
-    return EXIT_FAILED;
-}
-
-static int dead_list(struct dead_run *run)
-{
-    static const char *const headings[] = {">ID",       "TARGET", "RULE",   "KEY",
-                                           ">ATTEMPTS", "AGE",    "REASON", NULL};
-    struct error e = {0};
-    run->table = table_create(headings);
-    enum err rc = store_view_dead(run->view, &run->filter, on_dead, run, &e);
-    if (rc == ERR_OK && !run->is_json && run->shown > 0) {
-        table_print(run->table, stdout);
-    }
-    table_destroy(run->table);
-    if (rc != ERR_OK) {
-        return dead_fail(&e);
-    }
-    if (!run->is_json && run->shown == 0) {
-        printf("no dead letters\n");
-    }
-    if (run->left_out > 0) {
-        fprintf(stderr, "%" PRIu64 " more; --limit 0 lists all\n", run->left_out);
-    }
-    return EXIT_OK;
-}
-
-static int dead_show(struct dead_run *run)
-{
-    struct error e = {0};
-    run->is_full = true;
-    run->limit = 0;
-    if (store_view_dead(run->view, &run->filter, on_dead, run, &e) != ERR_OK) {
-        return dead_fail(&e);
-    }
-    return run->shown > 0 ? EXIT_OK : none_found();
+    struct dead_run *run = context;
+    return store_view_dead(run->view, &run->filter, on_dead, run, e);
 }
 
 // Runs of neighbours that the filter takes: the operation knows ids only.
@@ -251,27 +214,27 @@ static int dead_operate(struct dead_run *run, bool is_replay)
     progress_end();
     free(list.ranges);
     if (rc == ERR_OK && total == 0) {
-        return none_found();
+        return entry_none(&run->walk);
     }
     if (rc != ERR_OK && total == 0) {
-        return dead_fail(&e);
+        return entry_fail(&run->walk, &e);
     }
-    if (run->is_json) {
+    if (run->walk.is_json) {
         printf("{\"%s\":%" PRIu64 "}\n", is_replay ? "replayed" : "dropped", total);
     } else {
         printf("%" PRIu64 " dead letter%s %s\n", total, total == 1 ? "" : "s",
                is_replay ? "put back to be delivered" : "dropped");
     }
-    return rc == ERR_OK ? EXIT_OK : dead_fail(&e);
+    return rc == ERR_OK ? EXIT_OK : entry_fail(&run->walk, &e);
 }
 
 static int dead_do(struct dead_run *run, const char *verb)
 {
     if (strcmp(verb, "list") == 0) {
-        return dead_list(run);
+        return entry_list(&run->walk, walk_all, run);
     }
     if (strcmp(verb, "show") == 0) {
-        return dead_show(run);
+        return entry_show(&run->walk, walk_all, run);
     }
     return dead_operate(run, strcmp(verb, "replay") == 0);
 }
@@ -285,7 +248,8 @@ static int dead_open(struct dead_run *run, const char *verb)
         return code;
     }
     const char *path = option_text(run->config->hub, "store");
-    code = store_view_open(&run->view, path, &e) == ERR_OK ? dead_do(run, verb) : dead_fail(&e);
+    code = store_view_open(&run->view, path, &e) == ERR_OK ? dead_do(run, verb)
+                                                           : entry_fail(&run->walk, &e);
     store_view_close(run->view);
     config_destroy(run->config);
     return code;
@@ -308,8 +272,12 @@ int dead_command(int argc, char **argv)
                        .last = range.last,
                        .target = option_text(arguments.options, "target"),
                        .rule = option_text(arguments.options, "rule")},
-            .is_json = option_bool(arguments.options, "json"),
-            .limit = (uint64_t)option_int(arguments.options, "limit"),
+            .walk = {.command = "dead",
+                     .none = "no such dead letter",
+                     .empty = "no dead letters",
+                     .headings = headings,
+                     .is_json = option_bool(arguments.options, "json"),
+                     .limit = (uint64_t)option_int(arguments.options, "limit")},
         };
         code = dead_open(&run, arguments.words[0]);
     }

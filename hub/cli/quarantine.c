@@ -9,6 +9,7 @@
 #include "cli/arguments.h"
 #include "cli/entry_print.h"
 #include "cli/entry_range.h"
+#include "cli/entry_walk.h"
 #include "cli/terminal.h"
 #include "store/store_view.h"
 
@@ -37,12 +38,12 @@ static const struct usage usage = {
             "4 store, 5 the hub does not answer.\n",
 };
 
+static const char *const headings[] = {">ID", "AGE", "TOPIC", ">SIZE", "REASON", NULL};
+
 struct quarantine_run {
     struct store_view *view;
     struct view_filter filter;
-    bool is_json, is_full;
-    uint64_t limit, shown, left_out;
-    struct table *table;
+    struct entry_walk walk;
 };
 
 static void print_json(const struct view_quarantined *entry)
@@ -88,64 +89,26 @@ static void table_row(struct table *table, const struct view_quarantined *entry)
 static bool on_entry(void *context, const struct view_quarantined *entry)
 {
     struct quarantine_run *run = context;
-    if (run->limit != 0 && run->shown >= run->limit) {
-        run->left_out++;
-        return true;
-    }
-    run->shown++;
-    if (run->is_json) {
+    switch (entry_next(&run->walk)) {
+    case ENTRY_LEFT_OUT:
+        break;
+    case ENTRY_JSON:
         print_json(entry);
-    } else if (run->is_full) {
+        break;
+    case ENTRY_FULL:
         print_full(entry);
-    } else {
-        table_row(run->table, entry);
+        break;
+    case ENTRY_ROW:
+        table_row(run->walk.table, entry);
+        break;
     }
     return true;
 }
 
-static int quarantine_fail(const struct error *e)
+static enum err walk_all(void *context, struct error *e)
 {
-    fprintf(stderr, "pipit quarantine: %s\n", e->text);
-    return exit_code_of(e->code);
-}
-
-static int none_found(void)
-{
-    fprintf(stderr, "pipit quarantine: no such entry\n");
-    return EXIT_FAILED;
-}
-
-static int quarantine_list(struct quarantine_run *run)
-{
-    static const char *const headings[] = {">ID", "AGE", "TOPIC", ">SIZE", "REASON", NULL};
-    struct error e = {0};
-    run->table = table_create(headings);
-    enum err rc = store_view_quarantine(run->view, &run->filter, on_entry, run, &e);
-    if (rc == ERR_OK && !run->is_json && run->shown > 0) {
-        table_print(run->table, stdout);
-    }
-    table_destroy(run->table);
-    if (rc != ERR_OK) {
-        return quarantine_fail(&e);
-    }
-    if (!run->is_json && run->shown == 0) {
-        printf("the quarantine is empty\n");
-    }
-    if (run->left_out > 0) {
-        fprintf(stderr, "%" PRIu64 " more; --limit 0 lists all\n", run->left_out);
-    }
-    return EXIT_OK;
-}
-
-static int quarantine_show(struct quarantine_run *run)
-{
-    struct error e = {0};
-    run->is_full = true;
-    run->limit = 0;
-    if (store_view_quarantine(run->view, &run->filter, on_entry, run, &e) != ERR_OK) {
-        return quarantine_fail(&e);
-    }
-    return run->shown > 0 ? EXIT_OK : none_found();
+    struct quarantine_run *run = context;
+    return store_view_quarantine(run->view, &run->filter, on_entry, run, e);
 }
 
 static int quarantine_drop(struct quarantine_run *run, const struct config *config)
@@ -155,12 +118,12 @@ static int quarantine_drop(struct quarantine_run *run, const struct config *conf
     struct error e = {0};
     uint64_t operated = 0;
     if (operate(config, &operation, &operated, &e) != ERR_OK) {
-        return quarantine_fail(&e);
+        return entry_fail(&run->walk, &e);
     }
     if (operated == 0) {
-        return none_found();
+        return entry_none(&run->walk);
     }
-    printf(run->is_json ? "{\"dropped\":%" PRIu64 "}\n" : "%" PRIu64 " dropped\n", operated);
+    printf(run->walk.is_json ? "{\"dropped\":%" PRIu64 "}\n" : "%" PRIu64 " dropped\n", operated);
     return EXIT_OK;
 }
 
@@ -175,9 +138,10 @@ static int quarantine_do(struct quarantine_run *run, const char *config_path, co
     if (strcmp(verb, "drop") == 0) {
         code = quarantine_drop(run, config);
     } else if (store_view_open(&run->view, option_text(config->hub, "store"), &e) != ERR_OK) {
-        code = quarantine_fail(&e);
+        code = entry_fail(&run->walk, &e);
     } else {
-        code = strcmp(verb, "show") == 0 ? quarantine_show(run) : quarantine_list(run);
+        code = strcmp(verb, "show") == 0 ? entry_show(&run->walk, walk_all, run)
+                                         : entry_list(&run->walk, walk_all, run);
     }
     store_view_close(run->view);
     config_destroy(config);
@@ -197,8 +161,12 @@ int quarantine_command(int argc, char **argv)
     if (code == -1) {
         struct quarantine_run run = {
             .filter = {.first = range.first, .last = range.last},
-            .is_json = option_bool(arguments.options, "json"),
-            .limit = (uint64_t)option_int(arguments.options, "limit"),
+            .walk = {.command = "quarantine",
+                     .none = "no such entry",
+                     .empty = "the quarantine is empty",
+                     .headings = headings,
+                     .is_json = option_bool(arguments.options, "json"),
+                     .limit = (uint64_t)option_int(arguments.options, "limit")},
         };
         code = quarantine_do(&run, option_text(arguments.options, "config"), arguments.words[0]);
     }

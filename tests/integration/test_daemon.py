@@ -159,18 +159,6 @@ def test_what_cannot_change_while_running_is_refused(start_hub, broker, old, new
     hub.write_config(config(broker))
 
 
-def test_dead_letters_are_replayed_through_the_control_socket(start_hub, broker):
-    hub = start_hub(config(broker, topic="$nowhere/{device}", attempts=1)).wait_ready()
-    with Subscriber(broker.port, "out/#") as subscriber:
-        hub.write_config(config(broker, "mqtt://127.0.0.1:1"))
-        send(broker, [1])
-        wait_for(lambda: books(hub)["dead"] + books(hub)["delivered"] == 1)
-        if books(hub)["dead"] == 1:  # A broker that refuses $ topics; others swallow them.
-            assert ask(hub, {"op": "dead_replay"}) == {"operated": 1}
-        assert ask(hub, {"op": "dead_drop", "first": 1, "last": 99})["operated"] in (0, 1)
-        assert not subscriber.messages
-
-
 def test_wrong_requests_are_answered_and_harm_nothing(start_hub, broker):
     hub = start_hub(config(broker)).wait_ready()
     mode = os.stat(hub.dir / "hub.db.sock").st_mode

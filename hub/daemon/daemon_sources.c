@@ -4,6 +4,7 @@
 
 #include "base/log.h"
 #include "daemon/daemon_parts.h"
+#include "store/store_filters.h"
 
 static int64_t priority_of(const struct config_source *spec)
 {
@@ -23,6 +24,50 @@ static void sort_slots(struct source_slot *slots, uint32_t count)
     }
 }
 
+static void list_free(char **list)
+{
+    for (char **item = list; item != NULL && *item != NULL; item++) {
+        free(*item);
+    }
+    free(list);
+}
+
+static char **filters_of(const struct config_source *spec)
+{
+    size_t count = 0;
+    while (spec->topics[count] != NULL) {
+        count++;
+    }
+    char **filters = calloc(count + 1, sizeof(filters[0]));
+    for (size_t i = 0; filters != NULL && i < count; i++) {
+        filters[i] = source_filter(spec->options, spec->topics[i]);
+        if (filters[i] == NULL) {
+            list_free(filters);
+            return NULL;
+        }
+    }
+    return filters;
+}
+
+// What cannot be noted now is unsubscribed at another start: it does no harm.
+static void forget_old_filters(struct daemon *daemon, struct source_slot *slot)
+{
+    struct error e = {0};
+    char **filters = daemon->store == NULL ? NULL : filters_of(slot->spec);
+    char **old = NULL;
+    if (filters == NULL) {
+        return;
+    }
+    if (store_filters_swap(daemon->store, slot->spec->name, (const char *const *)filters, &old,
+                           &e) == ERR_OK) {
+        source_forget(slot->source, old);
+    } else {
+        log_line(LOG_WARN, "intake", "INTAKE-FILTERS", "source=%s err=\"%s\"", slot->spec->name,
+                 e.text);
+    }
+    list_free(filters);
+}
+
 static enum err slot_open(struct daemon *daemon, struct source_slot *slot, struct error *e)
 {
     const char *hub_id = option_text(slot->config->hub, "id");
@@ -33,6 +78,7 @@ static enum err slot_open(struct daemon *daemon, struct source_slot *slot, struc
         daemon->ensure_at_ms = daemon->now_ms + ENSURE_MS;
         return error_wrap(e, "source %s", slot->spec->name);
     }
+    forget_old_filters(daemon, slot);
     source_check_broker(slot->source, option_bool(slot->config->hub, "check_broker"));
     if (daemon->state == DAEMON_FULL || daemon->state == DAEMON_SEALED) {
         source_leave(slot->source, daemon->reason);

@@ -171,6 +171,13 @@ bool link_subscribe(struct link *link, uint32_t index, const char *filter, uint8
     return true;
 }
 
+void link_unsubscribe(struct link *link, const char *filter)
+{
+    if (link->state == LINK_UP) {
+        mosquitto_unsubscribe(link->mosq, NULL, filter);
+    }
+}
+
 bool link_publish(struct link *link, const struct link_publish *publish)
 {
     size_t size = strlen(publish->topic) + publish->payload.len;

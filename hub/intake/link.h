@@ -95,6 +95,8 @@ void link_tend(struct link *link);
 
 // Queues a SUBSCRIBE; retained messages are only sent for a new subscription where the broker can.
 bool link_subscribe(struct link *link, uint32_t index, const char *filter, uint8_t qos);
+// Whether the session has it or not; the answer is not waited for.
+void link_unsubscribe(struct link *link, const char *filter);
 
 struct link_publish {
     const char *topic;

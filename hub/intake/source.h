@@ -32,6 +32,12 @@ enum err source_create(struct source **out_source, const char *hub_id, const cha
 // Would source_create take these options?
 enum err source_check(const char *hub_id, const char *name, const struct options *options,
                       struct error *e);
+// The filter that a topic of the configuration is subscribed with, shared or not: a copy to be
+// freed, NULL when out of memory.
+char *source_filter(const struct options *options, const char *topic);
+// Filters (NULL-terminated, one block, which the source frees) that the broker's session may still
+// have from earlier: they are unsubscribed after each connect.
+void source_forget(struct source *source, char **take_filters);
 void source_destroy(
     struct source *source); // NULL is fine. Unacknowledged messages stay with the broker.
 

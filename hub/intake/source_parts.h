@@ -24,6 +24,7 @@ enum version { VERSION_AUTO, VERSION_5, VERSION_311 }; // As in "auto|5|3.1.1".
 struct source {
     const char *name;
     const char *const *topics;
+    char **old_filters; // NULL: none.
     const struct options *options;
     struct link_peer peer;
     enum version version;

@@ -96,6 +96,26 @@ static enum err fill(struct source *source, const char *hub_id, struct error *e)
     return check_options(source, e);
 }
 
+char *source_filter(const struct options *options, const char *topic)
+{
+    const char *group = option_text(options, "shared_group");
+    if (group == NULL) {
+        return strdup(topic);
+    }
+    size_t size = strlen("$share//") + strlen(group) + strlen(topic) + 1;
+    char *filter = malloc(size);
+    if (filter != NULL) {
+        snprintf(filter, size, "$share/%s/%s", group, topic);
+    }
+    return filter;
+}
+
+void source_forget(struct source *source, char **take_filters)
+{
+    free(source->old_filters);
+    source->old_filters = take_filters;
+}
+
 enum err source_check(const char *hub_id, const char *name, const struct options *options,
                       struct error *e)
 {
@@ -134,5 +154,6 @@ void source_destroy(struct source *source)
     link_close(source->link, source->batch.count == 0);
     probe_finish(source->probe, NULL, 0);
     message_batch_deinit(&source->batch);
+    free(source->old_filters);
     free(source);
 }

@@ -185,19 +185,17 @@ void source_advise(struct source *source)
 
 static bool subscribe_one(struct source *source, uint32_t index)
 {
-    const char *group = option_text(source->options, "shared_group");
-    if (group == NULL) {
-        return link_subscribe(source->link, index, source->topics[index], 1);
-    }
-    size_t size = strlen("$share//") + strlen(group) + strlen(source->topics[index]) + 1;
-    char *filter = malloc(size);
-    if (filter == NULL) {
-        return false;
-    }
-    snprintf(filter, size, "$share/%s/%s", group, source->topics[index]);
-    bool is_queued = link_subscribe(source->link, index, filter, 1);
+    char *filter = source_filter(source->options, source->topics[index]);
+    bool is_queued = filter != NULL && link_subscribe(source->link, index, filter, 1);
     free(filter);
     return is_queued;
+}
+
+static void unsubscribe_old(struct source *source)
+{
+    for (char **filter = source->old_filters; filter != NULL && *filter != NULL; filter++) {
+        link_unsubscribe(source->link, *filter);
+    }
 }
 
 // With 3.1.1 a second SUBSCRIBE brings all retained messages again: once is enough for a session
@@ -207,6 +205,9 @@ void source_subscribe(struct source *source)
     const struct link_limits *limits = link_limits(source->link);
     source->filters_open = 0;
     source->state.last_error[0] = '\0';
+    if (limits->is_session_present) {
+        unsubscribe_old(source);
+    }
     if (limits->is_v5 || !limits->is_session_present || !source->has_subscribed ||
         source->resubscribe_ms != 0) {
         for (uint32_t i = 0; source->topics[i] != NULL; i++) {

@@ -23,6 +23,10 @@ const char store_schema_sql[] =
     " boot INTEGER NOT NULL, first INTEGER NOT NULL, upto INTEGER NOT NULL, bitmap BLOB NOT NULL,"
     " missing INTEGER NOT NULL, UNIQUE (device, boot));"
 
+    // What a source's session at its broker may be subscribed to. is_current: it is configured.
+    "CREATE TABLE pipit_filter(id INTEGER PRIMARY KEY, source TEXT NOT NULL, filter TEXT NOT NULL,"
+    " is_current INTEGER NOT NULL, UNIQUE (source, filter));"
+
     "CREATE TABLE pipit_rule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " matched INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL DEFAULT 0,"
     " failures INTEGER NOT NULL DEFAULT 0);"

@@ -311,3 +311,31 @@ def test_a_failing_sync_seals_the_store_and_it_is_opened_again(start_hub, broker
         wait_for(lambda: books(hub)["waiting"] == 0 and books(hub)["received"] >= 40)
         assert [n for n in dict.fromkeys(m.json()["n"] for m in subscriber.messages)] == list(range(1, 41, 2))
     hub.terminate()
+
+
+@pytest.mark.parametrize("how", ["reload", "restart"])
+def test_topics_that_are_taken_out_are_unsubscribed(start_hub, broker, how):
+    """The session at the broker outlives the configuration."""
+    both = config(broker).replace('topics: ["a/#"]', 'topics: ["a/#", "b/#"]')
+    hub = start_hub(both).wait_ready()
+    with Client(broker.port) as client:
+        client.publish("b/d1", b'{"n": 1}').wait_for_publish(10)
+        wait_for(lambda: books(hub)["received"] == 1)
+        hub.write_config(config(broker))
+        if how == "reload":
+            hub.signal(signal.SIGHUP)
+            hub.wait_log("id=RELOAD-DONE")
+            hub.wait_log("id=INTAKE-UP", count=2)
+        else:
+            hub.terminate()
+            hub.start().wait_ready()
+        assert "session=resumed" in hub.log_lines("id=INTAKE-UP")[-1]
+        client.publish("b/d1", b'{"n": 2}').wait_for_publish(10)
+        client.publish("a/d1", b'{"n": 3}').wait_for_publish(10)
+        wait_for(lambda: books(hub)["received"] >= 2)
+        assert books(hub)["received"] == 2, "b/# is still subscribed"
+        hub.write_config(both)  # And back again.
+        hub.terminate()
+        hub.start().wait_ready()
+        client.publish("b/d1", b'{"n": 4}').wait_for_publish(10)
+        wait_for(lambda: books(hub)["received"] == 3)

@@ -93,21 +93,21 @@ struct daemon {
     uint32_t input_capacity;
     uint32_t batch_limit; // Messages; batch_events, less after a batch that there was no room for.
     uint32_t message_count;
+    uint32_t settlement_count; // Collected, not committed.
     uint64_t message_bytes;
-    int64_t first_at_ms;   // When the first message of the batch was read.
-    int64_t rest_until_us; // Sources are left alone until then.
-    bool did_poll_sources;
+    int64_t first_at_ms;     // When the first message of the batch was read.
+    int64_t rest_until_us;   // Sources are left alone until then.
     const struct pace *pace; // How fast events come; NULL: not known yet.
     uint64_t window_count;
     int64_t window_at_ms;
-    uint32_t settlement_count; // Collected, not committed.
-    bool has_reasons;          // Texts of the workers: no collect before they are committed.
-    bool must_settle;          // They do not wait for messages, or no longer than until then:
-    int64_t settle_at_ms;
-    int64_t retry_at_ms; // A full store refused them; not before.
-    bool must_collect;   // A worker has more than could be collected.
+    int64_t settle_at_ms; // Settlements wait for messages no longer than until then.
+    int64_t retry_at_ms;  // A full store refused them; not before.
     struct control_ask asks[CONTROL_CLIENTS_MAX];
     uint32_t ask_count;
+    bool did_poll_sources;
+    bool has_reasons;  // Texts of the workers: no collect before they are committed.
+    bool must_settle;  // Settlements do not wait for messages.
+    bool must_collect; // A worker has more than could be collected.
     int64_t fed_wall_ms;
 
     struct pollfd *pollfds;

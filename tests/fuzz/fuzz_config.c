@@ -1,0 +1,64 @@
+// A configuration that anybody may have typed: it is read, or every fault has a place in the file.
+#include <assert.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "config/config.h"
+#include "fuzz.h"
+
+const uint32_t fuzz_count = 5000;
+
+static const struct option_spec source_table[] = {
+    {"url", OPTION_TEXT, true, NULL, 0, 0, NULL, "Where the broker is."},
+    {"password", OPTION_SECRET, false, NULL, 0, 0, NULL, "What it knows."},
+    {"priority", OPTION_INT, false, "0", 0, 9, NULL, "Higher is read first."},
+    {NULL},
+};
+
+size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
+{
+    static const char *const texts[] = {
+        "hub: {id: plant-7, store: hub.db, store_limit: 2 GB}\n"
+        "sources:\n  plant:\n    mqtt: {url: \"mqtt://h\", password: \"${env:HOME}\"}\n    topics: "
+        "[\"a/#\", \"b/+\"]\n"
+        "devices:\n  legacy: {from: \"a/+\", device: \"topic_part(2)\", sequence: n}\n"
+        "targets:\n  bus: {mqtt: {url: \"mqtt://h:1\"}, attempts: 3, backoff_min: 5 ms}\n  log: "
+        "{file: {path: x}}\n"
+        "rules:\n  hot:\n    sql: |\n      SELECT device, n\n      FROM \"a/+\" WHERE n > 1\n    "
+        "key: device\n"
+        "    to:\n      - bus: {topic: \"out/{device}\", qos: 1}\n      - log: {}\n",
+        "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [a]}}\n",
+        "? [a]\n: {b: c}\n--- |\n x\n...\n&a *a !t 'q' \"\\x41\\u00e9\" # c\n",
+    };
+    size_t len = index < 3 ? strlen(texts[index]) : 0;
+    memcpy(out, index < 3 ? texts[index] : "", len < size ? len : size);
+    return len;
+}
+
+static void on_fault(void *context, const struct error *fault)
+{
+    (void)context;
+    assert(fault->text[0] != '\0' && strlen(fault->text) < sizeof(fault->text));
+}
+
+void fuzz_one(const uint8_t *ptr, size_t len)
+{
+    static char path[64];
+    if (path[0] == '\0') {
+        snprintf(path, sizeof(path), "/tmp/pipit-fuzz-XXXXXX");
+        int fd = mkstemp(path);
+        assert(fd >= 0);
+        close(fd);
+    }
+    FILE *file = fopen(path, "wb");
+    assert(file != NULL && fwrite(ptr, 1, len, file) == len && fclose(file) == 0);
+    struct config *config = NULL;
+    struct error e = {0};
+    enum err rc = config_load(&config, path, source_table, on_fault, NULL, &e);
+    assert((rc == ERR_OK) == (config != NULL));
+    assert(rc == ERR_OK || e.text[0] != '\0');
+    config_destroy(config);
+    unlink(path);
+}

@@ -40,10 +40,9 @@ def prefix(tmp_path_factory):
     """The SDK alone, configured, built and installed: no hub, no tests."""
     folder = tmp_path_factory.mktemp("install")
     run("cmake", "-S", ROOT, "-B", folder / "build", "-G", "Ninja", "-DPIPIT_BUILD_HUB=OFF",
-        "-DBUILD_TESTING=OFF", "-DCMAKE_INSTALL_LIBDIR=lib",
-        f"-DCMAKE_INSTALL_PREFIX={folder / 'prefix'}")
+        "-DBUILD_TESTING=OFF", "-DCMAKE_INSTALL_LIBDIR=lib")
     run("cmake", "--build", folder / "build")
-    run("cmake", "--install", folder / "build")
+    run("cmake", "--install", folder / "build", "--prefix", folder / "prefix")
     return folder / "prefix"
 
 

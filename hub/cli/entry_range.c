@@ -92,7 +92,7 @@ struct config *config_for_command(const char *command, const char *path, int *ou
     struct error e = {0};
     enum err rc = config_load(&config, path, source_options, report, (void *)command, &e);
     if (rc != ERR_OK) {
-        *out_code = exit_code_of(rc);
+        *out_code = rc == ERR_NO_MEMORY ? EXIT_FAILED : EXIT_CONFIGURATION;
         return NULL;
     }
     return config;

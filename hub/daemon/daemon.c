@@ -29,7 +29,7 @@ static enum err load(struct daemon *daemon, struct error *e)
     const char *path = daemon->options->config_path;
     enum err rc = daemon_load(path, print_fault, &faults, &daemon->config, e);
     if (rc != ERR_OK && faults > 0) {
-        return error_set(e, rc, "%s has %u fault%s; nothing was started", path, faults,
+        return error_set(e, ERR_CONFIG, "%s has %u fault%s; nothing was started", path, faults,
                          faults == 1 ? "" : "s");
     }
     if (rc == ERR_OK) {

@@ -85,6 +85,9 @@ def test_a_file_that_is_not_there(tmp_path):
     done = pipit("check", "-c", tmp_path / "none.yaml", check=False)
     assert done.returncode == 3
     assert done.stderr == f"{tmp_path}/none.yaml: cannot be read: No such file or directory\n"
+    for command in (["hub"], ["status"], ["dead", "list"], ["quarantine", "list"]):
+        other = pipit(*command, "-c", tmp_path / "none.yaml", check=False)
+        assert other.returncode == 3 and "none.yaml: cannot be read" in other.stderr, command
     done = pipit("check", "-c", tmp_path / "none.yaml", "--json", check=False)
     assert json.loads(done.stdout)["faults"] == [f"{tmp_path}/none.yaml: cannot be read: No such file or directory"]
 

@@ -2,6 +2,7 @@
 subscriptions, MQTT 3.1.1, the mirror, presence of the broker."""
 
 import json
+import signal
 import subprocess
 import threading
 
@@ -107,6 +108,24 @@ def test_two_hubs_share_a_subscription(start_hub, broker):
         assert sorted(m.json()["n"] for m in got) == list(range(1, 201))
     shares = [books(hub)["received"] for hub in hubs]
     assert sum(shares) == 200 and min(shares) > 0, shares
+
+
+def test_a_source_of_higher_priority_is_read_first(start_hub, broker):
+    """Both have plenty when the hub wakes up: the urgent one's events are taken before the others."""
+    with Broker() as urgent:
+        second = f'urgent: {{mqtt: {{url: "{urgent.url}", probe: false, priority: 5}}, topics: ["a/#"]}}'
+        text = head(broker).replace("targets:", f"  {second}\ntargets:", 1).replace("check_broker", "batch_events: 20, check_broker")
+        hub = start_hub(text + """
+  r: {sql: 'SELECT device, n FROM "a/+"', key: n, to: [bus: {topic: "out/{device}"}]}
+""").wait_ready(sources=2)
+        with Subscriber(broker.port, "out/#") as watcher:
+            hub.signal(signal.SIGSTOP)
+            send(broker, range(1, 301), device="low")
+            send(urgent, range(301, 601), device="high")
+            hub.signal(signal.SIGCONT)
+            first = watcher.wait(600)[:300]
+        assert sum(m.topic == "out/high" for m in first) > 250
+    assert hub.terminate() == 0
 
 
 @pytest.mark.parametrize("version", ["auto", "3.1.1"])

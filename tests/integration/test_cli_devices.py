@@ -3,6 +3,8 @@ word is enough (--wait puback) no hub runs, so that each command is seen by itse
 
 import gzip
 import json
+import os
+import pty
 import random
 import signal
 import subprocess
@@ -342,3 +344,32 @@ def test_publish_and_fleet_wait_for_the_hubs_receipt(broker, start_hub, tmp_path
     books = hub.status()["books"]
     assert books["received"] == 501 and books["routed"] == hot and books["missing"] == 0
     wait_for(lambda: hub.status()["books"]["waiting"] == 0)
+
+
+def on_terminal(*arguments, env=None):
+    """What the command writes when standard output and error are a terminal."""
+    ours, theirs = pty.openpty()
+    child = subprocess.Popen([str(word) for word in (PIPIT, *arguments)], stdin=subprocess.DEVNULL, stdout=theirs, stderr=theirs,
+                             env={**os.environ, "TERM": "xterm", **(env or {})})
+    os.close(theirs)
+    written = b""
+    try:
+        while chunk := os.read(ours, 65536):
+            written += chunk
+    except OSError:  # EIO: the other side is closed.
+        pass
+    assert child.wait(30) == 0, written
+    return written.decode()
+
+
+def test_progress_and_colour_are_for_terminals(broker, tmp_path):
+    fleet = ["fleet", "--url", broker.url, "--generate", "3", "--events", "300", "--rate", "150", "--wait", "puback"]
+    shown = on_terminal(*fleet)
+    assert shown.count("\r") > 3 and "300" in shown, "a line that is written over and over"
+    piped = pipit(*fleet)
+    assert "\r" not in piped.stdout + piped.stderr and "\x1b" not in piped.stdout + piped.stderr
+    config = tmp_path / "hub.yaml"
+    config.write_text(f"hub: {{id: h, store: h.db}}\nsources: {{s: {{mqtt: {{url: \"{broker.url}\"}}, topics: [a]}}}}\n")
+    assert "\x1b[" in on_terminal("check", "-c", config)
+    assert "\x1b[" not in on_terminal("check", "-c", config, env={"NO_COLOR": "1"})
+    assert "\x1b[" not in pipit("check", "-c", config).stdout

@@ -35,6 +35,9 @@ int main(int argc, char **argv)
     if (rc != PIPIT_OK) {
         fprintf(stderr, "hello: %s\n", pipit_err_text(rc));
     }
+    if (rc == PIPIT_OK) {
+        printf("stored by a hub\n");
+    }
     pipit_paho_close(&link);
     return rc == PIPIT_OK ? 0 : 1;
 }

@@ -220,7 +220,7 @@ static int dead_operate(struct dead_run *run, bool is_replay)
         return entry_fail(&run->walk, &e);
     }
     if (run->walk.is_json) {
-        printf("{\"%s\":%" PRIu64 "}\n", is_replay ? "replayed" : "dropped", total);
+        entry_count_json(is_replay ? "replayed" : "dropped", total);
     } else {
         printf("%" PRIu64 " dead letter%s %s\n", total, total == 1 ? "" : "s",
                is_replay ? "put back to be delivered" : "dropped");

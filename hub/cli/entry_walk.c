@@ -1,6 +1,7 @@
 #include "cli/entry_walk.h"
 
 #include <inttypes.h>
+#include <jansson.h>
 #include <stdio.h>
 
 #include "cli/arguments.h"
@@ -15,10 +16,18 @@ enum entry_form entry_next(struct entry_walk *walk)
     return walk->is_json ? ENTRY_JSON : walk->is_full ? ENTRY_FULL : ENTRY_ROW;
 }
 
+void entry_count_json(const char *name, uint64_t count)
+{
+    json_t *json = json_pack("{s:I}", name, (json_int_t)count);
+    json_dumpf(json, stdout, JSON_COMPACT);
+    putchar('\n');
+    json_decref(json);
+}
+
 int entry_fail(const struct entry_walk *walk, const struct error *e)
 {
     fprintf(stderr, "pipit %s: %s\n", walk->command, e->text);
-    return exit_code_of(e->code);
+    return e->code == ERR_NOT_FOUND ? EXIT_STORE : exit_code_of(e->code); // No store yet.
 }
 
 int entry_none(const struct entry_walk *walk)

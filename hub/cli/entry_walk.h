@@ -37,6 +37,9 @@ typedef enum err entry_walk_fn(void *context, struct error *e);
 int entry_list(struct entry_walk *walk, entry_walk_fn *each, void *context);
 int entry_show(struct entry_walk *walk, entry_walk_fn *each, void *context);
 
+// {"dropped":3}
+void entry_count_json(const char *name, uint64_t count);
+
 int entry_fail(const struct entry_walk *walk, const struct error *e);
 int entry_none(const struct entry_walk *walk);
 

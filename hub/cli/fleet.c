@@ -101,6 +101,7 @@ struct fleet {
     uint64_t confirmed;
     int64_t confirmed_at_ms; // When that last grew, or nothing waited.
     int64_t noted_ms;
+    bool has_told_trouble;
     int64_t give_up_at_ms; // After a signal.
 };
 
@@ -209,6 +210,11 @@ static void note(struct fleet *fleet, int64_t now_ms)
                now_ms - fleet->noted_ms >= NOTE_EVERY_MS) {
         fleet->noted_ms = now_ms;
         fprintf(stderr, "%s\n", line);
+    } else if (trouble[0] == '\0') {
+        fleet->has_told_trouble = false;
+    } else if (!fleet->has_told_trouble && now_ms - fleet->begin_ms >= NOTE_EVERY_MS) {
+        fleet->has_told_trouble = true; // Once, for it may pass.
+        fprintf(stderr, "pipit fleet: %s; trying again\n", trouble);
     }
 }
 
@@ -233,7 +239,7 @@ static enum err missing_explain(struct fleet *fleet, struct error *e)
     return error_set(e, ERR_TIMEOUT, "%llu events were not confirmed%s%s%s: %s",
                      (unsigned long long)totals.waiting, spool == NULL ? "" : "; they wait in ",
                      spool == NULL ? "" : spool, spool == NULL ? "" : " for the next run",
-                     interrupt_count > 0 ? "stopped by a signal" : what);
+                     interrupt_count > 0 && trouble[0] == '\0' ? "stopped by a signal" : what);
 }
 
 // ---- the loop ----------------------------------------------------------------------------------

@@ -23,7 +23,6 @@ struct rows {
     uint64_t line; // In this pass over the file.
     bool has_rows; // In this pass.
     char *text;
-    size_t text_size;
     json_t *json;
     char *heading;
     char *columns[ROW_FIELDS_MAX];
@@ -45,23 +44,30 @@ static enum err row_bad(const struct rows *rows, struct error *e, const char *wh
 // One line without its end into rows->text.
 static enum err line_read(struct rows *rows, struct error *e)
 {
-    errno = 0;
-    ssize_t len = getline(&rows->text, &rows->text_size, rows->file);
-    if (len < 0 && (ferror(rows->file) || errno == ENOMEM)) {
+    size_t len = 0;
+    int c;
+    if (rows->text == NULL && (rows->text = calloc(1, ROW_BYTES_MAX + 1)) == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "%s: out of memory", rows->options.path);
+    }
+    while ((c = getc(rows->file)) != EOF && c != '\n' && len < ROW_BYTES_MAX) {
+        rows->text[len++] = (char)c;
+    }
+    rows->text[len] = '\0';
+    if (ferror(rows->file)) {
         return error_set(e, ERR_IO, "%s: cannot be read: %s", rows->options.path, strerror(errno));
     }
-    if (len < 0) {
+    if (c == EOF && len == 0) {
         return error_set(e, ERR_NOT_FOUND, "%s: end", rows->options.path);
     }
     rows->line++;
-    if (len > ROW_BYTES_MAX) {
+    if (c != EOF && c != '\n') {
         return row_bad(rows, e, "line is longer than 64 KB", NULL);
     }
-    if (strlen(rows->text) != (size_t)len) {
+    if (strlen(rows->text) != len) {
         return row_bad(rows, e, "line holds a NUL byte", NULL);
     }
-    while (len > 0 && (rows->text[len - 1] == '\n' || rows->text[len - 1] == '\r')) {
-        rows->text[--len] = '\0';
+    if (len > 0 && rows->text[len - 1] == '\r') {
+        rows->text[len - 1] = '\0';
     }
     return ERR_OK;
 }

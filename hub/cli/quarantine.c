@@ -123,7 +123,11 @@ static int quarantine_drop(struct quarantine_run *run, const struct config *conf
     if (operated == 0) {
         return entry_none(&run->walk);
     }
-    printf(run->walk.is_json ? "{\"dropped\":%" PRIu64 "}\n" : "%" PRIu64 " dropped\n", operated);
+    if (run->walk.is_json) {
+        entry_count_json("dropped", operated);
+    } else {
+        printf("%" PRIu64 " dropped\n", operated);
+    }
     return EXIT_OK;
 }
 

@@ -1,5 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -10,8 +11,12 @@
 static enum err check_file(const struct options *options, const char *name, struct error *e)
 {
     const char *path = option_text(options, name);
+    struct stat status;
     if (path != NULL && access(path, R_OK) != 0) {
         return error_set(e, ERR_CONFIG, "%s: %s cannot be read: %m", name, path);
+    }
+    if (path != NULL && stat(path, &status) == 0 && S_ISDIR(status.st_mode)) {
+        return error_set(e, ERR_CONFIG, "%s: %s is a directory, not a PEM file", name, path);
     }
     return ERR_OK;
 }

@@ -57,6 +57,8 @@ def test_example_of_the_manual_is_fine(tmp_path):
     ("a column of the template", "out/{device}", "out/{devcie}", r"12:\d+: .*devcie"),
     ("an unreadable file", 'url: "mqtt://127.0.0.1:1"}, topics', 'url: "mqtts://h", ca: none.pem}, topics',
      r"2:\d+: .*none\.pem cannot be read: No such file or directory"),
+    ("a folder for a file", 'url: "mqtt://127.0.0.1:1"}, topics', 'url: "mqtts://h", ca: /tmp}, topics',
+     r"2:\d+: .*/tmp is a directory, not a PEM file"),
     ("a wrong URL", 'bus: {mqtt: {url: "mqtt://127.0.0.1:1"', 'bus: {mqtt: {url: "http://h"', r"3:\d+: .*http://h"),
 ])
 def test_a_fault_is_told_with_its_place(tmp_path, why, old, new, want):

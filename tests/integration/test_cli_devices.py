@@ -373,3 +373,19 @@ def test_progress_and_colour_are_for_terminals(broker, tmp_path):
     assert "\x1b[" in on_terminal("check", "-c", config)
     assert "\x1b[" not in on_terminal("check", "-c", config, env={"NO_COLOR": "1"})
     assert "\x1b[" not in pipit("check", "-c", config).stdout
+
+
+def test_fleet_says_early_that_there_is_no_broker(tmp_path):
+    url = f"mqtt://127.0.0.1:{free_port()}"
+    done = pipit("fleet", "--url", url, "--generate", "2", "--events", "4", "--timeout", "3s", check=False)
+    assert done.returncode == 5
+    first, last = done.stderr.splitlines()[0], done.stderr.splitlines()[-1]
+    assert url.split("//")[1] in first and "trying again" in first
+    assert "4 events were not confirmed" in last and url.split("//")[1] in last
+
+
+def test_a_line_without_end_takes_no_memory(tmp_path):
+    path = tmp_path / "long.ndjson"
+    path.write_bytes(b"x" * 300000)
+    done = pipit("fleet", "--url", "mqtt://127.0.0.1:1", "--file", path, "--timeout", "2s", check=False)
+    assert done.returncode != 0 and "longer than 64 KB" in done.stderr

@@ -3,7 +3,7 @@
 import json
 import signal
 
-from harness import Broker, Client, Subscriber, wait_for
+from harness import Broker, Client, Subscriber, pipit, wait_for
 
 CONFIG = """
 hub: {{id: plant, store: "{{dir}}/hub.db", check_broker: false, stats_every: 0}}
@@ -29,6 +29,14 @@ def books(hub):
 
 def dead(hub, *words):
     return [json.loads(line) for line in hub.run("dead", *words, "--json").stdout.splitlines()]
+
+
+def test_without_a_store_there_is_nothing_to_look_at(tmp_path):
+    config = tmp_path / "hub.yaml"
+    config.write_text(CONFIG.format(url="mqtt://127.0.0.1:1", target="mqtt://127.0.0.1:1").replace("{dir}", str(tmp_path)))
+    for command in (["status"], ["dead", "list"], ["quarantine", "list"]):
+        done = pipit(*command, "-c", config, check=False)
+        assert done.returncode == 4 and "there is none yet" in done.stderr or "no store yet" in done.stderr, (command, done)
 
 
 def test_what_a_target_refuses_is_looked_at_replayed_and_dropped(start_hub, broker, tmp_path):

@@ -80,7 +80,8 @@ def check_all(hub, collector, rows):
 def take_target_away(target, hub, lock, seconds):
     """The target is down for a while, and the hub is killed when it owes something."""
     target.stop()
-    wait_for(lambda: books(hub)["waiting"] > 100, LONG_S, "deliveries wait for the target")
+    # More than is looked for below: what the target took last may be settled only now.
+    wait_for(lambda: books(hub)["waiting"] > 300, LONG_S, "deliveries wait for the target")
     with lock:
         hub.kill()
         owed = books(hub)["waiting"]  # From the store alone.

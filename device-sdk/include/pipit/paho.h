@@ -16,8 +16,6 @@ extern "C" {
 #define PIPIT_PAHO_MESSAGES_MAX 256 // Received messages that await pipit_poll.
 #define PIPIT_PAHO_ERROR_MAX    200
 
-enum pipit_mqtt { PIPIT_MQTT_5 = 0, PIPIT_MQTT_311 };
-
 struct pipit_paho_options {
     const char *url; // mqtt://host[:1883], mqtts://host[:8883], ws://..., wss://...
     enum pipit_mqtt version;

@@ -176,6 +176,8 @@ uint32_t pipit_boot_random(uint32_t entropy);
 
 // ---- link: an MQTT client behind a small interface ---------------------------------------------
 
+enum pipit_mqtt { PIPIT_MQTT_5 = 0, PIPIT_MQTT_311 };
+
 // What the device wants from a connection. Pointers are borrowed for the call.
 struct pipit_connect {
     const char *client_id;

@@ -423,6 +423,13 @@ static uint32_t ms_until(const struct pipit_device *device, uint32_t at_ms)
     return is_due(device->now_ms, at_ms) ? 0 : at_ms - device->now_ms;
 }
 
+static uint32_t link_next_ms(const struct pipit_device *device, uint32_t at_most)
+{
+    const struct pipit_link *link = device->config->link;
+    uint32_t next = link->type->next_ms != NULL ? link->type->next_ms(link) : at_most;
+    return next < at_most ? next : at_most;
+}
+
 uint32_t pipit_next_ms(const struct pipit_device *device)
 {
     const struct pipit_spool *spool = device->config->spool;
@@ -434,6 +441,7 @@ uint32_t pipit_next_ms(const struct pipit_device *device)
     if (!device->has_polled) {
         return 0;
     }
+    next = link_next_ms(device, next);
     if (device->state == PIPIT_OFFLINE) {
         due = device->is_stopping ? 0 : ms_until(device, device->state_at_ms);
     } else if (device->state == PIPIT_ONLINE && spool->unread_count > 0 && !device->is_blocked) {

@@ -36,17 +36,17 @@ struct pipit_transport {
 
 // ---- client -------------------------------------------------------------------------------------
 
-// A publish above QoS 0, a subscribe or an unsubscribe that awaits its answer; 8 bytes each.
+// What is under way to the broker and awaits its answer; 8 bytes each. All members are private.
 struct pipit_flight {
     uint32_t token;
     uint8_t state;
-    uint8_t code;
+    bool is_resumed; // Of an earlier connection, not sent again yet.
 };
 
 // Zero means the default everywhere.
 struct pipit_client_options {
     struct pipit_transport *transport;
-    enum pipit_mqtt version; // 5 is the default where it is built in.
+    enum pipit_mqtt version; // Where only one is built in, that one.
     uint8_t *receive_memory; // Holds one whole packet of the broker; larger ones are refused.
     uint8_t *send_memory;    // Holds what the transport has not taken yet; at least one packet.
     size_t receive_bytes;    // At least 32.
@@ -54,7 +54,7 @@ struct pipit_client_options {
     struct pipit_flight *flights; // As many as may be under way at once, at least 1.
     uint16_t flights_max;
     uint16_t inbound_max; // QoS 2 messages that may be on their way to us; 0: QoS 2 is not taken.
-    uint16_t *inbound;    // Their packet identifiers.
+    uint16_t *inbound;    // Their packet identifiers, as many.
     uint16_t timeout_s;   // For connecting, from open to CONNACK: 20 s.
     bool is_ack_explicit; // The caller acknowledges each message by pipit_client_acknowledge.
 };
@@ -63,24 +63,45 @@ struct pipit_client_options {
 struct pipit_client {
     struct pipit_link base; // Hand &client.base to pipit_config.
     const struct pipit_client_options *options;
-    size_t received; // Bytes in receive_memory.
-    size_t taken;    // Of these, of the packet that was handed out last.
-    size_t sending;  // Bytes in send_memory.
-    uint32_t skip;   // Bytes of a packet too large for us that are still to come.
+    size_t begin;       // Bytes of receive_memory that are not taken yet, from here
+    size_t end;         // to here.
+    size_t held;        // Of these, of the message that was handed out last.
+    size_t sending;     // Bytes in send_memory.
+    uint32_t skip;      // Bytes of a packet too large for us that are still to be dropped,
+    uint32_t skip_then; // and those behind its packet identifier.
     uint32_t now_ms;
     uint32_t received_at_ms;
-    uint32_t sent_at_ms;
-    uint32_t waiting_at_ms; // Since when an answer (CONNACK, PINGRESP) is awaited.
-    uint32_t packet_max;    // Largest packet that the broker takes.
-    uint16_t quota;         // PUBLISH packets above QoS 0 that the broker still takes.
+    uint32_t sent_at_ms; // While connecting: since when.
+    uint32_t packet_max; // Largest packet that the broker takes.
+    uint16_t quota;      // Packets with an identifier that the broker takes at once.
     uint16_t keepalive_s;
+    uint16_t held_id;
+    uint8_t held_answer; // What acknowledges the message that was handed out, or is dropped.
     uint8_t state;
-    uint8_t reason; // The broker's last reason code.
+    uint8_t reason;
+    uint8_t qos_max;
+    int8_t down_rc;
+    bool has_retain;
+    bool is_clean;
+    bool is_pinged; // Nothing has been received since.
 };
 
-// PIPIT_ERR_ARGUMENT for memory that is missing or too small.
+// PIPIT_ERR_ARGUMENT for memory that is missing or too small, or a version that is not built in.
 enum pipit_err pipit_client_init(struct pipit_client *client,
                                  const struct pipit_client_options *options);
+
+// The last failure that the broker named: a CONNACK code of 3.1.1 or a reason code of MQTT 5; or
+// the reason for which we left. 0: none.
+uint8_t pipit_client_reason(const struct pipit_client *client);
+
+// With is_ack_explicit: settles a message by the token of its PIPIT_LINK_MESSAGE (0: QoS 0, nothing
+// is sent). PIPIT_ERR_BUSY: try again after the next poll. Not after the connection has ended: the
+// broker then sends the message again. [MQTT-4.3.2-4] [MQTT-4.3.3-8]
+enum pipit_err pipit_client_acknowledge(struct pipit_client *client, uint32_t token);
+
+// PIPIT_LINK_ACKED with the token follows. PIPIT_ERR_BUSY as for publish.
+enum pipit_err pipit_client_unsubscribe(struct pipit_client *client, const char *filter,
+                                        uint32_t token);
 
 #ifdef __cplusplus
 }

@@ -12,6 +12,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "features.h"
+
 #ifdef __cplusplus
 extern "C" {
 #endif
@@ -203,13 +205,13 @@ enum pipit_link_kind {
     PIPIT_LINK_UP,      // CONNACK accepted.
     PIPIT_LINK_DOWN,    // Gone, or could not be made: `rc` says why. Nothing follows until connect.
     PIPIT_LINK_ACKED,   // `token` is settled: PUBACK, PUBCOMP, SUBACK, or QoS 0 written. `rc`.
-    PIPIT_LINK_MESSAGE, // `topic` and `payload`.
+    PIPIT_LINK_MESSAGE, // `topic` and `payload`; `rc` when it could not be taken and is lost.
 };
 
 struct pipit_link_event {
     enum pipit_link_kind kind;
     enum pipit_err rc;
-    uint32_t token;
+    uint32_t token;             // Of PIPIT_LINK_ACKED. Of a message: the link's own.
     struct pipit_bytes topic;   // Valid until the next poll of the link.
     struct pipit_bytes payload; // Valid until the next poll of the link.
 };
@@ -228,6 +230,8 @@ struct pipit_link_type {
     void (*poll)(struct pipit_link *link, uint32_t now_ms, struct pipit_link_event *out_event);
     // Sends DISCONNECT (so no will) when connected; DOWN follows.
     void (*disconnect)(struct pipit_link *link);
+    // Milliseconds until it wants to be polled though nothing comes; NULL: it makes that known.
+    uint32_t (*next_ms)(const struct pipit_link *link);
 };
 
 struct pipit_link {

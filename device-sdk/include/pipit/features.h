@@ -1,0 +1,22 @@
+// features.h - what is built into the SDK; each is 1 unless the build says -DPIPIT_WITH_...=0.
+// The same values must be seen by the SDK's sources and by everything that includes its headers.
+#ifndef PIPIT_FEATURES_H
+#define PIPIT_FEATURES_H
+
+#ifndef PIPIT_WITH_MQTT_5
+#define PIPIT_WITH_MQTT_5 1 // MQTT 5 in the SDK's own client.
+#endif
+#ifndef PIPIT_WITH_MQTT_311
+#define PIPIT_WITH_MQTT_311 1 // MQTT 3.1.1; one of the two is needed.
+#endif
+#ifndef PIPIT_WITH_QOS_2
+#define PIPIT_WITH_QOS_2 1 // QoS 2 in both directions.
+#endif
+#ifndef PIPIT_WITH_COMMANDS
+#define PIPIT_WITH_COMMANDS 1 // Commands and their replies.
+#endif
+#ifndef PIPIT_WITH_PRESENCE
+#define PIPIT_WITH_PRESENCE 1 // Status messages and the last will.
+#endif
+
+#endif

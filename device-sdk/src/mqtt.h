@@ -1,0 +1,109 @@
+// mqtt.h - MQTT's packets: measured and checked before they are written, checked while read.
+// Threads:   functions of their arguments.
+// Ownership: readers point into the caller's bytes.
+// Failure:   writers give 0 when the packet does not fit; readers give a reason code of MQTT 5.
+#ifndef PIPIT_MQTT_H
+#define PIPIT_MQTT_H
+
+#include "pipit/client.h"
+
+// The first byte of each packet, without the flags of PUBLISH. [MQTT 2.1.2, 2.1.3]
+enum mqtt_packet {
+    MQTT_CONNECT = 0x10,
+    MQTT_CONNACK = 0x20,
+    MQTT_PUBLISH = 0x30,
+    MQTT_PUBACK = 0x40,
+    MQTT_PUBREC = 0x50,
+    MQTT_PUBREL = 0x62,
+    MQTT_PUBCOMP = 0x70,
+    MQTT_SUBSCRIBE = 0x82,
+    MQTT_SUBACK = 0x90,
+    MQTT_UNSUBSCRIBE = 0xA2,
+    MQTT_UNSUBACK = 0xB0,
+    MQTT_PINGREQ = 0xC0,
+    MQTT_PINGRESP = 0xD0,
+    MQTT_DISCONNECT = 0xE0,
+};
+
+enum mqtt_reason {
+    MQTT_OK = 0x00,
+    MQTT_FAILED = 0x80, // This and all above it are failures.
+    MQTT_MALFORMED = 0x81,
+    MQTT_PROTOCOL_ERROR = 0x82,
+    MQTT_TOPIC_INVALID = 0x90,
+    MQTT_ID_UNKNOWN = 0x92,
+    MQTT_RECEIVE_MAXIMUM = 0x93,
+    MQTT_ALIAS_INVALID = 0x94,
+    MQTT_TOO_LARGE = 0x95,
+    MQTT_QOS_UNSUPPORTED = 0x9B,
+};
+
+#define MQTT_REST_MAX   268435455u // Largest remaining length. [MQTT 2.1.4]
+#define MQTT_HEADER_MAX 5u
+#define MQTT_ANSWER_MAX 5u // An acknowledgement with its reason code.
+
+// ---- writing: into `room` bytes at `out`; the length, or 0 when it does not fit -----------------
+
+// What a CONNECT says beside the caller's options.
+struct mqtt_limits {
+    uint32_t packet_max;
+    uint16_t receive_max; // 0: any number.
+    bool is_v5;
+};
+
+size_t pipit_mqtt_write_connect(uint8_t *out, size_t room, const struct pipit_connect *options,
+                                const struct mqtt_limits *limits);
+// `first` holds DUP and the QoS that is used, which may be lower than the message's.
+size_t pipit_mqtt_write_publish(uint8_t *out, size_t room, const struct pipit_message *message,
+                                uint8_t first, uint16_t id, bool is_v5);
+// `qos` is written for MQTT_SUBSCRIBE only.
+size_t pipit_mqtt_write_subscribe(uint8_t *out, size_t room, uint8_t packet, const char *filter,
+                                  uint8_t qos, uint16_t id, bool is_v5);
+// An acknowledgement; a `reason` other than 0 is written in MQTT 5 only, as the caller sees to.
+size_t pipit_mqtt_write_answer(uint8_t *out, size_t room, uint8_t packet, uint16_t id,
+                               uint8_t reason);
+
+// ---- reading ------------------------------------------------------------------------------------
+
+struct mqtt_header {
+    uint32_t rest; // Bytes behind the header.
+    uint8_t first;
+    uint8_t len; // Of the header; 0: more bytes are needed.
+};
+
+// MQTT_MALFORMED for a length of more than four bytes. [MQTT-1.5.5-1]
+uint8_t pipit_mqtt_read_header(struct pipit_bytes bytes, struct mqtt_header *out_header);
+
+struct mqtt_publish {
+    struct pipit_bytes topic;
+    struct pipit_bytes payload;
+    uint16_t id;
+    uint8_t qos;
+};
+
+uint8_t pipit_mqtt_read_publish(uint8_t first, struct pipit_bytes rest, bool is_v5,
+                                struct mqtt_publish *out_publish);
+
+// What a CONNACK grants; fields keep what the caller has set where the broker says nothing.
+struct mqtt_grant {
+    uint32_t packet_max;
+    uint16_t receive_max;
+    uint16_t keepalive_s;
+    uint8_t code;
+    uint8_t qos_max;
+    bool has_session;
+    bool has_retain;
+};
+
+uint8_t pipit_mqtt_read_connack(struct pipit_bytes rest, bool is_v5, struct mqtt_grant *grant);
+
+// An acknowledgement of any kind, SUBACK and UNSUBACK of one filter included.
+struct mqtt_answer {
+    uint16_t id;
+    uint8_t code;
+};
+
+uint8_t pipit_mqtt_read_answer(uint8_t first, struct pipit_bytes rest, bool is_v5,
+                               struct mqtt_answer *out_answer);
+
+#endif

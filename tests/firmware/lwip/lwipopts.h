@@ -12,7 +12,7 @@
 #define LWIP_DHCP           0
 #define MEM_ALIGNMENT       8
 #define MEM_SIZE            16384 // The peers' share included.
-#define MEMP_NUM_TCP_PCB    4 // Two of them the peers'.
+#define MEMP_NUM_TCP_PCB    4     // Two of them the peers'.
 #define MEMP_NUM_TCP_SEG    32
 #define PBUF_POOL_SIZE      24
 #define LWIP_STATS          1

@@ -1,0 +1,28 @@
+// cc.h - what lwIP wants to know of the compiler. The rest lwIP takes from stdint.h itself.
+#ifndef ARCH_CC_H
+#define ARCH_CC_H
+
+#include <stdint.h>
+
+#define LWIP_NO_INTTYPES_H 1
+#define LWIP_NO_UNISTD_H   1
+#define LWIP_NO_CTYPE_H    1
+#ifndef SSIZE_MAX
+#define SSIZE_MAX INT32_MAX // Keeps lwIP from a ssize_t of its own.
+#endif
+#define X8_F  "x"
+#define U16_F "u"
+#define S16_F "d"
+#define X16_F "x"
+#define U32_F "u"
+#define S32_F "d"
+#define X32_F "x"
+#define SZT_F "u"
+
+_Noreturn void lwip_assertion(const char *text);
+uint32_t lwip_random(void);
+
+#define LWIP_PLATFORM_ASSERT(text) lwip_assertion(text)
+#define LWIP_RAND()                lwip_random()
+
+#endif

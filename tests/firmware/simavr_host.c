@@ -194,7 +194,6 @@ static void on_text_register(avr_t *avr, avr_io_addr_t address, uint8_t value, v
     (void)context;
     avr->data[address] = value;
     (void)putchar(value);
-    (void)fflush(stdout);
 }
 
 // ---- the chip ----------------------------------------------------------------------------------
@@ -257,8 +256,11 @@ static void eeprom_save(struct host *host)
 {
     static uint8_t saved[EEPROM_BYTES];
     avr_eeprom_desc_t part = {.ee = NULL, .offset = 0, .size = EEPROM_BYTES};
-    if (host->eeprom_path == NULL || avr_ioctl(host->avr, AVR_IOCTL_EEPROM_GET, &part) != 0 ||
-        part.ee == NULL || memcmp(saved, part.ee, EEPROM_BYTES) == 0) {
+    if (host->eeprom_path == NULL) {
+        return;
+    }
+    (void)avr_ioctl(host->avr, AVR_IOCTL_EEPROM_GET, &part); // Says -1 also when it has answered.
+    if (part.ee == NULL || memcmp(saved, part.ee, EEPROM_BYTES) == 0) {
         return;
     }
     memcpy(saved, part.ee, EEPROM_BYTES);
@@ -354,6 +356,7 @@ int main(int argc, char **argv)
     if (argc - optind != 2) {
         die("usage", "simavr_host [-e EEPROM] [-a MILLIVOLTS] [-t SECONDS] PROGRAM.elf PORT");
     }
+    (void)setvbuf(stdout, NULL, _IOLBF, 0); // libsimavr prints too, and a reader waits for it.
     host.port = (uint16_t)number(argv[optind + 1], 65535);
     chip_create(&host, argv[optind], millivolts);
     host.avr->sleep = no_sleep;

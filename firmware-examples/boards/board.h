@@ -40,6 +40,11 @@ bool board_entropy(void *ptr, size_t len);
 // Deepest use of the stack so far in bytes, by the pattern that startup left there.
 size_t board_stack_used(void);
 
+// The NOR flash beside the program's, all of it. NULL when the board has none, or the chip is not
+// the one that its driver knows.
+struct pipit_flash;
+struct pipit_flash *board_flash(void);
+
 // The debugger's side of things: QEMU's semihosting. On a board without a debugger there are no
 // arguments, prints go nowhere, and board_exit stands still.
 const char *board_argument(unsigned index); // NULL when there are not so many.

@@ -1,11 +1,12 @@
 // The second NOR flash of QEMU's virt: two 16-bit chips of Intel's command set side by side, 32 MB.
-#include <string.h>
+#include <pipit/flash.h>
 
-#include "flash.h"
+#include "board.h"
 
 #define FLASH_BASE   0x22000000u
 #define FLASH_BYTES  0x2000000u
 #define SECTOR_BYTES 0x40000u
+#define WORD_BYTES   4u
 #define BOTH(value)  ((uint32_t)(value)*0x00010001u) // To or from both chips.
 #define POLLS_MAX    10000000u
 
@@ -24,16 +25,11 @@ enum cfi_command {
 
 static volatile uint32_t *word_at(uint32_t at)
 {
-    return (volatile uint32_t *)(uintptr_t)(FLASH_BASE + (at & ~3u));
-}
-
-static bool is_inside(uint32_t at, size_t len)
-{
-    return at <= FLASH_BYTES && len <= FLASH_BYTES - at;
+    return (volatile uint32_t *)(uintptr_t)(FLASH_BASE + at);
 }
 
 // Waits for the end of what was begun there, and makes the chips readable again.
-static bool finish(volatile uint32_t *word)
+static enum pipit_err finish(volatile uint32_t *word)
 {
     uint32_t status = 0;
     *word = BOTH(CFI_READ_STATUS);
@@ -43,61 +39,56 @@ static bool finish(volatile uint32_t *word)
     }
     *word = BOTH(CFI_CLEAR_STATUS);
     *word = BOTH(CFI_READ_ARRAY);
-    return (status & BOTH(STATUS_READY)) == BOTH(STATUS_READY) &&
-           (status & BOTH(STATUS_FAILED)) == 0;
+    bool is_done =
+        (status & BOTH(STATUS_READY)) == BOTH(STATUS_READY) && (status & BOTH(STATUS_FAILED)) == 0;
+    return is_done ? PIPIT_OK : PIPIT_ERR_IO;
 }
 
-bool flash_open(struct flash_size *out_size)
+static enum pipit_err cfi_read(struct pipit_flash *flash, uint32_t at, uint8_t *ptr, size_t len)
 {
-    *word_at(0x55 * 4) = BOTH(CFI_QUERY);
-    bool is_known = (*word_at(0x10 * 4) & 0xFFu) == 'Q' && (*word_at(0x11 * 4) & 0xFFu) == 'R' &&
-                    (*word_at(0x12 * 4) & 0xFFu) == 'Y';
-    *word_at(0) = BOTH(CFI_READ_ARRAY);
-    if (is_known) {
-        *out_size = (struct flash_size){.bytes = FLASH_BYTES, .sector_bytes = SECTOR_BYTES};
-    }
-    return is_known;
-}
-
-bool flash_read(uint32_t at, uint8_t *ptr, size_t len)
-{
-    if (!is_inside(at, len)) {
-        return false;
-    }
+    (void)flash;
     for (size_t i = 0; i < len; i++) {
-        ptr[i] = ((const volatile uint8_t *)word_at(at + i))[(at + i) & 3u];
+        ptr[i] = *(const volatile uint8_t *)(uintptr_t)(FLASH_BASE + at + i);
     }
-    return true;
+    return PIPIT_OK;
 }
 
-bool flash_program(uint32_t at, const uint8_t *ptr, size_t len)
+static enum pipit_err cfi_program(struct pipit_flash *flash, uint32_t at, const uint8_t *ptr,
+                                  size_t len)
 {
-    bool is_done = is_inside(at, len);
-    size_t taken = 0;
-    while (is_done && taken < len) {
-        uint32_t begin = at + (uint32_t)taken;
-        volatile uint32_t *word = word_at(begin);
-        uint32_t value = *word;
-        uint8_t bytes[4];
-        memcpy(bytes, &value, sizeof(bytes));
-        for (size_t i = begin & 3u; i < sizeof(bytes) && taken < len; i++) {
-            bytes[i] &= ptr[taken++];
-        }
-        memcpy(&value, bytes, sizeof(bytes));
+    enum pipit_err rc = PIPIT_OK;
+    (void)flash;
+    for (size_t i = 0; rc == PIPIT_OK && i < len; i += WORD_BYTES) {
+        volatile uint32_t *word = word_at(at + (uint32_t)i);
+        uint32_t value;
+        memcpy(&value, ptr + i, WORD_BYTES);
         *word = BOTH(CFI_PROGRAM);
         *word = value;
-        is_done = finish(word);
+        rc = finish(word);
     }
-    return is_done;
+    return rc;
 }
 
-bool flash_erase(uint32_t at)
+static enum pipit_err cfi_erase(struct pipit_flash *flash, uint32_t at)
 {
-    if (at % SECTOR_BYTES != 0 || !is_inside(at, SECTOR_BYTES)) {
-        return false;
-    }
     volatile uint32_t *word = word_at(at);
+    (void)flash;
     *word = BOTH(CFI_ERASE);
     *word = BOTH(CFI_CONFIRM);
     return finish(word);
+}
+
+struct pipit_flash *board_flash(void)
+{
+    static const struct pipit_flash_type type = {cfi_read, cfi_program, cfi_erase};
+    static struct pipit_flash flash = {.type = &type,
+                                       .sector_bytes = SECTOR_BYTES,
+                                       .sector_count = FLASH_BYTES / SECTOR_BYTES,
+                                       .granule_bytes = WORD_BYTES};
+    *word_at(0x55 * WORD_BYTES) = BOTH(CFI_QUERY);
+    bool is_known = (*word_at(0x10 * WORD_BYTES) & 0xFFu) == 'Q' &&
+                    (*word_at(0x11 * WORD_BYTES) & 0xFFu) == 'R' &&
+                    (*word_at(0x12 * WORD_BYTES) & 0xFFu) == 'Y';
+    *word_at(0) = BOTH(CFI_READ_ARRAY);
+    return is_known ? &flash : NULL;
 }

@@ -1,5 +1,7 @@
 // The S25SL128 on SPI 0 of the SmartFusion2: 16 MB, sectors of 64 KB, pages of 256 bytes.
-#include "flash.h"
+#include <pipit/flash.h>
+
+#include "board.h"
 
 #define REG(offset)      (*(volatile uint32_t *)(0x40001000u + (offset)))
 #define SPI_CONTROL      REG(0x00)
@@ -89,30 +91,9 @@ static bool change(enum nor_command command, uint32_t at, const uint8_t *ptr, si
     return wait_ready();
 }
 
-static bool is_inside(uint32_t at, size_t len)
+static enum pipit_err sf2_read(struct pipit_flash *flash, uint32_t at, uint8_t *ptr, size_t len)
 {
-    return at <= FLASH_BYTES && len <= FLASH_BYTES - at;
-}
-
-bool flash_open(struct flash_size *out_size)
-{
-    const uint8_t command = NOR_IDENTITY;
-    uint8_t found[sizeof(identity)] = {0};
-    transfer(&command, 1, NULL, 0, found, sizeof(found));
-    for (size_t i = 0; i < sizeof(found); i++) {
-        if (found[i] != identity[i]) {
-            return false;
-        }
-    }
-    *out_size = (struct flash_size){.bytes = FLASH_BYTES, .sector_bytes = SECTOR_BYTES};
-    return true;
-}
-
-bool flash_read(uint32_t at, uint8_t *ptr, size_t len)
-{
-    if (!is_inside(at, len)) {
-        return false;
-    }
+    (void)flash;
     while (len > 0) {
         size_t count = len < FRAMES_MAX - HEADER_BYTES ? len : FRAMES_MAX - HEADER_BYTES;
         uint8_t header[HEADER_BYTES];
@@ -122,12 +103,14 @@ bool flash_read(uint32_t at, uint8_t *ptr, size_t len)
         ptr += count;
         len -= count;
     }
-    return true;
+    return PIPIT_OK;
 }
 
-bool flash_program(uint32_t at, const uint8_t *ptr, size_t len)
+static enum pipit_err sf2_program(struct pipit_flash *flash, uint32_t at, const uint8_t *ptr,
+                                  size_t len)
 {
-    bool is_done = is_inside(at, len);
+    bool is_done = true;
+    (void)flash;
     while (is_done && len > 0) { // A page at a time: an address wraps at its page's end.
         size_t room = PAGE_BYTES - at % PAGE_BYTES;
         size_t count = len < room ? len : room;
@@ -136,10 +119,24 @@ bool flash_program(uint32_t at, const uint8_t *ptr, size_t len)
         ptr += count;
         len -= count;
     }
-    return is_done;
+    return is_done ? PIPIT_OK : PIPIT_ERR_IO;
 }
 
-bool flash_erase(uint32_t at)
+static enum pipit_err sf2_erase(struct pipit_flash *flash, uint32_t at)
 {
-    return at % SECTOR_BYTES == 0 && is_inside(at, SECTOR_BYTES) && change(NOR_ERASE, at, NULL, 0);
+    (void)flash;
+    return change(NOR_ERASE, at, NULL, 0) ? PIPIT_OK : PIPIT_ERR_IO;
+}
+
+struct pipit_flash *board_flash(void)
+{
+    static const struct pipit_flash_type type = {sf2_read, sf2_program, sf2_erase};
+    static struct pipit_flash flash = {.type = &type,
+                                       .sector_bytes = SECTOR_BYTES,
+                                       .sector_count = FLASH_BYTES / SECTOR_BYTES,
+                                       .granule_bytes = 1};
+    const uint8_t command = NOR_IDENTITY;
+    uint8_t found[sizeof(identity)] = {0};
+    transfer(&command, 1, NULL, 0, found, sizeof(found));
+    return memcmp(found, identity, sizeof(found)) == 0 ? &flash : NULL;
 }

@@ -1,8 +1,8 @@
 """Builds firmware: writes build/firmware/build.ninja for every example and board, and runs ninja.
 
-An example is a folder with main.c and example.json. Its members, all but `boards` optional:
+An example is a folder with example.json. Its members, all but `boards` optional:
   boards     the boards it is built for; the first is the one that is run when none is named
-  sources    C files beside main.c; {name} stands for the folder of a source package
+  sources    C files: ["main.c"]; {name} stands for the folder of a source package
   includes   folders, relative to the example, or {name}/...
   defines    {"NAME": "value"} for the example and for the SDK that is linked with it
   sdk        folders of device-sdk/ that it needs beside src: ["ports/uart"] when not given
@@ -37,7 +37,7 @@ class Example:
 
     name: str
     boards: tuple
-    sources: tuple = ()
+    sources: tuple = ("main.c",)
     includes: tuple = ()
     defines: tuple = ()
     sdk: tuple = ("ports/uart",)
@@ -73,41 +73,12 @@ def examples():
     return [example(path.parent.name) for each in FOLDERS for path in sorted(each.glob("*/example.json"))]
 
 
-# ---- Debian's source packages -------------------------------------------------------------------
-
 def package_folder(name):
-    """The unpacked upstream source; fetched once, by a private list of sources."""
-    base = ROOT / "build" / "sources" / name
-    found = [path for path in base.glob("*/") if path.is_dir()] if base.exists() else []
-    if found:
-        return found[0]
-    base.mkdir(parents=True, exist_ok=True)
-    options = _source_lists(ROOT / "build" / "sources")
-    for command in (["apt-get", *options, "update", "-qq"],
-                    ["apt-get", *options, "source", "-qq", name]):
-        done = subprocess.run(command, cwd=base, capture_output=True, text=True)
-        if done.returncode != 0:
-            raise BuildError(f"cannot fetch Debian's source of {name}: {done.stderr.strip()[-400:]}")
-    return next(path for path in base.glob("*/") if path.is_dir())
-
-
-def _source_lists(base):
-    """The system's own lists as lists of sources, without touching the system's."""
-    lines = []
-    for path in [pathlib.Path("/etc/apt/sources.list"),
-                 *pathlib.Path("/etc/apt/sources.list.d").glob("*.list")]:
-        if path.exists():
-            lines += [line.replace("deb ", "deb-src ", 1) for line in path.read_text().splitlines()
-                      if line.startswith("deb ")]
-    (base / "lists").mkdir(parents=True, exist_ok=True)
-    (base / "parts").mkdir(exist_ok=True)
-    (base / "parts" / "one.list").write_text("\n".join(lines) + "\n")
-    for path in pathlib.Path("/etc/apt/sources.list.d").glob("*.sources"):
-        text = "\n".join("Types: deb-src" if line.startswith("Types:") else line
-                         for line in path.read_text().splitlines())
-        (base / "parts" / path.name).write_text(text + "\n")
-    return [f"-oDir::Etc::sourcelist=/dev/null", f"-oDir::Etc::sourceparts={base}/parts",
-            f"-oDir::State::lists={base}/lists"]
+    """The unpacked source of a Debian package, fetched once."""
+    done = subprocess.run([EXAMPLES / "fetch-sources", name], capture_output=True, text=True)
+    if done.returncode != 0:
+        raise BuildError(done.stderr.strip())
+    return pathlib.Path(done.stdout.strip())
 
 
 # ---- ninja --------------------------------------------------------------------------------------
@@ -175,10 +146,9 @@ class Writer:
         fill = {name: str(path) for name, path in packages.items()}
         includes = " ".join(f"-I{example_.folder / each.format(**fill)}" for each in example_.includes)
         flags = f"{board.cpu} --specs=picolibc.specs {COMMON} {defines_flags(example_.defines)} " \
-                f"-I{example_.folder} {includes} -I{SDK}/include -I{EXAMPLES}/boards " \
-                f"{'-DBOARD_HAS_FLASH' if board.storage else ''}"
+                f"-I{example_.folder} {includes} -I{SDK}/include -I{EXAMPLES}/boards"
         objects = []
-        for source in ("main.c", *example_.sources):
+        for source in example_.sources:
             path = example_.folder / source.format(**fill)
             is_ours = "{" not in source
             objects.append(self.compile(path, folder / "app" / f"{path.stem}.o", board,

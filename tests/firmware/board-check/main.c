@@ -1,11 +1,9 @@
 // board-check - what every board of firmware-examples/boards must do. Its argument says what to
 // show.
+#include <pipit/flash.h>
 #include <string.h>
 
 #include "board.h"
-#ifdef BOARD_HAS_FLASH
-#include "flash.h"
-#endif
 
 #define WAIT_MS 20000u
 
@@ -71,42 +69,38 @@ static enum outcome check_entropy(void)
     return OK;
 }
 
-#ifdef BOARD_HAS_FLASH
-static bool flash_is(uint32_t at, const uint8_t *want, size_t len)
+static bool flash_is(struct pipit_flash *flash, uint32_t at, const uint8_t *want, size_t len)
 {
-    uint8_t found[300];
-    if (len > sizeof(found) || !flash_read(at, found, len)) {
-        return false;
-    }
-    return memcmp(found, want, len) == 0;
+    uint8_t found[304];
+    return len <= sizeof(found) && flash->type->read(flash, at, found, len) == PIPIT_OK &&
+           memcmp(found, want, len) == 0;
 }
 
-// `write`: erase, program across a page, clear one bit more. `read`: the next life finds it.
+// `write`: erases a sector and programs across pages. `read`: the next life finds it.
 static enum outcome check_flash(bool is_write)
 {
-    struct flash_size size;
-    uint8_t pattern[300], blank[4] = {0xFF, 0xFF, 0xFF, 0xFF};
+    struct pipit_flash *flash = board_flash();
+    uint8_t pattern[304];
+    uint8_t blank[4] = {0xFF, 0xFF, 0xFF, 0xFF};
     for (size_t i = 0; i < sizeof(pattern); i++) {
         pattern[i] = (uint8_t)(i * 7u + 1u);
     }
-    if (!flash_open(&size)) {
+    if (flash == NULL) {
         return BAD_FLASH;
     }
-    uint32_t base = size.sector_bytes; // The second sector.
-    uint32_t at = base + 201;
-    bool is_good = !flash_program(size.bytes - 1, pattern, 2) && !flash_erase(base + 1);
+    uint32_t base = flash->sector_bytes * (flash->sector_count - 1); // The last sector.
+    bool is_good = true;
     if (is_write) {
-        is_good = is_good && flash_erase(base) && flash_is(base + 197, blank, 4) &&
-                  flash_program(at, pattern, sizeof(pattern)) &&
-                  flash_is(at, pattern, sizeof(pattern));
-        pattern[0] = 0;
-        is_good = is_good && flash_program(at, pattern, 1);
+        is_good = flash->type->erase(flash, base) == PIPIT_OK &&
+                  flash_is(flash, base + 200, blank, sizeof(blank)) &&
+                  flash->type->program(flash, base + 200, pattern, sizeof(pattern)) == PIPIT_OK;
     }
-    pattern[0] = 0;
-    is_good = is_good && flash_is(at, pattern, sizeof(pattern)) && flash_is(base + 197, blank, 4);
+    is_good = is_good && flash_is(flash, base + 200, pattern, sizeof(pattern)) &&
+              flash_is(flash, base + 203, pattern + 3, 5) &&
+              flash_is(flash, base + 196, blank, sizeof(blank)) &&
+              flash_is(flash, base + 504, blank, sizeof(blank));
     return is_good ? OK : BAD_FLASH;
 }
-#endif
 
 static void fault(const char *kind)
 {
@@ -147,10 +141,8 @@ int main(void)
                           strcmp(what, "argument") == 0
                       ? OK
                       : BAD_ARGUMENT;
-#ifdef BOARD_HAS_FLASH
     } else if (strcmp(what, "flash-write") == 0 || strcmp(what, "flash-read") == 0) {
         outcome = check_flash(strcmp(what, "flash-write") == 0);
-#endif
     } else if (strcmp(what, "return") == 0) {
         return 0;
     } else {

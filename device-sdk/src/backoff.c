@@ -11,6 +11,13 @@ static uint32_t random_next(struct pipit_device *device)
     return x;
 }
 
+// A number below `range`, without a division: range * x / 2^16 for 16 random bits x.
+static uint32_t random_below(struct pipit_device *device, uint32_t range)
+{
+    uint32_t x = random_next(device) & 0xFFFFu;
+    return (range >> 16) * x + ((range & 0xFFFFu) * x >> 16);
+}
+
 // Decorrelated jitter: min(cap, random between base and three times the previous sleep).
 uint32_t pipit_backoff_next(struct pipit_device *device)
 {
@@ -18,7 +25,7 @@ uint32_t pipit_backoff_next(struct pipit_device *device)
     uint32_t cap = or_default(device->config->retry_cap_ms, 60000);
     uint32_t previous = device->retry_ms < base ? base : device->retry_ms;
     uint32_t high = previous > UINT32_MAX / 3 ? UINT32_MAX : previous * 3;
-    uint32_t sleep = base + random_next(device) % (high - base + 1);
+    uint32_t sleep = base + random_below(device, high - base + 1);
     device->retry_ms = sleep < cap ? sleep : cap;
     return device->retry_ms;
 }

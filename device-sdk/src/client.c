@@ -247,7 +247,8 @@ static enum pipit_err ask(struct pipit_client *client, uint8_t packet, const cha
 static enum pipit_err client_subscribe(struct pipit_link *link, const char *filter, uint8_t qos,
                                        uint32_t token)
 {
-    return ask(client_of(link), MQTT_SUBSCRIBE, filter, qos, token);
+    return PIPIT_WITH_INBOUND ? ask(client_of(link), MQTT_SUBSCRIBE, filter, qos, token)
+                              : PIPIT_ERR_ARGUMENT;
 }
 
 enum pipit_err pipit_client_unsubscribe(struct pipit_client *client, const char *filter,

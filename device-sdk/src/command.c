@@ -99,7 +99,7 @@ static void refuse(struct pipit_device *device, const struct pipit_command *comm
     slot.id = command->id;
     slot.name = command->name;
     slot.status = rc;
-    device->counters.refused_commands++;
+    COUNT(device, refused_commands, 1);
     (void)reply_send(device, &slot, 0);
 }
 
@@ -152,7 +152,7 @@ static void run(struct pipit_device *device, const struct pipit_command *command
     memcpy(ptr + SLOT_HEAD, command->id.ptr, command->id.len);
     memcpy(ptr + SLOT_HEAD + command->id.len, command->name.ptr, command->name.len);
     pipit_sink_init(&reply, ptr + used, config->command_slot_bytes - used);
-    device->counters.commands++;
+    COUNT(device, commands, 1);
     int32_t status = config->on_command(config->command_context, command, &reply);
     size_t need = pipit_device_overhead(device, command->name.len) + command->id.len + reply.len;
     if (reply.rc != PIPIT_OK || need > config->buffer_bytes) {
@@ -188,14 +188,14 @@ void pipit_command_take(struct pipit_device *device, struct pipit_bytes name,
     if (rc != PIPIT_OK || device->config->on_command == NULL ||
         !pipit_wire_is_name(name, PIPIT_TYPE_MAX, true) ||
         !pipit_wire_is_equal(name, command.name)) {
-        device->counters.refused_messages++;
+        COUNT(device, refused_messages, 1);
         return;
     }
     uint8_t *known = slot_find(device, &command);
     if (known != NULL) {
         known[SLOT_STATE] = SLOT_DUE;
         device->is_reply_due = true;
-        device->counters.repeated_commands++;
+        COUNT(device, repeated_commands, 1);
         return;
     }
     execute(device, &command);

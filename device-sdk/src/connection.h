@@ -20,7 +20,7 @@ enum client_state {
 
 static inline bool connection_is_v5(const struct pipit_client *client)
 {
-    return PIPIT_WITH_MQTT_5 && (!PIPIT_WITH_MQTT_311 || client->options->version == PIPIT_MQTT_5);
+    return mqtt_is_v5(client->options->version == PIPIT_MQTT_5);
 }
 
 // Bytes that may still be put into the send memory.

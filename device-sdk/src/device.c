@@ -39,27 +39,21 @@ static void sink_text(struct pipit_sink *sink, const char *text)
     pipit_sink_raw(sink, pipit_text(text));
 }
 
-static const struct pipit_bytes nul = {(const uint8_t *)"", 1};
-
 enum pipit_err pipit_device_topic(const struct pipit_device *device, const char *kind,
                                   struct pipit_bytes rest, struct pipit_sink *sink)
 {
     const struct pipit_config *config = device->config;
-    struct pipit_sink topic;
-    pipit_sink_init(&topic, config->buffer, config->buffer_bytes);
-    sink_text(&topic, TOPIC_ROOT);
-    sink_text(&topic, config->group);
-    sink_text(&topic, "/");
-    sink_text(&topic, config->device);
-    sink_text(&topic, "/");
-    sink_text(&topic, kind);
-    if (rest.len > 0) {
-        sink_text(&topic, "/");
-        pipit_sink_raw(&topic, rest);
+    const char *parts[] = {TOPIC_ROOT, config->group, "/", config->device, "/", kind, "/"};
+    size_t parts_count = sizeof(parts) / sizeof(parts[0]) - (rest.len > 0 ? 0 : 1);
+    pipit_sink_init(sink, config->buffer, config->buffer_bytes);
+    for (size_t i = 0; i < parts_count; i++) {
+        sink_text(sink, parts[i]);
     }
-    pipit_sink_raw(&topic, nul);
-    pipit_sink_init(sink, config->buffer + topic.len, config->buffer_bytes - topic.len);
-    return topic.rc;
+    pipit_sink_raw(sink, rest);
+    pipit_sink_byte(sink, 0);
+    enum pipit_err rc = sink->rc;
+    pipit_sink_init(sink, config->buffer + sink->len, config->buffer_bytes - sink->len);
+    return rc;
 }
 
 enum pipit_err pipit_device_send(struct pipit_device *device, const struct pipit_sink *sink,
@@ -100,7 +94,7 @@ static void status_send(struct pipit_device *device)
 {
     struct pipit_message message;
     struct pipit_sink sink;
-    if (!device->is_status_due ||
+    if (!PIPIT_WITH_PRESENCE || !device->is_status_due ||
         pipit_device_topic(device, "status", pipit_no_bytes, &sink) != PIPIT_OK) {
         return;
     }
@@ -112,6 +106,13 @@ static void status_send(struct pipit_device *device)
     if (pipit_device_send(device, &sink, &message) == PIPIT_OK) {
         device->is_status_due = false;
         device->is_status_sent = true;
+    }
+}
+
+static void replies_send(struct pipit_device *device)
+{
+    if (PIPIT_WITH_COMMANDS) {
+        pipit_command_send_replies(device);
     }
 }
 
@@ -156,30 +157,31 @@ static enum pipit_err connect_start(struct pipit_device *device)
     struct pipit_connect options;
     struct pipit_sink sink;
     memset(&options, 0, sizeof(options));
-    enum pipit_err rc = pipit_device_topic(device, "status", pipit_no_bytes, &sink);
-    options.will_topic = (const char *)config->buffer;
-    status_encode(device, false, &sink);
-    options.will.ptr = sink.ptr;
-    options.will.len = sink.len;
+    pipit_sink_init(&sink, config->buffer, config->buffer_bytes);
+    if (PIPIT_WITH_PRESENCE) {
+        (void)pipit_device_topic(device, "status", pipit_no_bytes, &sink); // pipit_init saw to it.
+        options.will_topic = (const char *)config->buffer;
+        status_encode(device, false, &sink);
+        options.will.ptr = sink.ptr;
+        options.will.len = sink.len;
+    }
     options.client_id = config->client_id;
     if (config->client_id == NULL) {
         options.client_id = (const char *)sink.ptr + sink.len;
         sink_text(&sink, config->group);
         sink_text(&sink, "/");
         sink_text(&sink, config->device);
-        pipit_sink_raw(&sink, nul);
+        pipit_sink_byte(&sink, 0);
     }
     options.username = config->username;
     options.password = config->password;
     options.session_expiry_s = or_default(config->session_expiry_s, 86400);
     options.keepalive_s = config->keepalive_s != 0 ? config->keepalive_s : 30;
     // At QoS 2 a resumed session would pair old packet ids with new events.
-    options.is_clean_start = config->is_clean_start || (config->qos == PIPIT_QOS_2 &&
-                                                        config->confirm == PIPIT_CONFIRM_PUBACK);
-    if (rc == PIPIT_OK) {
-        rc = sink.rc;
-    }
-    return rc == PIPIT_OK ? link_type(device)->connect(config->link, &options) : rc;
+    options.is_clean_start =
+        !PIPIT_WITH_INBOUND || config->is_clean_start ||
+        (config->qos == PIPIT_QOS_2 && config->confirm == PIPIT_CONFIRM_PUBACK);
+    return sink.rc == PIPIT_OK ? link_type(device)->connect(config->link, &options) : sink.rc;
 }
 
 static void online(struct pipit_device *device)
@@ -188,42 +190,70 @@ static void online(struct pipit_device *device)
     device->link_err = PIPIT_OK;
     device->is_status_due = true;
     pipit_send_restart(device);
-    pipit_command_restart(device);
+    if (PIPIT_WITH_COMMANDS) {
+        pipit_command_restart(device);
+    }
 }
 
-static enum pipit_err join(struct pipit_device *device, const char *kind, struct pipit_bytes rest)
+// Subscriptions that a connection begins with, as bits of joins_due.
+enum { JOIN_RECEIPT = 1, JOIN_COMMAND = 2 };
+
+static enum pipit_err join(struct pipit_device *device, uint8_t which)
 {
     struct pipit_sink sink;
-    enum pipit_err rc = pipit_device_topic(device, kind, rest, &sink);
+    bool is_receipt = which == JOIN_RECEIPT;
+    enum pipit_err rc = pipit_device_topic(device, is_receipt ? "receipt" : "command",
+                                           pipit_text(is_receipt ? "" : "#"), &sink);
     if (rc == PIPIT_OK) {
         const char *filter = (const char *)device->config->buffer;
         rc = link_type(device)->subscribe(device->config->link, filter, 1, TOKEN_JOIN);
     }
     if (rc == PIPIT_OK) {
+        device->joins_due &= (uint8_t)~which;
         device->joins_waiting++;
     }
     return rc;
 }
 
-static void up(struct pipit_device *device)
+static void join_failed(struct pipit_device *device, enum pipit_err rc)
+{
+    device->link_err = rc; // Without receipts nothing would ever leave the spool.
+    leave(device);
+}
+
+// Asks for what is due as far as the link takes it; online when all is answered.
+static void join_step(struct pipit_device *device)
 {
     enum pipit_err rc = PIPIT_OK;
-    device->counters.connects++;
+    for (uint8_t which = JOIN_RECEIPT; which <= JOIN_COMMAND && rc == PIPIT_OK; which++) {
+        if ((device->joins_due & which) != 0) {
+            rc = join(device, which);
+        }
+    }
+    if (rc != PIPIT_OK && rc != PIPIT_ERR_BUSY) {
+        join_failed(device, rc);
+    } else if (device->now_ms - device->state_at_ms > JOIN_MAX_MS) {
+        join_failed(device, PIPIT_ERR_UNREACHABLE);
+    } else if (device->joins_due == 0 && device->joins_waiting == 0) {
+        online(device);
+    }
+}
+
+static void up(struct pipit_device *device)
+{
+    COUNT(device, connects, 1);
     device->up_at_ms = device->now_ms;
     device->joins_waiting = 0;
+    device->joins_due = uses_receipts(device) ? JOIN_RECEIPT : 0;
+    if (PIPIT_WITH_COMMANDS && device->config->on_command != NULL) {
+        device->joins_due |= JOIN_COMMAND;
+    }
     device->is_status_sent = false;
     state_set(device, PIPIT_JOINING);
-    if (device->config->confirm == PIPIT_CONFIRM_RECEIPT) {
-        rc = join(device, "receipt", pipit_no_bytes);
-    }
-    if (device->config->on_command != NULL && rc == PIPIT_OK) {
-        rc = join(device, "command", pipit_text("#"));
-    }
-    if (rc != PIPIT_OK) {
-        device->link_err = rc;
-        leave(device);
-    } else if (device->joins_waiting == 0) {
+    if (!PIPIT_WITH_INBOUND || device->joins_due == 0) {
         online(device);
+    } else {
+        join_step(device);
     }
 }
 
@@ -232,11 +262,11 @@ static void joined(struct pipit_device *device, enum pipit_err rc)
     if (device->state != PIPIT_JOINING) {
         return;
     }
+    device->joins_waiting--;
     if (rc != PIPIT_OK) {
-        device->link_err = rc; // Without receipts nothing would ever leave the spool.
-        leave(device);
-    } else if (--device->joins_waiting == 0) {
-        online(device);
+        join_failed(device, rc);
+    } else {
+        join_step(device);
     }
 }
 
@@ -261,15 +291,15 @@ static enum pipit_err take_message(struct pipit_device *device,
     struct pipit_bytes topic = event->topic;
     if (take_level(&topic, "pipit") && take_level(&topic, "v1") &&
         take_level(&topic, config->group) && take_level(&topic, config->device)) {
-        if (pipit_wire_is_equal(topic, pipit_text("receipt"))) {
+        if (PIPIT_WITH_RECEIPTS && pipit_wire_is_equal(topic, pipit_text("receipt"))) {
             return pipit_send_take_receipt(device, event->payload);
         }
-        if (take_level(&topic, "command")) {
+        if (PIPIT_WITH_COMMANDS && take_level(&topic, "command")) {
             pipit_command_take(device, topic, event->payload);
             return PIPIT_OK;
         }
     }
-    device->counters.refused_messages++;
+    COUNT(device, refused_messages, 1);
     return PIPIT_OK;
 }
 
@@ -278,11 +308,12 @@ static enum pipit_err take_ack(struct pipit_device *device, uint32_t token, enum
     if ((token & TOKEN_EVENT) != 0) {
         return pipit_send_take_ack(device, token, rc);
     }
-    if ((token & TOKEN_REPLY) != 0) {
+    if (PIPIT_WITH_COMMANDS && (token & TOKEN_REPLY) != 0) {
         pipit_command_reply_acked(device, token, rc);
-    } else if (token == TOKEN_JOIN) {
+    } else if (PIPIT_WITH_INBOUND && token == TOKEN_JOIN) {
         joined(device, rc);
-    } else if (token == TOKEN_STATUS && device->state == PIPIT_LEAVING && !device->is_status_due) {
+    } else if (PIPIT_WITH_PRESENCE && token == TOKEN_STATUS && device->state == PIPIT_LEAVING &&
+               !device->is_status_due) {
         leave(device);
     }
     return PIPIT_OK;
@@ -303,7 +334,7 @@ static enum pipit_err take_link_event(struct pipit_device *device,
     case PIPIT_LINK_ACKED:
         return take_ack(device, event->token, event->rc);
     case PIPIT_LINK_MESSAGE:
-        return take_message(device, event);
+        return PIPIT_WITH_INBOUND ? take_message(device, event) : PIPIT_OK;
     case PIPIT_LINK_NOTHING:
         break;
     }
@@ -364,19 +395,18 @@ static enum pipit_err state_step(struct pipit_device *device)
         }
         break;
     case PIPIT_JOINING:
-        if (in_state_ms > JOIN_MAX_MS) {
-            device->link_err = PIPIT_ERR_UNREACHABLE;
-            leave(device);
+        if (PIPIT_WITH_INBOUND) {
+            join_step(device);
         }
         break;
     case PIPIT_ONLINE:
         status_send(device);
-        pipit_command_send_replies(device);
+        replies_send(device);
         return pipit_send_events(device);
     case PIPIT_LEAVING:
-        pipit_command_send_replies(device);
+        replies_send(device);
         status_send(device);
-        if (in_state_ms > LEAVE_MAX_MS) {
+        if (!PIPIT_WITH_PRESENCE || in_state_ms > LEAVE_MAX_MS) {
             leave(device);
         }
         break;
@@ -446,7 +476,7 @@ uint32_t pipit_next_ms(const struct pipit_device *device)
         due = device->is_stopping ? 0 : ms_until(device, device->state_at_ms);
     } else if (device->state == PIPIT_ONLINE && spool->unread_count > 0 && !device->is_blocked) {
         due = 0;
-    } else if (device->state == PIPIT_ONLINE && device->is_timing) {
+    } else if (PIPIT_WITH_RECEIPTS && device->state == PIPIT_ONLINE && device->is_timing) {
         due = ms_until(device, device->resend_at_ms);
     }
     return due < next ? due : next;
@@ -462,13 +492,18 @@ static enum pipit_err config_check(const struct pipit_config *config)
     }
     if (!pipit_wire_is_name(pipit_text(config->group), PIPIT_NAME_MAX, false) ||
         !pipit_wire_is_name(pipit_text(config->device), PIPIT_NAME_MAX, false) ||
-        !pipit_wire_is_utf8(pipit_text(config->software))) {
+        (PIPIT_WITH_PRESENCE && !pipit_wire_is_utf8(pipit_text(config->software)))) {
         return PIPIT_ERR_TEXT;
     }
-    if (pipit_text(config->software).len > SOFTWARE_MAX) {
+    if (PIPIT_WITH_PRESENCE && pipit_text(config->software).len > SOFTWARE_MAX) {
         return PIPIT_ERR_SIZE;
     }
-    return pipit_command_check(config);
+    if ((!PIPIT_WITH_QOS_2 && config->qos == PIPIT_QOS_2) ||
+        (!PIPIT_WITH_RECEIPTS && config->confirm == PIPIT_CONFIRM_RECEIPT) ||
+        (!PIPIT_WITH_COMMANDS && config->on_command != NULL)) {
+        return PIPIT_ERR_ARGUMENT; // Not built in.
+    }
+    return PIPIT_WITH_COMMANDS ? pipit_command_check(config) : PIPIT_OK;
 }
 
 // What a connect needs of the buffer.
@@ -492,7 +527,9 @@ enum pipit_err pipit_init(struct pipit_device *device, const struct pipit_config
     if (connect_bytes(device) > config->buffer_bytes) {
         return PIPIT_ERR_SIZE;
     }
-    pipit_command_init(device);
+    if (PIPIT_WITH_COMMANDS) {
+        pipit_command_init(device);
+    }
     pipit_send_restart(device);
     return PIPIT_OK;
 }
@@ -529,7 +566,13 @@ enum pipit_err pipit_link_error(const struct pipit_device *device)
 
 const struct pipit_counters *pipit_counters(const struct pipit_device *device)
 {
+#if PIPIT_WITH_COUNTERS
     return &device->counters;
+#else
+    static const struct pipit_counters nothing;
+    (void)device;
+    return &nothing;
+#endif
 }
 
 enum pipit_err pipit_mark(const struct pipit_device *device, uint64_t *out_mark)

@@ -23,6 +23,17 @@ static inline uint32_t or_default(uint32_t value, uint32_t fallback)
     return value != 0 ? value : fallback;
 }
 
+#if PIPIT_WITH_COUNTERS
+#define COUNT(device, counter, n) ((device)->counters.counter += (n))
+#else
+#define COUNT(device, counter, n) ((void)(device), (void)(n))
+#endif
+
+static inline bool uses_receipts(const struct pipit_device *device)
+{
+    return PIPIT_WITH_RECEIPTS && device->config->confirm == PIPIT_CONFIRM_RECEIPT;
+}
+
 // Bytes that the topic, identity and flags add to a message in the buffer, at most.
 size_t pipit_device_overhead(const struct pipit_device *device, size_t rest_len);
 extern const struct pipit_bytes pipit_no_bytes;

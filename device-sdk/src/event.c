@@ -40,6 +40,7 @@ enum pipit_err pipit_event_begin(struct pipit_event *event, struct pipit_device 
         event->mark_value = options->mark;
         event->mark = &event->mark_value;
     }
+    event->type_len = (uint8_t)name.len;
     if (!pipit_wire_is_name(name, PIPIT_TYPE_MAX, true)) {
         pipit_sink_fail(&event->sink, name.len == 0 ? PIPIT_ERR_ARGUMENT : PIPIT_ERR_TEXT);
     }
@@ -64,7 +65,7 @@ enum pipit_err pipit_event_payload(struct pipit_event *event, const char *conten
     struct pipit_bytes kind = pipit_text(content_type);
     if (event->has_fields || event->has_payload || (payload.len > 0 && payload.ptr == NULL)) {
         pipit_sink_fail(&event->sink, PIPIT_ERR_ARGUMENT);
-    } else if (!pipit_wire_is_utf8(kind)) {
+    } else if (PIPIT_WITH_TEXT_CHECKS && !pipit_wire_is_utf8(kind)) {
         pipit_sink_fail(&event->sink, PIPIT_ERR_TEXT);
     }
     event->has_payload = true;
@@ -81,16 +82,14 @@ enum pipit_err pipit_event_commit(struct pipit_event *event)
 {
     struct pipit_spool *spool = event->device->config->spool;
     struct pipit_bytes body = {event->sink.ptr, event->sink.len};
-    struct pipit_bytes type = pipit_no_bytes;
     if (event->sink.rc != PIPIT_OK) {
         return event->sink.rc;
     }
-    enum pipit_err rc = pipit_event_type(body, &type);
-    size_t need = body.len + pipit_device_overhead(event->device, type.len);
-    if (rc != PIPIT_OK || need > event->device->config->buffer_bytes) {
+    size_t need = body.len + pipit_device_overhead(event->device, event->type_len);
+    if (need > event->device->config->buffer_bytes) {
         return PIPIT_ERR_SIZE; // It could be kept, but never sent.
     }
-    rc = spool->type->put(spool, body, event->mark);
+    enum pipit_err rc = spool->type->put(spool, body, event->mark);
     event->sink.rc = rc != PIPIT_OK ? rc : PIPIT_ERR_STATE; // Committed once.
     return rc;
 }
@@ -139,13 +138,22 @@ void pipit_event_encode(struct pipit_sink *sink, const struct pipit_record *reco
     }
 }
 
+// The type comes first in a body, as pipit_event_begin wrote it: at most PIPIT_TYPE_MAX bytes, so a
+// length of one byte, or of two.
 enum pipit_err pipit_event_type(struct pipit_bytes body, struct pipit_bytes *out_type)
 {
-    struct wire_item item;
-    enum pipit_err rc = pipit_wire_next(&body, &item);
-    if (rc != PIPIT_OK || item.number != EVENT_TYPE || item.type != WIRE_BYTES) {
+    size_t at = 2, len = 0;
+    if (body.len >= 3 && body.ptr[0] == (EVENT_TYPE << 3 | WIRE_BYTES)) {
+        len = body.ptr[1];
+        if (len > 0x7F) {
+            len = (len & 0x7F) | (size_t)body.ptr[2] << 7;
+            at = 3;
+        }
+    }
+    if (len == 0 || len > PIPIT_TYPE_MAX || len > body.len - at) {
         return PIPIT_ERR_CORRUPT;
     }
-    *out_type = item.bytes;
+    out_type->ptr = body.ptr + at;
+    out_type->len = len;
     return PIPIT_OK;
 }

@@ -42,6 +42,12 @@ enum mqtt_reason {
 #define MQTT_HEADER_MAX 5u
 #define MQTT_ANSWER_MAX 5u // An acknowledgement with its reason code.
 
+// The version as the build lets it be: where only one is built in, the compiler knows it.
+static inline bool mqtt_is_v5(bool is_v5)
+{
+    return PIPIT_WITH_MQTT_5 && (!PIPIT_WITH_MQTT_311 || is_v5);
+}
+
 // ---- writing: into `room` bytes at `out`; the length, or 0 when it does not fit -----------------
 
 // What a CONNECT says beside the caller's options.

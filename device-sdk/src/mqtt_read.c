@@ -179,7 +179,7 @@ uint8_t pipit_mqtt_read_publish(uint8_t first, struct pipit_bytes rest, bool is_
         out_publish->id = u16_at(rest.ptr);
         skip(&rest, 2);
     }
-    if (is_v5) {
+    if (mqtt_is_v5(is_v5)) {
         reason = publish_properties(&rest);
     }
     if (reason == MQTT_OK && !is_topic(out_publish->topic)) {
@@ -225,7 +225,7 @@ uint8_t pipit_mqtt_read_connack(struct pipit_bytes rest, bool is_v5, struct mqtt
     grant->has_session = rest.ptr[0] != 0;
     grant->code = rest.ptr[1];
     skip(&rest, 2);
-    if (!is_v5 || (rest.len == 0 && grant->code != MQTT_OK)) {
+    if (!mqtt_is_v5(is_v5) || (rest.len == 0 && grant->code != MQTT_OK)) {
         return rest.len == 0 ? MQTT_OK : MQTT_MALFORMED; // Refused as an older client would be.
     }
     if (!take_properties(&rest, &properties) || rest.len > 0) {
@@ -253,16 +253,16 @@ uint8_t pipit_mqtt_read_answer(uint8_t first, struct pipit_bytes rest, bool is_v
     out_answer->id = u16_at(rest.ptr);
     out_answer->code = MQTT_OK;
     skip(&rest, 2);
-    if (is_v5 && is_list && !take_properties(&rest, &properties)) {
+    if (mqtt_is_v5(is_v5) && is_list && !take_properties(&rest, &properties)) {
         return MQTT_MALFORMED;
     }
-    if (rest.len > 0 && (is_v5 || first == MQTT_SUBACK)) {
+    if (rest.len > 0 && (mqtt_is_v5(is_v5) || first == MQTT_SUBACK)) {
         out_answer->code = rest.ptr[0];
         skip(&rest, 1);
-    } else if (is_list && (is_v5 || first == MQTT_SUBACK)) {
+    } else if (is_list && (mqtt_is_v5(is_v5) || first == MQTT_SUBACK)) {
         return MQTT_MALFORMED; // One code a filter. [MQTT-3.8.4-5]
     }
-    if (is_v5 && !is_list && rest.len > 0 && !take_properties(&rest, &properties)) {
+    if (mqtt_is_v5(is_v5) && !is_list && rest.len > 0 && !take_properties(&rest, &properties)) {
         return MQTT_MALFORMED;
     }
     return rest.len == 0 ? MQTT_OK : MQTT_MALFORMED;

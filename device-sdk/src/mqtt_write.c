@@ -1,4 +1,5 @@
 #include "mqtt.h"
+#include "wire.h"
 
 enum {
     CONNECT_CLEAN = 0x02,
@@ -8,53 +9,41 @@ enum {
 };
 enum { PROP_EXPIRY = 0x11, PROP_PROBLEMS = 0x17, PROP_RECEIVE_MAX = 0x21, PROP_PACKET_MAX = 0x27 };
 
-#define TEXT_MAX 0xFFFFu
+#define TEXT_MAX  0xFFFFu
+#define LENGTH_AT 1u // Of the remaining length in a packet; it is a varint as protobuf's are.
 
-static uint8_t *put_u16(uint8_t *at, size_t value)
+static void put_u16(struct pipit_sink *sink, size_t value)
 {
-    *at++ = (uint8_t)(value >> 8);
-    *at++ = (uint8_t)value;
-    return at;
+    pipit_sink_byte(sink, (unsigned)(value >> 8));
+    pipit_sink_byte(sink, (unsigned)value);
 }
 
-static uint8_t *put_u32(uint8_t *at, uint32_t value)
+static void put_u32(struct pipit_sink *sink, uint32_t value)
 {
-    return put_u16(put_u16(at, (uint16_t)(value >> 16)), (uint16_t)value);
+    put_u16(sink, value >> 16);
+    put_u16(sink, value);
 }
 
-static uint8_t *put_raw(uint8_t *at, struct pipit_bytes bytes)
+static void put_text(struct pipit_sink *sink, struct pipit_bytes text)
 {
-    if (bytes.len > 0) {
-        memcpy(at, bytes.ptr, bytes.len);
+    if (text.len > TEXT_MAX) {
+        pipit_sink_fail(sink, PIPIT_ERR_SIZE);
     }
-    return at + bytes.len;
+    put_u16(sink, text.len);
+    pipit_sink_raw(sink, text);
 }
 
-static uint8_t *put_text(uint8_t *at, struct pipit_bytes text)
+static void begin(struct pipit_sink *sink, uint8_t *out, size_t room, uint8_t first)
 {
-    return put_raw(put_u16(at, text.len), text);
+    pipit_sink_init(sink, out, room < MQTT_REST_MAX ? room : MQTT_REST_MAX);
+    pipit_sink_byte(sink, first);
+    pipit_sink_byte(sink, 0);
 }
 
-// Writes the header when it and `rest` bytes fit; NULL when they do not.
-static uint8_t *begin(uint8_t *out, size_t room, uint8_t first, size_t rest)
+static size_t finish(struct pipit_sink *sink)
 {
-    uint8_t *at = out;
-    size_t left = rest;
-    if (rest > MQTT_REST_MAX || room < MQTT_HEADER_MAX || rest > room - MQTT_HEADER_MAX) {
-        return NULL;
-    }
-    *at++ = first;
-    do {
-        uint8_t digit = left & 0x7F;
-        left >>= 7;
-        *at++ = left > 0 ? (uint8_t)(digit | 0x80) : digit;
-    } while (left > 0);
-    return at;
-}
-
-static size_t finish(const uint8_t *out, const uint8_t *at)
-{
-    return (size_t)(at - out);
+    pipit_sink_length(sink, LENGTH_AT);
+    return sink->rc == PIPIT_OK ? sink->len : 0;
 }
 
 // ---- CONNECT [MQTT 3.1] -------------------------------------------------------------------------
@@ -77,75 +66,58 @@ static uint8_t connect_flags(const struct pipit_connect *options, bool is_v5)
     return flags;
 }
 
-static uint8_t *put_properties(uint8_t *at, const struct pipit_connect *options,
-                               const struct mqtt_limits *limits)
+static void put_properties(struct pipit_sink *sink, const struct pipit_connect *options,
+                           const struct mqtt_limits *limits)
 {
-    *at++ = limits->receive_max != 0 ? 15 : 12;
-    *at++ = PROP_EXPIRY;
-    at = put_u32(at, options->session_expiry_s);
-    *at++ = PROP_PACKET_MAX;
-    at = put_u32(at, limits->packet_max);
-    *at++ = PROP_PROBLEMS; // No reason strings: they would have to fit our memory.
-    *at++ = 0;
+    pipit_sink_byte(sink, limits->receive_max != 0 ? 15 : 12);
+    pipit_sink_byte(sink, PROP_EXPIRY);
+    put_u32(sink, options->session_expiry_s);
+    pipit_sink_byte(sink, PROP_PACKET_MAX);
+    put_u32(sink, limits->packet_max);
+    pipit_sink_byte(sink, PROP_PROBLEMS); // No reason strings: they would have to fit our memory.
+    pipit_sink_byte(sink, 0);
     if (limits->receive_max != 0) {
-        *at++ = PROP_RECEIVE_MAX;
-        at = put_u16(at, limits->receive_max);
+        pipit_sink_byte(sink, PROP_RECEIVE_MAX);
+        put_u16(sink, limits->receive_max);
     }
-    return at;
 }
 
-// The parts of the payload in their order, absent ones without a pointer. [MQTT-3.1.3-1]
-enum { PART_CLIENT, PART_WILL_TOPIC, PART_WILL, PART_USERNAME, PART_PASSWORD, PARTS };
-
-static void connect_parts(const struct pipit_connect *options, struct pipit_bytes *parts)
+static void put_will(struct pipit_sink *sink, const struct pipit_connect *options, bool is_v5)
 {
-    static const uint8_t nothing;
-    parts[PART_CLIENT] = pipit_text(options->client_id);
-    parts[PART_WILL_TOPIC] = pipit_text(options->will_topic);
-    parts[PART_WILL].ptr = options->will_topic == NULL ? NULL : &nothing;
-    parts[PART_WILL].len = options->will.len;
-    if (options->will_topic != NULL && options->will.len > 0) {
-        parts[PART_WILL].ptr = options->will.ptr;
+    if (options->will_topic == NULL) {
+        return;
     }
-    parts[PART_USERNAME] = pipit_text(options->username);
-    parts[PART_PASSWORD] = options->password;
+    if (is_v5) {
+        pipit_sink_byte(sink, 0); // No properties.
+    }
+    put_text(sink, pipit_text(options->will_topic));
+    put_text(sink, options->will);
 }
 
 size_t pipit_mqtt_write_connect(uint8_t *out, size_t room, const struct pipit_connect *options,
                                 const struct mqtt_limits *limits)
 {
-    struct pipit_bytes parts[PARTS];
-    size_t rest = 10;
-    connect_parts(options, parts);
-    if (limits->is_v5) {
-        rest += 1u + (limits->receive_max != 0 ? 15u : 12u) + (options->will_topic != NULL ? 1 : 0);
+    bool is_v5 = mqtt_is_v5(limits->is_v5);
+    struct pipit_sink sink;
+    begin(&sink, out, room, MQTT_CONNECT);
+    put_text(&sink, pipit_text("MQTT"));
+    pipit_sink_byte(&sink, is_v5 ? 5 : 4);
+    pipit_sink_byte(&sink, connect_flags(options, is_v5));
+    put_u16(&sink, options->keepalive_s);
+    if (is_v5) {
+        put_properties(&sink, options, limits);
     }
-    for (unsigned i = 0; i < PARTS; i++) {
-        if (parts[i].len > TEXT_MAX) {
-            return 0;
-        }
-        rest += parts[i].ptr != NULL ? parts[i].len + 2 : 0;
+    put_text(&sink, pipit_text(options->client_id)); // The order is fixed. [MQTT-3.1.3-1]
+    if (PIPIT_WITH_PRESENCE) {
+        put_will(&sink, options, is_v5);
     }
-    uint8_t *at = begin(out, room, MQTT_CONNECT, rest);
-    if (at == NULL) {
-        return 0;
+    if (options->username != NULL) {
+        put_text(&sink, pipit_text(options->username));
     }
-    at = put_text(at, pipit_text("MQTT"));
-    *at++ = limits->is_v5 ? 5 : 4;
-    *at++ = connect_flags(options, limits->is_v5);
-    at = put_u16(at, options->keepalive_s);
-    if (limits->is_v5) {
-        at = put_properties(at, options, limits);
+    if (options->password.ptr != NULL) {
+        put_text(&sink, options->password);
     }
-    for (unsigned i = 0; i < PARTS; i++) {
-        if (i == PART_WILL_TOPIC && limits->is_v5 && parts[i].ptr != NULL) {
-            *at++ = 0; // No properties of the will.
-        }
-        if (parts[i].ptr != NULL) {
-            at = put_text(at, parts[i]);
-        }
-    }
-    return finish(out, at);
+    return finish(&sink);
 }
 
 // ---- the other packets --------------------------------------------------------------------------
@@ -153,59 +125,43 @@ size_t pipit_mqtt_write_connect(uint8_t *out, size_t room, const struct pipit_co
 size_t pipit_mqtt_write_publish(uint8_t *out, size_t room, const struct pipit_message *message,
                                 uint8_t first, uint16_t id, bool is_v5)
 {
-    struct pipit_bytes topic = pipit_text(message->topic);
-    size_t rest = 2 + topic.len + (id != 0 ? 2u : 0u) + (is_v5 ? 1u : 0u);
-    if (topic.len > TEXT_MAX || message->payload.len > MQTT_REST_MAX) {
-        return 0;
-    }
-    rest += message->payload.len;
-    uint8_t *at = begin(out, room, first, rest);
-    if (at == NULL) {
-        return 0;
-    }
-    at = put_text(at, topic);
+    struct pipit_sink sink;
+    begin(&sink, out, room, first);
+    put_text(&sink, pipit_text(message->topic));
     if (id != 0) {
-        at = put_u16(at, id);
+        put_u16(&sink, id);
     }
-    if (is_v5) {
-        *at++ = 0;
+    if (mqtt_is_v5(is_v5)) {
+        pipit_sink_byte(&sink, 0);
     }
-    return finish(out, put_raw(at, message->payload));
+    pipit_sink_raw(&sink, message->payload);
+    return finish(&sink);
 }
 
 size_t pipit_mqtt_write_subscribe(uint8_t *out, size_t room, uint8_t packet, const char *filter,
                                   uint8_t qos, uint16_t id, bool is_v5)
 {
-    struct pipit_bytes text = pipit_text(filter);
-    bool has_qos = packet == MQTT_SUBSCRIBE;
-    size_t rest = 4 + text.len + (has_qos ? 1u : 0u) + (is_v5 ? 1u : 0u);
-    uint8_t *at = text.len > TEXT_MAX ? NULL : begin(out, room, packet, rest);
-    if (at == NULL) {
-        return 0;
+    struct pipit_sink sink;
+    begin(&sink, out, room, packet);
+    put_u16(&sink, id);
+    if (mqtt_is_v5(is_v5)) {
+        pipit_sink_byte(&sink, 0);
     }
-    at = put_u16(at, id);
-    if (is_v5) {
-        *at++ = 0;
+    put_text(&sink, pipit_text(filter));
+    if (packet == MQTT_SUBSCRIBE) {
+        pipit_sink_byte(&sink, qos);
     }
-    at = put_text(at, text);
-    if (has_qos) {
-        *at++ = qos;
-    }
-    return finish(out, at);
+    return finish(&sink);
 }
 
 size_t pipit_mqtt_write_answer(uint8_t *out, size_t room, uint8_t packet, uint16_t id,
                                uint8_t reason)
 {
-    uint8_t *at = out;
-    if (room < MQTT_ANSWER_MAX) {
-        return 0;
-    }
-    *at++ = packet;
-    *at++ = reason != 0 ? 3 : 2;
-    at = put_u16(at, id);
+    struct pipit_sink sink;
+    begin(&sink, out, room, packet);
+    put_u16(&sink, id);
     if (reason != 0) {
-        *at++ = reason;
+        pipit_sink_byte(&sink, reason);
     }
-    return finish(out, at);
+    return finish(&sink);
 }

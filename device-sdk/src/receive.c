@@ -117,7 +117,7 @@ static void take_publish(struct pipit_client *client, uint8_t first, struct pipi
 
 bool pipit_receive_settle(struct pipit_client *client)
 {
-    if (client->held == 0) {
+    if (!PIPIT_WITH_INBOUND || client->held == 0) {
         return true;
     }
     if (client->held_answer != 0 && !client->options->is_ack_explicit &&
@@ -183,7 +183,9 @@ static void take_answer(struct pipit_client *client, uint8_t first, struct pipit
         break;
     case MQTT_SUBACK:
     case MQTT_UNSUBACK:
-        take_final(client, &answer, FLIGHT_SUBSCRIBED, out_event);
+        if (PIPIT_WITH_INBOUND) {
+            take_final(client, &answer, FLIGHT_SUBSCRIBED, out_event);
+        }
         break;
     case MQTT_PUBREC:
         if (PIPIT_WITH_QOS_2) {
@@ -196,7 +198,9 @@ static void take_answer(struct pipit_client *client, uint8_t first, struct pipit
         }
         break;
     default:
-        take_final(client, &answer, FLIGHT_RELEASED, out_event);
+        if (PIPIT_WITH_QOS_2) {
+            take_final(client, &answer, FLIGHT_RELEASED, out_event);
+        }
         break;
     }
 }
@@ -234,7 +238,7 @@ static void take_packet(struct pipit_client *client, const struct mqtt_header *h
         pipit_connection_fail(client, MQTT_PROTOCOL_ERROR); // [MQTT-3.2.0-1] [MQTT-3.2.0-2]
         return;
     }
-    if ((header->first & 0xF0) == MQTT_PUBLISH) {
+    if (PIPIT_WITH_INBOUND && (header->first & 0xF0) == MQTT_PUBLISH) {
         take_publish(client, header->first, rest, len, out_event);
         return; // It stays where it is until the device has seen it.
     }
@@ -328,7 +332,7 @@ static bool step(struct pipit_client *client, struct pipit_link_event *out_event
 {
     struct mqtt_header header;
     struct pipit_bytes bytes = unread(client);
-    if (client->skip > 0 || client->skip_then > 0) {
+    if (PIPIT_WITH_INBOUND && (client->skip > 0 || client->skip_then > 0)) {
         return !skip_step(client, out_event);
     }
     if (pipit_mqtt_read_header(bytes, &header) != MQTT_OK) {
@@ -339,6 +343,10 @@ static bool step(struct pipit_client *client, struct pipit_link_event *out_event
         return false;
     }
     if (header.rest > client->options->receive_bytes - header.len) {
+        if (!PIPIT_WITH_INBOUND) {
+            pipit_connection_fail(client, MQTT_TOO_LARGE);
+            return true;
+        }
         return bytes.len >= header.len + 2u && skip_begin(client, &header);
     }
     if (bytes.len < header.len + header.rest) {

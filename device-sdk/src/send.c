@@ -13,7 +13,7 @@ static struct pipit_spool *spool_of(const struct pipit_device *device)
 // hub, and what it takes then and drops would come behind later events.
 static void prove(struct pipit_device *device)
 {
-    device->is_proven = device->config->confirm != PIPIT_CONFIRM_RECEIPT;
+    device->is_proven = !uses_receipts(device);
 }
 
 static uint32_t first_wait_ms(const struct pipit_device *device)
@@ -26,21 +26,23 @@ void pipit_send_restart(struct pipit_device *device)
 {
     struct pipit_spool *spool = spool_of(device);
     spool->type->rewind(spool);
-    prove(device);
-    device->is_timing = false;
-    device->has_asked = false;
-    device->must_ask = false;
-    device->unasked_count = 0;
-    device->unasked_bytes = 0;
-    device->resend_wait_ms = first_wait_ms(device);
+    if (PIPIT_WITH_RECEIPTS) {
+        prove(device);
+        device->is_timing = false;
+        device->has_asked = false;
+        device->must_ask = false;
+        device->unasked_count = 0;
+        device->unasked_bytes = 0;
+        device->resend_wait_ms = first_wait_ms(device);
+    }
 }
 
 // Starts the wait for the oldest event anew when another one has become the oldest.
 static void timer_update(struct pipit_device *device)
 {
     const struct pipit_spool *spool = spool_of(device);
-    if (spool->read_count == 0) {
-        device->is_timing = false;
+    if (spool->read_count == 0 || !uses_receipts(device)) {
+        device->is_timing = false; // With PUBACK the connection itself sees to it.
         return;
     }
     bool is_same = device->is_timing && device->oldest_boot == spool->tail_boot &&
@@ -82,7 +84,7 @@ static void ask_check(struct pipit_device *device)
     struct pipit_spool *spool = spool_of(device);
     bool is_late = device->unasked_count > 0 && spool->read_count > 0 && spool->unread_count == 0 &&
                    is_due(device->now_ms, device->unasked_at_ms + ASK_AFTER_MS);
-    if (is_late && device->config->confirm == PIPIT_CONFIRM_RECEIPT) {
+    if (is_late) {
         uint32_t left = spool->read_count - 1;
         device->must_ask = true;
         spool->type->rewind(spool);
@@ -93,13 +95,13 @@ static void ask_check(struct pipit_device *device)
 }
 
 // The window rule, and boots in order: those of a later boot wait until an earlier one is settled.
-static bool is_in_window(const struct pipit_spool *spool, uint32_t boot, uint64_t sequence)
+static bool is_in_window(const struct pipit_spool *spool, uint32_t boot, pipit_sequence sequence)
 {
     return boot == spool->tail_boot && sequence - spool->tail_sequence <= PIPIT_WINDOW;
 }
 
 // Boot and sequence in the low bits, so that a late acknowledgement cannot hit another event.
-static uint32_t event_token(uint32_t boot, uint64_t sequence)
+static uint32_t event_token(uint32_t boot, pipit_sequence sequence)
 {
     return TOKEN_EVENT | (boot & 0x7FFFu) << 16 | ((uint32_t)sequence & 0xFFFFu);
 }
@@ -117,7 +119,7 @@ static bool is_burst_end(const struct pipit_device *device, const struct pipit_r
 static bool wants_receipt(const struct pipit_device *device, const struct pipit_record *record)
 {
     const struct pipit_spool *spool = spool_of(device);
-    if (device->config->confirm != PIPIT_CONFIRM_RECEIPT) {
+    if (!uses_receipts(device)) {
         return false;
     }
     return device->must_ask || !device->is_proven || is_burst_end(device, record) ||
@@ -146,15 +148,19 @@ static void note_asked(struct pipit_device *device, bool has_asked, size_t body_
 
 static void note_sent(struct pipit_device *device, const struct pipit_record *record)
 {
+#if PIPIT_WITH_COUNTERS
     bool is_new = record->boot != device->sent_boot ? record->boot > device->sent_boot
                                                     : record->sequence > device->sent_sequence;
-    device->counters.sent++;
     if (is_new) {
         device->sent_boot = record->boot;
         device->sent_sequence = record->sequence;
-    } else {
-        device->counters.resent++;
     }
+    device->counters.sent++;
+    device->counters.resent += is_new ? 0 : 1;
+#else
+    (void)device;
+    (void)record;
+#endif
 }
 
 static enum pipit_err send_event(struct pipit_device *device, const struct pipit_record *record)
@@ -180,7 +186,9 @@ static enum pipit_err send_event(struct pipit_device *device, const struct pipit
     rc = pipit_device_send(device, &sink, &message);
     if (rc == PIPIT_OK) {
         note_sent(device, record);
-        note_asked(device, has_asked, body_len);
+        if (uses_receipts(device)) {
+            note_asked(device, has_asked, body_len);
+        }
     }
     return rc;
 }
@@ -190,10 +198,12 @@ enum pipit_err pipit_send_events(struct pipit_device *device)
     struct pipit_spool *spool = spool_of(device);
     struct pipit_record record;
     device->is_blocked = false;
-    timer_check(device);
-    ask_check(device);
+    if (uses_receipts(device)) {
+        timer_check(device);
+        ask_check(device);
+    }
     for (unsigned i = 0; i <= PIPIT_WINDOW; i++) {
-        if (!device->is_proven && spool->read_count > 0) {
+        if (uses_receipts(device) && !device->is_proven && spool->read_count > 0) {
             device->is_blocked = true;
             break;
         }
@@ -217,19 +227,23 @@ enum pipit_err pipit_send_events(struct pipit_device *device)
         }
         spool->type->advance(spool);
     }
-    timer_update(device);
+    if (PIPIT_WITH_RECEIPTS) {
+        timer_update(device);
+    }
     return PIPIT_OK;
 }
 
-static enum pipit_err release(struct pipit_device *device, uint32_t boot, uint64_t first,
-                              uint64_t last)
+static enum pipit_err release(struct pipit_device *device, uint32_t boot, pipit_sequence first,
+                              pipit_sequence last)
 {
     struct pipit_spool *spool = spool_of(device);
     uint32_t before = spool->count, sent_before = spool->read_count;
     enum pipit_err rc = spool->type->release(spool, boot, first, last);
-    device->counters.confirmed += before - spool->count;
-    device->is_proven = device->is_proven || spool->read_count < sent_before;
-    timer_update(device);
+    COUNT(device, confirmed, before - spool->count);
+    if (uses_receipts(device)) {
+        device->is_proven = device->is_proven || spool->read_count < sent_before;
+        timer_update(device);
+    }
     return rc;
 }
 
@@ -239,12 +253,12 @@ static bool bitmap_has(struct pipit_bytes bitmap, size_t bit)
 }
 
 // The last sequence the receipt covers.
-static uint64_t receipt_top(const struct pipit_wire_receipt *receipt)
+static pipit_sequence receipt_top(const struct pipit_wire_receipt *receipt)
 {
     for (size_t i = receipt->bitmap.len; i-- > 0;) {
         for (unsigned bit = 8; bit-- > 0;) {
             if ((receipt->bitmap.ptr[i] >> bit & 1) != 0) {
-                return receipt->upto + 1 + (uint64_t)i * 8 + bit;
+                return receipt->upto + 1 + (pipit_sequence)i * 8 + bit;
             }
         }
     }
@@ -277,11 +291,11 @@ enum pipit_err pipit_send_take_receipt(struct pipit_device *device, struct pipit
     // A receipt for what was never accepted speaks of another device with this identity.
     if (rc != PIPIT_OK ||
         (receipt.boot == spool->boot && receipt_top(&receipt) >= spool->next_sequence)) {
-        device->counters.refused_messages++;
+        COUNT(device, refused_messages, 1);
         return PIPIT_OK;
     }
-    device->counters.receipts++;
-    if (device->config->confirm != PIPIT_CONFIRM_RECEIPT) {
+    COUNT(device, receipts, 1);
+    if (!uses_receipts(device)) {
         return PIPIT_OK;
     }
     rc = release(device, receipt.boot, 0, receipt.upto);
@@ -292,11 +306,11 @@ enum pipit_err pipit_send_take_receipt(struct pipit_device *device, struct pipit
 enum pipit_err pipit_send_take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc)
 {
     const struct pipit_spool *spool = spool_of(device);
-    if (rc != PIPIT_OK || device->config->confirm != PIPIT_CONFIRM_PUBACK || spool->count == 0) {
+    if (rc != PIPIT_OK || uses_receipts(device) || spool->count == 0) {
         return PIPIT_OK;
     }
     uint32_t offset = (token - (uint32_t)spool->tail_sequence) & 0xFFFFu;
-    uint64_t sequence = spool->tail_sequence + offset;
+    pipit_sequence sequence = spool->tail_sequence + offset;
     if (offset > PIPIT_WINDOW || token != event_token(spool->tail_boot, sequence)) {
         return PIPIT_OK; // Already released.
     }

@@ -58,7 +58,7 @@ static void ram_reclaim(struct pipit_ram_spool *ram)
     }
 }
 
-static void ram_forget(struct pipit_ram_spool *ram, uint32_t at, uint64_t sequence)
+static void ram_forget(struct pipit_ram_spool *ram, uint32_t at, pipit_sequence sequence)
 {
     header_put(ram, at, header_at(ram, at) | RELEASED);
     ram->base.used_bytes -= record_bytes(ram, at);
@@ -172,11 +172,11 @@ static void ram_rewind(struct pipit_spool *spool)
     spool->read_count = 0;
 }
 
-static enum pipit_err ram_release(struct pipit_spool *spool, uint32_t boot, uint64_t first,
-                                  uint64_t last)
+static enum pipit_err ram_release(struct pipit_spool *spool, uint32_t boot, pipit_sequence first,
+                                  pipit_sequence last)
 {
     struct pipit_ram_spool *ram = ram_of(spool);
-    uint64_t sequence = spool->tail_sequence;
+    pipit_sequence sequence = spool->tail_sequence;
     uint32_t at = ram->tail;
     if (boot != spool->boot) {
         return PIPIT_OK;

@@ -5,13 +5,10 @@ bool pipit_wire_is_equal(struct pipit_bytes a, struct pipit_bytes b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
-// Bytes of the character at `ptr`, 0 when it is not valid.
+// Bytes of the character at `ptr`, which is not ASCII; 0 when it is not valid.
 static size_t utf8_length(const uint8_t *ptr, size_t len)
 {
     uint8_t first = ptr[0];
-    if (first < 0x80) {
-        return first != 0 ? 1 : 0;
-    }
     size_t size = first >= 0xF0 ? 4 : first >= 0xE0 ? 3 : 2;
     if (first < 0xC2 || first > 0xF4 || size > len) {
         return 0;
@@ -28,20 +25,21 @@ static size_t utf8_length(const uint8_t *ptr, size_t len)
 
 bool pipit_wire_is_utf8(struct pipit_bytes text)
 {
-    size_t i = 0;
-    while (i < text.len) {
-        size_t size = utf8_length(text.ptr + i, text.len - i);
+    while (text.len > 0) {
+        size_t size = (uint8_t)(*text.ptr - 1) < 0x7F ? 1 : utf8_length(text.ptr, text.len);
         if (size == 0) {
             return false;
         }
-        i += size;
+        text.ptr += size;
+        text.len -= size;
     }
     return true;
 }
 
 bool pipit_wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels)
 {
-    if (name.len == 0 || name.len > len_max || !pipit_wire_is_utf8(name)) {
+    if (name.len == 0 || name.len > len_max ||
+        (PIPIT_WITH_TEXT_CHECKS && !pipit_wire_is_utf8(name))) {
         return false;
     }
     bool is_level_empty = true;
@@ -225,8 +223,9 @@ static bool receipt_item(const struct wire_item *item, struct pipit_wire_receipt
         receipt->boot = (uint32_t)item->value;
         return item->type == WIRE_VARINT && item->value <= UINT32_MAX;
     case 2:
-        receipt->upto = item->value;
-        return item->type == WIRE_VARINT;
+        receipt->upto = (pipit_sequence)item->value;
+        // Beyond this a bitmap could not be added to it without running over.
+        return item->type == WIRE_VARINT && item->value <= (pipit_sequence)-1 / 2;
     case 3:
         receipt->bitmap = item->bytes;
         return item->type == WIRE_BYTES;
@@ -247,8 +246,7 @@ enum pipit_err pipit_wire_receipt(struct pipit_bytes encoded,
             return PIPIT_ERR_MALFORMED;
         }
     }
-    // Beyond this a bitmap could not be added to it without running over.
-    if (rc != PIPIT_ERR_EMPTY || receipt.upto > UINT64_MAX / 2 || receipt.bitmap.len > 0xFFFF) {
+    if (rc != PIPIT_ERR_EMPTY || receipt.bitmap.len > 0xFFFF) {
         return PIPIT_ERR_MALFORMED;
     }
     *out_receipt = receipt;

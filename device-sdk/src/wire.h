@@ -11,12 +11,15 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 
 void pipit_sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size);
 
-// These write nothing, and note PIPIT_ERR_SIZE, when the whole does not fit.
+// What does not fit is not written whole, and noted as PIPIT_ERR_SIZE.
 void pipit_sink_varint(struct pipit_sink *sink, uint8_t number, uint64_t value);
 void pipit_sink_bytes(struct pipit_sink *sink, uint8_t number, struct pipit_bytes value);
+void pipit_sink_byte(struct pipit_sink *sink, unsigned byte);
 void pipit_sink_raw(struct pipit_sink *sink, struct pipit_bytes value);
 // PIPIT_ERR_ARGUMENT for an empty name or an unknown kind, PIPIT_ERR_TEXT for what is not UTF-8.
 void pipit_sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field);
+// Fills in the length of what was written behind `at`, where one byte was left for it.
+void pipit_sink_length(struct pipit_sink *sink, size_t at);
 void pipit_sink_fail(struct pipit_sink *sink, enum pipit_err rc);
 
 uint64_t pipit_wire_zigzag(int64_t value);
@@ -42,7 +45,7 @@ enum pipit_err pipit_wire_field(struct pipit_bytes encoded, struct pipit_field *
 
 struct pipit_wire_receipt {
     uint32_t boot;
-    uint64_t upto;
+    pipit_sequence upto;
     struct pipit_bytes bitmap;
 };
 

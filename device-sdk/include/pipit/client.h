@@ -63,6 +63,17 @@ struct pipit_client_options {
 struct pipit_client {
     struct pipit_link base; // Hand &client.base to pipit_config.
     const struct pipit_client_options *options;
+    uint8_t state; // What is small comes first, where short instructions reach it.
+    uint8_t reason;
+    uint8_t qos_max;
+    uint8_t held_answer; // What acknowledges the message that was handed out, or is dropped.
+    uint16_t held_id;
+    int8_t down_rc;
+    bool has_retain;
+    bool is_clean;
+    bool is_pinged; // Nothing has been received since.
+    uint16_t quota; // Packets with an identifier that the broker takes at once.
+    uint16_t keepalive_s;
     size_t begin;       // Bytes of receive_memory that are not taken yet, from here
     size_t end;         // to here.
     size_t held;        // Of these, of the message that was handed out last.
@@ -71,19 +82,8 @@ struct pipit_client {
     uint32_t skip_then; // and those behind its packet identifier.
     uint32_t now_ms;
     uint32_t received_at_ms;
-    uint32_t sent_at_ms; // While connecting: since when.
+    uint32_t sent_at_ms; // Of the last bytes that the transport took.
     uint32_t packet_max; // Largest packet that the broker takes.
-    uint16_t quota;      // Packets with an identifier that the broker takes at once.
-    uint16_t keepalive_s;
-    uint16_t held_id;
-    uint8_t held_answer; // What acknowledges the message that was handed out, or is dropped.
-    uint8_t state;
-    uint8_t reason;
-    uint8_t qos_max;
-    int8_t down_rc;
-    bool has_retain;
-    bool is_clean;
-    bool is_pinged; // Nothing has been received since.
 };
 
 // PIPIT_ERR_ARGUMENT for memory that is missing or too small, or a version that is not built in.

@@ -48,6 +48,13 @@ enum pipit_err { PIPIT_ERR_TABLE(PIPIT_ERR_ENUM) };
 // Never NULL, also for values that are not in the table.
 const char *pipit_err_text(enum pipit_err rc);
 
+// An event's number within its boot; starts at 1.
+#if PIPIT_WITH_LONG_SEQUENCES
+typedef uint64_t pipit_sequence;
+#else
+typedef uint32_t pipit_sequence;
+#endif
+
 // ---- values ------------------------------------------------------------------------------------
 
 struct pipit_bytes {
@@ -108,7 +115,7 @@ enum pipit_policy {
 // An event as the spool keeps it: its identity, and its encoding without identity and flags.
 struct pipit_record {
     uint32_t boot;
-    uint64_t sequence;
+    pipit_sequence sequence;
     struct pipit_bytes body; // Valid until the next call on the spool.
     bool is_last;            // No record of the same boot that is ready to be sent follows now.
 };
@@ -129,8 +136,8 @@ struct pipit_spool_type {
     // Moves the read position back to the oldest record.
     void (*rewind)(struct pipit_spool *spool);
     // Lets go of the records of `boot` from `first` to `last`, both included.
-    enum pipit_err (*release)(struct pipit_spool *spool, uint32_t boot, uint64_t first,
-                              uint64_t last);
+    enum pipit_err (*release)(struct pipit_spool *spool, uint32_t boot, pipit_sequence first,
+                              pipit_sequence last);
     // Timed work (a delayed sync); may be NULL.
     enum pipit_err (*tick)(struct pipit_spool *spool, uint32_t now_ms);
 };
@@ -140,16 +147,16 @@ struct pipit_spool {
     const struct pipit_spool_type *type;
     enum pipit_policy policy;
     bool has_mark;
-    uint32_t boot;          // Of the events put from now on.
-    uint64_t next_sequence; // Of the next event; starts at 1.
-    uint32_t count;         // Events waiting, sent or not.
-    uint32_t read_count;    // Of these, before the read position.
-    uint32_t unread_count;  // Of these, ready to be sent.
+    uint32_t boot;                // Of the events put from now on.
+    pipit_sequence next_sequence; // Of the next event; starts at 1.
+    uint32_t count;               // Events waiting, sent or not.
+    uint32_t read_count;          // Of these, before the read position.
+    uint32_t unread_count;        // Of these, ready to be sent.
     uint32_t used_bytes;
     uint32_t limit_bytes;
     uint32_t dropped;   // Given up by the drop policy since the spool was opened.
     uint32_t tail_boot; // Identity of the oldest event, when count > 0.
-    uint64_t tail_sequence;
+    pipit_sequence tail_sequence;
     uint32_t tick_ms; // `tick` wants to be called within this time; 0: it has nothing to do.
     uint64_t mark;    // Of the last event accepted with a mark, when has_mark.
 };
@@ -162,7 +169,7 @@ struct pipit_ram_spool {
     uint32_t tail;
     uint32_t read;
     uint32_t record_count;
-    uint64_t read_sequence;
+    pipit_sequence read_sequence;
 };
 
 #define PIPIT_RAM_RECORD_MAX 32766u // Bytes of one event in the ring; 2 bytes each are bookkeeping.
@@ -328,9 +335,22 @@ enum pipit_state {
 // All members are private; use the functions below.
 struct pipit_device {
     const struct pipit_config *config;
-    struct pipit_counters counters;
-    enum pipit_state state;
+    enum pipit_state state; // What is small comes first, where short instructions reach it.
     enum pipit_err link_err;
+    uint8_t joins_due;     // Subscriptions still to be asked for.
+    uint8_t joins_waiting; // SUBACKs to come.
+    bool has_polled;
+    bool is_polling;
+    bool is_stopping;
+    bool is_timing;        // The resend timer runs.
+    bool is_proven;        // A receipt has come for an event sent on this connection.
+    bool is_blocked;       // Events wait for the link or the window.
+    bool has_asked;        // asked_at_ms is valid on this connection.
+    bool must_ask;         // The next event sent asks for a receipt.
+    bool is_status_due;    //
+    bool is_status_sent;   //
+    bool is_reply_due;     // Some slot has a reply to send.
+    uint16_t command_next; // The slot that is used next.
     uint32_t random;
     uint32_t now_ms;
     uint32_t retry_ms;       // The last sleep between connects.
@@ -338,27 +358,17 @@ struct pipit_device {
     uint32_t up_at_ms;       // When the link came up.
     uint32_t resend_wait_ms; // The present wait for a receipt.
     uint32_t resend_at_ms;
-    uint32_t asked_at_ms;     // When a receipt was last asked for.
-    uint32_t unasked_at_ms;   // When the first event after that was sent.
-    uint32_t unasked_count;   // Events sent after that.
-    uint32_t unasked_bytes;   //
-    uint32_t sent_boot;       // The furthest event sent so far.
-    uint64_t sent_sequence;   //
-    uint32_t oldest_boot;     // The oldest event when the resend timer was started.
-    uint64_t oldest_sequence; //
-    uint16_t command_next;    // The slot that is used next.
-    uint8_t joins_waiting;    // SUBACKs to come.
-    bool has_polled;          //
-    bool is_polling;          //
-    bool is_stopping;         //
-    bool is_timing;           // The resend timer runs.
-    bool is_proven;           // A receipt has come for an event sent on this connection.
-    bool is_blocked;          // Events wait for the link or the window.
-    bool has_asked;           // asked_at_ms is valid on this connection.
-    bool must_ask;            // The next event sent asks for a receipt.
-    bool is_status_due;       //
-    bool is_status_sent;      //
-    bool is_reply_due;        // Some slot has a reply to send.
+    uint32_t asked_at_ms;   // When a receipt was last asked for.
+    uint32_t unasked_at_ms; // When the first event after that was sent.
+    uint32_t unasked_count; // Events sent after that.
+    uint32_t unasked_bytes; //
+    uint32_t oldest_boot;   // The oldest event when the resend timer was started.
+    pipit_sequence oldest_sequence;
+#if PIPIT_WITH_COUNTERS
+    struct pipit_counters counters;
+    uint32_t sent_boot; // The furthest event sent so far.
+    pipit_sequence sent_sequence;
+#endif
 };
 
 // Checks the configuration: PIPIT_ERR_ARGUMENT, PIPIT_ERR_TEXT, PIPIT_ERR_SIZE. Sends nothing.
@@ -432,6 +442,7 @@ struct pipit_event {
     struct pipit_device *device;
     const uint64_t *mark;
     uint64_t mark_value;
+    uint8_t type_len;
     bool has_fields;
     bool has_payload;
 };

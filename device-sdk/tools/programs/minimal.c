@@ -55,7 +55,7 @@ static const struct pipit_config config = {
     .buffer = buffer,
     .buffer_bytes = sizeof(buffer),
     .seed = 1,
-    .confirm = PIPIT_CONFIRM_RECEIPT,
+    .confirm = PIPIT_WITH_RECEIPTS ? PIPIT_CONFIRM_RECEIPT : PIPIT_CONFIRM_PUBACK,
 };
 
 int main(void)

@@ -136,7 +136,8 @@ static void client_poll(struct pipit_link *link, uint32_t now_ms,
 {
     struct pipit_client *client = client_of(link);
     client->now_ms = now_ms;
-    memset(out_event, 0, sizeof(*out_event));
+    out_event->kind = PIPIT_LINK_NOTHING;
+    out_event->rc = PIPIT_OK;
     switch (client->state) {
     case CLIENT_STARTED:
         client->received_at_ms = client->sent_at_ms = now_ms;

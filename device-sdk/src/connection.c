@@ -55,10 +55,11 @@ void pipit_connection_flush(struct pipit_client *client)
     if (taken > 0) {
         client->sent_at_ms = client->now_ms;
         client->sending -= (size_t)taken;
-        memmove(ptr, ptr + taken, client->sending);
     }
     if (client->sending == 0) {
         written(client);
+    } else {
+        memmove(ptr, ptr + taken, client->sending);
     }
 }
 

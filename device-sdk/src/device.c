@@ -347,7 +347,8 @@ static enum pipit_err take_link_events(struct pipit_device *device)
     struct pipit_link_event event;
     enum pipit_err first = PIPIT_OK;
     for (unsigned i = 0; i < LINK_EVENTS_MAX; i++) {
-        memset(&event, 0, sizeof(event));
+        event.kind = PIPIT_LINK_NOTHING;
+        event.rc = PIPIT_OK;
         link->type->poll(link, device->now_ms, &event);
         if (event.kind == PIPIT_LINK_NOTHING) {
             break;

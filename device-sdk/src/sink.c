@@ -23,11 +23,12 @@ uint64_t pipit_wire_zigzag(int64_t value)
     return value < 0 ? ~bits : bits;
 }
 
-// Opens a gap of `len` bytes at the end. NULL when there is no room.
+// Opens a gap of `len` bytes at the end. NULL when there is no room. After an error writing goes on
+// within the bounds: nobody looks at the bytes any more.
 static uint8_t *extend(struct pipit_sink *sink, size_t len)
 {
     uint8_t *at = sink->ptr + sink->len;
-    if (sink->rc != PIPIT_OK || len > sink->size - sink->len) {
+    if (len > sink->size - sink->len) {
         pipit_sink_fail(sink, PIPIT_ERR_SIZE);
         return NULL;
     }
@@ -45,10 +46,13 @@ void pipit_sink_raw(struct pipit_sink *sink, struct pipit_bytes value)
 
 void pipit_sink_byte(struct pipit_sink *sink, unsigned byte)
 {
-    uint8_t *at = extend(sink, 1);
-    if (at != NULL) {
-        *at = (uint8_t)byte;
+    size_t len = sink->len;
+    if (len >= sink->size) {
+        pipit_sink_fail(sink, PIPIT_ERR_SIZE);
+        return;
     }
+    sink->ptr[len] = (uint8_t)byte;
+    sink->len = len + 1;
 }
 
 static void put_varint(struct pipit_sink *sink, uint64_t value)
@@ -140,23 +144,19 @@ static void put_value(struct pipit_sink *sink, const struct pipit_field *field)
 
 void pipit_sink_length(struct pipit_sink *sink, size_t at)
 {
+    size_t len = sink->len - at - 1, left = len;
+    uint8_t *ptr = sink->ptr + at;
     if (sink->rc != PIPIT_OK) {
         return;
     }
-    size_t len = sink->len - at - 1;
-    uint8_t *ptr = sink->ptr + at;
-    unsigned extra = 0;
-    while (len >> 7 * extra > 0x7F) {
-        extra++;
+    for (; left > 0x7F; left >>= 7) { // One more byte for it.
+        if (extend(sink, 1) == NULL) {
+            return;
+        }
+        memmove(ptr + 2, ptr + 1, len);
+        *ptr++ = (uint8_t)(left | 0x80);
     }
-    if (extend(sink, extra) == NULL) {
-        return;
-    }
-    memmove(ptr + 1 + extra, ptr + 1, len);
-    for (; extra > 0; extra--, len >>= 7) {
-        *ptr++ = (uint8_t)(len | 0x80);
-    }
-    *ptr = (uint8_t)len;
+    *ptr = (uint8_t)left;
 }
 
 void pipit_sink_field(struct pipit_sink *sink, uint8_t number, const struct pipit_field *field)

@@ -38,22 +38,20 @@ bool pipit_wire_is_utf8(struct pipit_bytes text)
 
 bool pipit_wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels)
 {
-    if (name.len == 0 || name.len > len_max ||
+    uint8_t before = '/';
+    if (name.len == 0 || name.len > len_max || name.ptr[0] == '$' ||
         (PIPIT_WITH_TEXT_CHECKS && !pipit_wire_is_utf8(name))) {
         return false;
     }
-    bool is_level_empty = true;
-    for (size_t i = 0; i < name.len; i++) {
-        uint8_t c = name.ptr[i];
-        if (c == '+' || c == '#' || c < 0x20 || c == 0x7F) {
+    for (; name.len > 0; name.len--) {
+        uint8_t c = *name.ptr++;
+        if (c == '/' ? before == '/' || !has_levels
+                     : c < 0x20 || c == '#' || c == '+' || c == 0x7F) {
             return false;
         }
-        if (c == '/' && (!has_levels || is_level_empty)) {
-            return false;
-        }
-        is_level_empty = c == '/';
+        before = c;
     }
-    return !is_level_empty && name.ptr[0] != '$';
+    return before != '/';
 }
 
 static enum pipit_err take_varint(struct pipit_bytes *rest, uint64_t *out_value)

@@ -68,23 +68,31 @@ static bool send_control(struct pipit_framed *framed, enum pipit_frame_kind kind
     return true;
 }
 
-static int32_t framed_write(struct pipit_transport *transport, const uint8_t *ptr, size_t len)
+// One frame, handed to the wire as far as it takes it; returns the bytes of content.
+static size_t send_data(struct pipit_framed *framed, const uint8_t *ptr, size_t len)
 {
-    struct pipit_framed *framed = framed_of(transport);
-    if (framed->state != UP) {
-        return PIPIT_ERR_UNREACHABLE;
-    }
-    enum pipit_err rc = flush(framed);
-    if (rc != PIPIT_OK || framed->send_end > 0 || len == 0) {
-        return rc;
-    }
     struct pipit_frame_writer writer = writer_begin(framed);
     pipit_frame_begin(&writer, PIPIT_FRAME_DATA, framed->send_number++);
     size_t taken = pipit_frame_add(&writer, ptr, len < framed->send_max ? len : framed->send_max);
     pipit_frame_end(&writer);
     framed->send_end = (uint16_t)writer.len;
-    rc = flush(framed);
-    return rc == PIPIT_OK ? (int32_t)taken : rc;
+    return taken;
+}
+
+// Frame after frame while the wire takes them: who writes more than fits a frame need not be woken.
+static int32_t framed_write(struct pipit_transport *transport, const uint8_t *ptr, size_t len)
+{
+    struct pipit_framed *framed = framed_of(transport);
+    size_t taken = 0;
+    if (framed->state != UP) {
+        return PIPIT_ERR_UNREACHABLE;
+    }
+    enum pipit_err rc = flush(framed);
+    while (rc == PIPIT_OK && framed->send_end == 0 && taken < len) {
+        taken += send_data(framed, ptr + taken, len - taken);
+        rc = flush(framed);
+    }
+    return rc == PIPIT_OK ? (int32_t)taken : (int32_t)rc;
 }
 
 // ---- from the modem -----------------------------------------------------------------------------

@@ -477,7 +477,7 @@ uint32_t pipit_next_ms(const struct pipit_device *device)
         due = device->is_stopping ? 0 : ms_until(device, device->state_at_ms);
     } else if (device->state == PIPIT_ONLINE && spool->unread_count > 0 && !device->is_blocked) {
         due = 0;
-    } else if (PIPIT_WITH_RECEIPTS && device->state == PIPIT_ONLINE && device->is_timing) {
+    } else if (device->state == PIPIT_ONLINE && device->is_timing) {
         due = ms_until(device, device->resend_at_ms);
     }
     return due < next ? due : next;

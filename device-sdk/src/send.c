@@ -26,14 +26,14 @@ void pipit_send_restart(struct pipit_device *device)
 {
     struct pipit_spool *spool = spool_of(device);
     spool->type->rewind(spool);
+    prove(device);
+    device->is_timing = false;
+    device->resend_wait_ms = first_wait_ms(device);
     if (PIPIT_WITH_RECEIPTS) {
-        prove(device);
-        device->is_timing = false;
         device->has_asked = false;
         device->must_ask = false;
         device->unasked_count = 0;
         device->unasked_bytes = 0;
-        device->resend_wait_ms = first_wait_ms(device);
     }
 }
 
@@ -41,9 +41,12 @@ void pipit_send_restart(struct pipit_device *device)
 static void timer_update(struct pipit_device *device)
 {
     const struct pipit_spool *spool = spool_of(device);
-    if (spool->read_count == 0 || !uses_receipts(device)) {
-        device->is_timing = false; // With PUBACK the connection itself sees to it.
+    if (spool->read_count == 0) {
+        device->is_timing = false;
         return;
+    }
+    if (!uses_receipts(device)) {
+        return; // With PUBACK the connection itself sees to it, until the broker refuses one.
     }
     bool is_same = device->is_timing && device->oldest_boot == spool->tail_boot &&
                    device->oldest_sequence == spool->tail_sequence;
@@ -198,8 +201,8 @@ enum pipit_err pipit_send_events(struct pipit_device *device)
     struct pipit_spool *spool = spool_of(device);
     struct pipit_record record;
     device->is_blocked = false;
+    timer_check(device);
     if (uses_receipts(device)) {
-        timer_check(device);
         ask_check(device);
     }
     for (unsigned i = 0; i <= PIPIT_WINDOW; i++) {
@@ -227,9 +230,7 @@ enum pipit_err pipit_send_events(struct pipit_device *device)
         }
         spool->type->advance(spool);
     }
-    if (PIPIT_WITH_RECEIPTS) {
-        timer_update(device);
-    }
+    timer_update(device);
     return PIPIT_OK;
 }
 
@@ -240,10 +241,8 @@ static enum pipit_err release(struct pipit_device *device, uint32_t boot, pipit_
     uint32_t before = spool->count, sent_before = spool->read_count;
     enum pipit_err rc = spool->type->release(spool, boot, first, last);
     COUNT(device, confirmed, before - spool->count);
-    if (uses_receipts(device)) {
-        device->is_proven = device->is_proven || spool->read_count < sent_before;
-        timer_update(device);
-    }
+    device->is_proven = device->is_proven || spool->read_count < sent_before;
+    timer_update(device);
     return rc;
 }
 
@@ -306,7 +305,14 @@ enum pipit_err pipit_send_take_receipt(struct pipit_device *device, struct pipit
 enum pipit_err pipit_send_take_ack(struct pipit_device *device, uint32_t token, enum pipit_err rc)
 {
     const struct pipit_spool *spool = spool_of(device);
-    if (rc != PIPIT_OK || uses_receipts(device) || spool->count == 0) {
+    if (uses_receipts(device) || spool->count == 0) {
+        return PIPIT_OK;
+    }
+    if (rc != PIPIT_OK && !device->is_timing) { // Refused: a quota, or a right not yet given.
+        device->is_timing = true;
+        device->resend_at_ms = device->now_ms + device->resend_wait_ms;
+    }
+    if (rc != PIPIT_OK) {
         return PIPIT_OK;
     }
     uint32_t offset = (token - (uint32_t)spool->tail_sequence) & 0xFFFFu;

@@ -401,6 +401,30 @@ static void test_puback_mode(void **state)
     assert_int_equal(pipit_waiting(&device), 1);
 }
 
+// The connection itself delivers what was published; only what the broker refused is sent again.
+static void test_puback_mode_resends_only_what_was_refused(void **state)
+{
+    (void)state;
+    start_with((struct pipit_config){.confirm = PIPIT_CONFIRM_PUBACK, .resend_ms = 5000},
+               sizeof(ring));
+    publish(2);
+    run_ms(60000);
+    assert_int_equal(tally_from(0).count, 2);
+    size_t before = script.sent_count;
+    script_ack(&script, script.sent[1].token, PIPIT_ERR_REFUSED);
+    script_ack(&script, script.sent[2].token, PIPIT_OK);
+    run_ms(4000);
+    assert_int_equal(script.sent_count, before);
+    run_ms(2000);
+    struct tally tally = tally_from(before);
+    assert_int_equal(tally.count, 1);
+    assert_int_equal(tally.first, 1);
+    script_ack(&script, script.sent[before].token, PIPIT_OK);
+    run_ms(20000);
+    assert_int_equal(pipit_waiting(&device), 0);
+    assert_int_equal(script.sent_count, before + 1);
+}
+
 static uint32_t time_to_next_connect(void)
 {
     size_t before = script.connect_count;
@@ -525,6 +549,7 @@ int main(void)
         cmocka_unit_test_setup(test_busy_link, setup),
         cmocka_unit_test_setup(test_full_is_an_answer, setup),
         cmocka_unit_test_setup(test_puback_mode, setup),
+        cmocka_unit_test_setup(test_puback_mode_resends_only_what_was_refused, setup),
         cmocka_unit_test_setup(test_backoff, setup),
         cmocka_unit_test_setup(test_backoff_resets_only_when_stable, setup),
         cmocka_unit_test_setup(test_refused_subscription, setup),

@@ -126,7 +126,7 @@ static BIO *to_peer, *from_peer;
 static uint8_t heard[BULK + 1];
 static size_t heard_bytes;
 static const char *peer_ciphers;
-static int peer_version_max, peer_version_min;
+static int peer_version_max, peer_version_min, peer_extra_certs;
 static const struct identity *peer_identity;
 static bool is_not_tls; // It sends text.
 
@@ -151,6 +151,9 @@ static void peer_open(void)
     if (peer_identity != NULL) {
         assert_true(SSL_CTX_use_certificate(context, peer_identity->cert));
         assert_true(SSL_CTX_use_PrivateKey(context, peer_identity->pkey));
+        for (int i = 0; i < peer_extra_certs; i++) {
+            assert_true(SSL_CTX_add1_chain_cert(context, ca.cert));
+        }
     } else {
         SSL_CTX_set_psk_server_callback(context, on_psk);
     }

@@ -18,6 +18,9 @@ static enum pipit_err client_connect(struct pipit_link *link, const struct pipit
     if (client->state != CLIENT_IDLE) {
         return PIPIT_ERR_BUSY;
     }
+    if (!connection_is_v5(client) && options->username == NULL && options->password.ptr != NULL) {
+        return PIPIT_ERR_ARGUMENT; // [MQTT-3.1.2-22]
+    }
     // Written now, while the options are there; sent when the transport is open.
     size_t len = pipit_mqtt_write_connect(ours->send_memory, ours->send_bytes, options, &limits);
     if (len == 0) {
@@ -27,7 +30,7 @@ static enum pipit_err client_connect(struct pipit_link *link, const struct pipit
     client->begin = client->end = client->held = 0;
     client->skip = client->skip_then = 0;
     client->keepalive_s = options->keepalive_s;
-    client->is_clean = options->is_clean_start;
+    client->is_clean = mqtt_is_clean(options, connection_is_v5(client));
     client->is_pinged = false;
     client->state = CLIENT_STARTED;
     if (client->is_clean) {

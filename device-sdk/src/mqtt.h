@@ -57,6 +57,12 @@ struct mqtt_limits {
     bool is_v5;
 };
 
+// 3.1.1 has one flag for starting without a session and for leaving none behind.
+static inline bool mqtt_is_clean(const struct pipit_connect *options, bool is_v5)
+{
+    return options->is_clean_start || (!is_v5 && options->session_expiry_s == 0);
+}
+
 size_t pipit_mqtt_write_connect(uint8_t *out, size_t room, const struct pipit_connect *options,
                                 const struct mqtt_limits *limits);
 // `first` holds DUP and the QoS that is used, which may be lower than the message's.

@@ -51,7 +51,7 @@ static size_t finish(struct pipit_sink *sink)
 static uint8_t connect_flags(const struct pipit_connect *options, bool is_v5)
 {
     uint8_t flags = 0;
-    if (options->is_clean_start || (!is_v5 && options->session_expiry_s == 0)) {
+    if (mqtt_is_clean(options, is_v5)) {
         flags |= CONNECT_CLEAN;
     }
     if (options->will_topic != NULL) {

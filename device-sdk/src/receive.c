@@ -43,6 +43,7 @@ static void granted(struct pipit_client *client, const struct mqtt_grant *grant,
     client->has_retain = grant->has_retain;   // [MQTT-3.2.2-14]
     client->reason = MQTT_OK;
     client->state = CLIENT_UP;
+    client->received_at_ms = client->now_ms;
     if (grant->has_session) {
         pipit_session_resume(client);
     } else {
@@ -321,8 +322,10 @@ static bool read_more(struct pipit_client *client)
         pipit_connection_down(client, len < 0 ? (enum pipit_err)len : PIPIT_ERR_UNREACHABLE);
     } else if (len > 0) {
         client->end += (size_t)len;
-        client->received_at_ms = client->now_ms;
         client->is_pinged = false;
+        if (client->state == CLIENT_UP) { // Connecting has its time as a whole.
+            client->received_at_ms = client->now_ms;
+        }
     }
     return len > 0;
 }

@@ -54,25 +54,26 @@ bool pipit_wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels
     return before != '/';
 }
 
+#define VARINT_LAST 9u // Index of the last byte of the longest; it has one bit of the 64.
+
 static enum pipit_err take_varint(struct pipit_bytes *rest, uint64_t *out_value)
 {
     uint64_t value = 0;
-    for (unsigned shift = 0; shift < 64; shift += 7) {
-        if (rest->len == 0) {
-            return PIPIT_ERR_MALFORMED;
-        }
-        uint8_t byte = *rest->ptr++;
-        rest->len--;
-        if (shift == 63 && byte > 1) {
-            return PIPIT_ERR_MALFORMED;
-        }
-        value |= (uint64_t)(byte & 0x7F) << shift;
-        if (byte < 0x80) {
-            *out_value = value;
-            return PIPIT_OK;
-        }
+    size_t last = 0;
+    while (last < rest->len && last < VARINT_LAST && rest->ptr[last] > 0x7F) {
+        last++;
     }
-    return PIPIT_ERR_MALFORMED;
+    if (last == rest->len || rest->ptr[last] > (last == VARINT_LAST ? 1 : 0x7F)) {
+        return PIPIT_ERR_MALFORMED;
+    }
+    for (size_t i = last + 1;
+         i-- > 0;) { // By constant shifts: others would be calls on a Cortex-M0.
+        value = value << 7 | (rest->ptr[i] & 0x7F);
+    }
+    rest->ptr += last + 1;
+    rest->len -= last + 1;
+    *out_value = value;
+    return PIPIT_OK;
 }
 
 static enum pipit_err take_fixed(struct pipit_bytes *rest, unsigned size, uint64_t *out_value)

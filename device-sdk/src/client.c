@@ -64,17 +64,23 @@ static void open_step(struct pipit_client *client)
 // The broker has finished its half of a QoS 2 message before the connection broke.
 static void release_due(struct pipit_client *client)
 {
-    uint16_t id;
-    while (PIPIT_WITH_QOS_2 && (id = pipit_flight_next(client, FLIGHT_RELEASE_DUE)) != 0 &&
-           pipit_connection_answer(client, MQTT_PUBREL, id, MQTT_OK)) {
-        pipit_flight_at(client, id)->state = FLIGHT_RELEASED;
+    while (PIPIT_WITH_QOS_2 && client->has_release_due) {
+        uint16_t id = pipit_flight_next(client, FLIGHT_RELEASE_DUE);
+        if (id == 0) {
+            client->has_release_due = false;
+        } else if (pipit_connection_answer(client, MQTT_PUBREL, id, MQTT_OK)) {
+            pipit_flight_at(client, id)->state = FLIGHT_RELEASED;
+        } else {
+            return; // No room: with the next poll.
+        }
     }
 }
 
 static bool take_written(struct pipit_client *client, struct pipit_link_event *out_event)
 {
-    uint16_t id = pipit_flight_next(client, FLIGHT_WRITTEN);
+    uint16_t id = client->has_written ? pipit_flight_next(client, FLIGHT_WRITTEN) : 0;
     if (id == 0) {
+        client->has_written = false;
         return false;
     }
     out_event->kind = PIPIT_LINK_ACKED;
@@ -205,6 +211,7 @@ static enum pipit_err publish_flight(struct pipit_client *client,
         flight->token = message->token;
         flight->state = states[qos];
         flight->is_resumed = false;
+        client->has_writing = client->has_writing || qos == 0;
     }
     return rc;
 }
@@ -293,8 +300,7 @@ static void client_disconnect(struct pipit_link *link)
 static uint32_t client_next_ms(const struct pipit_link *link)
 {
     const struct pipit_client *client = (const struct pipit_client *)(const void *)link;
-    bool is_due = client->state == CLIENT_DOWN || pipit_flight_next(client, FLIGHT_WRITTEN) != 0;
-    return is_due ? 0 : UINT32_MAX;
+    return client->state == CLIENT_DOWN || client->has_written ? 0 : UINT32_MAX;
 }
 
 static const struct pipit_link_type client_link_type = {

@@ -32,12 +32,14 @@ bool pipit_connection_answer(struct pipit_client *client, uint8_t packet, uint16
 // What was written at QoS 0 is settled when the transport has all of it.
 static void written(struct pipit_client *client)
 {
-    for (uint16_t id = 1; id <= client->options->flights_max; id++) {
+    for (uint16_t id = 1; client->has_writing && id <= client->options->flights_max; id++) {
         struct pipit_flight *flight = pipit_flight_at(client, id);
         if (flight->state == FLIGHT_WRITING) {
+            client->has_written = true;
             flight->state = FLIGHT_WRITTEN;
         }
     }
+    client->has_writing = false;
 }
 
 void pipit_connection_flush(struct pipit_client *client)

@@ -27,14 +27,16 @@ uint16_t pipit_flight_next(const struct pipit_client *client, enum flight_state 
 
 // A message that nobody has handed over again frees its place: at QoS 1 at once, at QoS 2 by
 // letting the broker finish with its identifier.
-static uint16_t flight_give_up(struct pipit_flight *flight, uint16_t id)
+static uint16_t flight_give_up(struct pipit_client *client, uint16_t id)
 {
+    struct pipit_flight *flight = pipit_flight_at(client, id);
     if (flight->state == FLIGHT_PUBLISHED_1) {
         return id;
     }
     if (flight->state == FLIGHT_PUBLISHED_2) {
         flight->state = FLIGHT_RELEASE_DUE;
         flight->token = 0;
+        client->has_release_due = true;
     }
     return 0;
 }
@@ -53,7 +55,7 @@ uint16_t pipit_flight_take(struct pipit_client *client, uint32_t token)
             old = id;
         }
     }
-    return free != 0 || old == 0 ? free : flight_give_up(pipit_flight_at(client, old), old);
+    return free != 0 || old == 0 ? free : flight_give_up(client, old);
 }
 
 void pipit_session_clear(struct pipit_client *client)
@@ -80,6 +82,7 @@ void pipit_session_down(struct pipit_client *client)
 // [MQTT-4.4.0-1]: what was released is released again, at once and in order.
 void pipit_session_resume(struct pipit_client *client)
 {
+    client->has_release_due = true;
     for (uint16_t id = 1; PIPIT_WITH_QOS_2 && id <= client->options->flights_max; id++) {
         struct pipit_flight *flight = pipit_flight_at(client, id);
         if (flight->state == FLIGHT_RELEASED) {

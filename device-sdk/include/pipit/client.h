@@ -71,7 +71,10 @@ struct pipit_client {
     int8_t down_rc;
     bool has_retain;
     bool is_clean;
-    bool is_pinged; // Nothing has been received since.
+    bool is_pinged;   // Nothing has been received since.
+    bool has_writing; // Some flight may be in the state of that name, so look for it.
+    bool has_written;
+    bool has_release_due;
     uint16_t quota; // Packets with an identifier that the broker takes at once.
     uint16_t keepalive_s;
     size_t begin;       // Bytes of receive_memory that are not taken yet, from here

@@ -151,7 +151,7 @@ static void leave(struct pipit_device *device)
 }
 
 // The will and the client id share the buffer with the will's topic.
-static enum pipit_err connect_start(struct pipit_device *device)
+PIPIT_APART static enum pipit_err connect_start(struct pipit_device *device)
 {
     const struct pipit_config *config = device->config;
     struct pipit_connect options;
@@ -341,7 +341,7 @@ static enum pipit_err take_link_event(struct pipit_device *device,
     return PIPIT_OK;
 }
 
-static enum pipit_err take_link_events(struct pipit_device *device)
+PIPIT_APART static enum pipit_err take_link_events(struct pipit_device *device)
 {
     struct pipit_link *link = device->config->link;
     struct pipit_link_event event;

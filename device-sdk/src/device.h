@@ -13,6 +13,13 @@
 #define TOKEN_STATUS 1u
 #define TOKEN_JOIN   2u
 
+// Kept apart from its only caller, whose stack frame would hold the locals of both.
+#if defined(__GNUC__)
+#define PIPIT_APART __attribute__((noinline))
+#else
+#define PIPIT_APART
+#endif
+
 static inline bool is_due(uint32_t now_ms, uint32_t at_ms)
 {
     return ((now_ms - at_ms) & 0x80000000u) == 0;

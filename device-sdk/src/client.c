@@ -192,7 +192,7 @@ static enum pipit_err publish_flight(struct pipit_client *client,
 {
     static const uint8_t states[] = {FLIGHT_WRITING, FLIGHT_PUBLISHED_1, FLIGHT_PUBLISHED_2};
     uint8_t dup = 0;
-    uint16_t id = pipit_flight_take(client, message->token);
+    uint16_t id = pipit_flight_take(client, message->token, qos > 0 ? client->quota : UINT16_MAX);
     if (id == 0) {
         return PIPIT_ERR_BUSY;
     }
@@ -236,7 +236,7 @@ static enum pipit_err client_publish(struct pipit_link *link, const struct pipit
 static enum pipit_err ask(struct pipit_client *client, uint8_t packet, const char *filter,
                           uint8_t qos, uint32_t token)
 {
-    uint16_t id = client->state == CLIENT_UP ? pipit_flight_take(client, token) : 0;
+    uint16_t id = client->state == CLIENT_UP ? pipit_flight_take(client, 0, UINT16_MAX) : 0;
     if (id == 0) {
         return PIPIT_ERR_BUSY;
     }

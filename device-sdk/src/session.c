@@ -41,19 +41,26 @@ static uint16_t flight_give_up(struct pipit_client *client, uint16_t id)
     return 0;
 }
 
-uint16_t pipit_flight_take(struct pipit_client *client, uint32_t token)
+uint16_t pipit_flight_take(struct pipit_client *client, uint32_t token, uint16_t quota)
 {
-    uint16_t free = 0, old = 0;
+    uint16_t free = 0, old = 0, same = 0;
+    unsigned busy = 0;
     for (uint16_t id = client->options->flights_max; id > 0; id--) {
         const struct pipit_flight *flight = pipit_flight_at(client, id);
         if (flight->state == FLIGHT_FREE) {
-            free = id <= client->quota ? id : free;
-        } else if (flight->is_resumed) {
-            if (flight->token == token && token != 0) {
-                return id;
-            }
+            free = id;
+        } else if (!flight->is_resumed) {
+            busy += flight->state >= FLIGHT_PUBLISHED_1 ? 1 : 0; // [MQTT-4.9.0-2]
+        } else if (flight->token != token || token == 0) {
             old = id;
+        } else if (flight->state >= FLIGHT_RELEASE_DUE) {
+            return id; // Nothing is sent for it.
+        } else {
+            same = id;
         }
+    }
+    if (same != 0 || busy >= quota) {
+        return busy < quota ? same : 0;
     }
     return free != 0 || old == 0 ? free : flight_give_up(client, old);
 }

@@ -28,8 +28,9 @@ enum flight_state {
     FLIGHT_RELEASED,
 };
 
-// A free place, or that of `token` in a resumed session. 0: none now.
-uint16_t pipit_flight_take(struct pipit_client *client, uint32_t token);
+// A free place, or that of `token` in a resumed session. 0: none now, or `quota` messages are under
+// way already.
+uint16_t pipit_flight_take(struct pipit_client *client, uint32_t token, uint16_t quota);
 struct pipit_flight *pipit_flight_at(const struct pipit_client *client, uint16_t id);
 // NULL when `id` is unknown or in another state.
 struct pipit_flight *pipit_flight_find(const struct pipit_client *client, uint16_t id,

@@ -87,8 +87,8 @@ void pipit_connection_fail(struct pipit_client *client, uint8_t reason)
         at[1] = 1;
         at[2] = reason;
         client->sending += 3;
-        pipit_connection_flush(client);
     }
+    pipit_connection_flush(client); // Also what was answered just before: it need not come again.
     if (client->state != CLIENT_DOWN) {
         pipit_connection_down(client, PIPIT_ERR_MALFORMED);
     }

@@ -200,6 +200,7 @@ static void take_answer(struct pipit_client *client, uint8_t first, struct pipit
         break;
     default:
         if (PIPIT_WITH_QOS_2) {
+            answer.code = MQTT_OK; // The broker has it since PUBREC. [MQTT 3.7.2.1]
             take_final(client, &answer, FLIGHT_RELEASED, out_event);
         }
         break;

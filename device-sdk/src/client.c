@@ -334,6 +334,7 @@ enum pipit_err pipit_client_init(struct pipit_client *client,
         return PIPIT_ERR_ARGUMENT;
     }
     client->base.type = &client_link_type;
+    client->base.message_max = options->send_bytes - MQTT_PUBLISH_HEAD;
     client->options = options;
     pipit_session_clear(client);
     return PIPIT_OK;

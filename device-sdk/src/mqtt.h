@@ -38,9 +38,9 @@ enum mqtt_reason {
     MQTT_QOS_UNSUPPORTED = 0x9B,
 };
 
-#define MQTT_REST_MAX   268435455u // Largest remaining length. [MQTT 2.1.4]
-#define MQTT_HEADER_MAX 5u
-#define MQTT_ANSWER_MAX 5u // An acknowledgement with its reason code.
+#define MQTT_REST_MAX     268435455u // Largest remaining length. [MQTT 2.1.4]
+#define MQTT_PUBLISH_HEAD 10u        // Header, length of the topic, identifier, no properties.
+#define MQTT_ANSWER_MAX   5u         // An acknowledgement with its reason code.
 
 // The version as the build lets it be: where only one is built in, the compiler knows it.
 static inline bool mqtt_is_v5(bool is_v5)

@@ -20,8 +20,8 @@ static void put_u16(struct pipit_sink *sink, size_t value)
 
 static void put_u32(struct pipit_sink *sink, uint32_t value)
 {
-    put_u16(sink, value >> 16);
-    put_u16(sink, value);
+    put_u16(sink, (size_t)(value >> 16));
+    put_u16(sink, (size_t)(value & 0xFFFFu));
 }
 
 static void put_text(struct pipit_sink *sink, struct pipit_bytes text)

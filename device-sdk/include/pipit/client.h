@@ -48,7 +48,8 @@ struct pipit_client_options {
     struct pipit_transport *transport;
     enum pipit_mqtt version; // Where only one is built in, that one.
     uint8_t *receive_memory; // Holds one whole packet of the broker; larger ones are refused.
-    uint8_t *send_memory;    // Holds what the transport has not taken yet; at least one packet.
+    uint8_t *send_memory;    // Holds what the transport has not taken yet; at least one packet: the
+                             // largest event with its topic and 10 bytes, and the CONNECT.
     size_t receive_bytes;    // At least 32.
     size_t send_bytes;       // At least 32.
     struct pipit_flight *flights; // As many as may be under way at once, at least 1.

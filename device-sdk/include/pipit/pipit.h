@@ -243,6 +243,7 @@ struct pipit_link_type {
 
 struct pipit_link {
     const struct pipit_link_type *type;
+    size_t message_max; // Bytes of topic and payload that it can ever take; 0: no limit.
 };
 
 // ---- device ------------------------------------------------------------------------------------

@@ -40,7 +40,7 @@ struct pipit_flash {
     const struct pipit_flash_type *type;
     uint32_t sector_bytes;  // Erased at once: a multiple of granule_bytes, at least 256.
     uint32_t sector_count;  // At least 3, or 2 with PIPIT_DROP_OLDEST. All of them 2 GB at most.
-    uint32_t granule_bytes; // Programmed at once: 1, 2, 4, 8, ... 256, at most sector_bytes / 16.
+    uint32_t granule_bytes; // Programmed at once: 1, 2, 4, 8, 16 or 32. Pages are the driver's.
 };
 
 // ---- spool: a log over all sectors
@@ -68,20 +68,24 @@ struct pipit_flash_spool_options {
 
 // A place in the log.
 struct pipit_flash_place {
-    uint32_t base;    // Address of the sector.
-    uint32_t offset;  // In it.
-    uint32_t counter; // Of the sector: 1, 2, 3 ... in the order in which they were begun.
+    uint32_t at;      // Address.
+    uint32_t stop;    // Address behind its sector.
+    uint32_t counter; // Of its sector: 1, 2, 3 ... in the order in which they were begun.
 };
 
 struct pipit_flash_spool {
-    struct pipit_spool base; // Hand &spool.base to pipit_config.
-    uint32_t damaged; // At open: records that were not whole; a cut makes one, worn flash more.
-    struct pipit_flash_spool_options options; // private from here
-    struct pipit_flash_place tail;            // At or before the oldest waiting record.
-    struct pipit_flash_place read;
+    struct pipit_spool base;   // Hand &spool.base to pipit_config.
+    uint32_t failed;           // Reads, programs and erases that failed; the first seals the spool.
+    struct pipit_flash *flash; // private from here, but for `damaged`
+    uint8_t *memory;
+    uint32_t step;  // Records begin at multiples of it.
+    uint32_t first; // Offset of the first event or start in a sector.
     struct pipit_flash_place end;
-    uint32_t free_count; // Sectors that hold nothing.
-    bool is_sealed;
+    struct pipit_flash_place tail; // At or before the oldest waiting record.
+    uint32_t free_count;           // Sectors that hold nothing.
+    struct pipit_flash_place read;
+    uint32_t memory_bytes; // In whole granules.
+    uint32_t damaged; // At open: records that were not whole; a cut makes one, worn flash more.
 };
 
 // Finds what waits, and starts a new boot: its number is in the flash before this returns, greater

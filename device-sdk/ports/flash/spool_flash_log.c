@@ -1,0 +1,159 @@
+// The log: which sector follows which, what waits first, where the next record goes.
+#include "spool_flash.h"
+
+#define VERSION_1 0x9E3779B1u
+
+// Scattered, so that one geometry is not taken for another.
+uint32_t pipit_flash_geometry(const struct pipit_flash *flash)
+{
+    return (flash->sector_bytes * 33 + flash->sector_count * 5 + flash->granule_bytes) *
+               VERSION_1 >>
+           16;
+}
+
+bool pipit_flash_sector_next(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
+                             struct flash_head *out_head, uint64_t *out_mark)
+{
+    const struct pipit_flash *flash = spool->flash;
+    uint8_t body[FLASH_MARK_BYTES + FLASH_CRC_BYTES];
+    uint32_t base = place->stop;
+    if (base >= flash->sector_bytes * flash->sector_count) {
+        base = 0;
+    }
+    place->at = base + spool->first;
+    place->stop = base + flash->sector_bytes;
+    bool is_used =
+        pipit_flash_head_read(spool, base, out_head) == FLASH_WAITING &&
+        out_head->sequence >> 32 == pipit_flash_geometry(flash) && out_head->len == 0 &&
+        pipit_flash_load(spool, pipit_flash_body_at(spool, base), body, out_head->body_bytes);
+    place->counter = (uint32_t)out_head->sequence;
+    memcpy(out_mark, body, sizeof(*out_mark));
+    return is_used;
+}
+
+// Most often it is the very next one: the search begins there.
+void pipit_flash_sector_seek(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
+                             uint32_t counter)
+{
+    struct pipit_flash_place found = spool->end;
+    struct flash_head head;
+    uint64_t mark;
+    found.at = found.stop - spool->flash->sector_bytes + spool->first;
+    for (uint32_t left = spool->flash->sector_count; left > 0 && found.counter != counter; left--) {
+        if (pipit_flash_sector_next(spool, place, &head, &mark) && place->counter >= counter &&
+            place->counter < found.counter) {
+            found = *place;
+        }
+    }
+    *place = found;
+}
+
+void pipit_flash_sector_begin(struct pipit_flash_spool *spool, uint32_t stop, uint32_t counter)
+{
+    struct pipit_bytes nothing = {spool->memory, 0};
+    uint32_t base = stop - spool->flash->sector_bytes;
+    spool->end.at = base;
+    pipit_flash_record_write(spool, nothing, spool->base.has_mark ? &spool->base.mark : NULL,
+                             (uint64_t)pipit_flash_geometry(spool->flash) << 32 | counter);
+    spool->end.at = base + spool->first;
+    spool->end.stop = stop;
+    spool->end.counter = counter;
+    spool->free_count--;
+}
+
+// The first free one behind the sector written to: so all take turns.
+void pipit_flash_sector_take(struct pipit_flash_spool *spool)
+{
+    struct pipit_flash *flash = spool->flash;
+    struct pipit_flash_place place = spool->end;
+    struct flash_head head;
+    uint64_t mark;
+    while (pipit_flash_sector_next(spool, &place, &head, &mark) &&
+           place.counter != spool->end.counter) {
+    }
+    if (spool->free_count == 0 || spool->failed > 0 ||
+        flash->type->erase(flash, place.stop - flash->sector_bytes) != PIPIT_OK) {
+        spool->failed++;
+    }
+    pipit_flash_sector_begin(spool, place.stop, spool->end.counter + 1);
+}
+
+void pipit_flash_sector_drain(struct pipit_flash_spool *spool, uint32_t stop)
+{
+    pipit_flash_release(spool, stop - spool->flash->sector_bytes);
+    spool->free_count++;
+}
+
+// ---- records ----
+
+bool pipit_flash_waiting(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
+                         struct flash_head *out_head)
+{
+    while (place->counter != spool->end.counter || place->at < spool->end.at) {
+        if (place->stop - place->at < spool->step) {
+            pipit_flash_sector_seek(spool, place, place->counter + 1);
+        } else if (pipit_flash_head_read(spool, place->at, out_head) == FLASH_WAITING) {
+            return true;
+        } else {
+            place->at += out_head->size;
+        }
+    }
+    return false;
+}
+
+void pipit_flash_tail_update(struct pipit_flash_spool *spool)
+{
+    struct pipit_spool *base = &spool->base;
+    struct pipit_flash_place place = spool->tail;
+    struct flash_head head;
+    if (!pipit_flash_waiting(spool, &place, &head)) {
+        head.boot = base->boot;
+        head.sequence = base->next_sequence;
+        if (base->count > 0) {
+            spool->failed++; // The flash has changed under us.
+        }
+    }
+    base->tail_boot = head.boot;
+    base->tail_sequence = head.sequence;
+    while (spool->tail.counter != place.counter && spool->failed == 0) {
+        pipit_flash_sector_drain(spool, spool->tail.stop);
+        pipit_flash_sector_seek(spool, &spool->tail, spool->tail.counter + 1);
+    }
+    spool->tail = place;
+    if (base->read_count == 0) {
+        spool->read = place;
+    }
+}
+
+void pipit_flash_forget(struct pipit_flash_spool *spool, uint32_t size, bool is_read)
+{
+    spool->base.used_bytes -= size;
+    spool->base.count--;
+    if (is_read) {
+        spool->base.read_count--;
+    } else {
+        spool->base.unread_count--;
+    }
+}
+
+// Gives up all of the oldest sector, for only whole sectors make room. It is not the one written
+// to: were nothing waiting elsewhere, there would be a free one.
+bool pipit_flash_free_make(struct pipit_flash_spool *spool, uint32_t free_min)
+{
+    struct pipit_flash_place place = spool->tail;
+    struct flash_head head;
+    if (spool->free_count >= free_min) {
+        return true;
+    }
+    if (spool->base.policy == PIPIT_REFUSE) {
+        return false;
+    }
+    while (pipit_flash_waiting(spool, &place, &head) && place.counter == spool->tail.counter) {
+        pipit_flash_forget(spool, head.size, spool->base.read_count > 0);
+        spool->base.dropped++;
+        place.at += head.size;
+    }
+    spool->tail.at = spool->tail.stop;
+    pipit_flash_tail_update(spool);
+    return true;
+}

@@ -1,0 +1,225 @@
+// Opening a spool: find the newest sector, read what waits, begin a new boot. And formatting.
+#include "spool_flash.h"
+
+#define NONE UINT32_MAX
+
+// What follows from the geometry. False: it is not one that is allowed.
+static bool flash_prepare(struct pipit_flash_spool *spool, struct pipit_flash *flash)
+{
+    struct flash_head head;
+    uint32_t granule = flash->granule_bytes;
+    memset(spool, 0, sizeof(*spool));
+    spool->flash = flash;
+    spool->step = granule < FLASH_HEAD_BYTES ? FLASH_HEAD_BYTES : granule;
+    pipit_flash_head_shape(spool, FLASH_HAS_MARK, &head);
+    spool->first = head.size;
+    return granule - 1 < FLASH_GRANULE_MAX && (granule & (granule - 1)) == 0 &&
+           (flash->sector_bytes & (FLASH_GRANULE_MAX - 1)) == 0 && flash->sector_bytes >= 256 &&
+           flash->sector_count >= 2;
+}
+
+// The newest sector in use becomes the one written to. False: there is none.
+static bool flash_newest(struct pipit_flash_spool *spool)
+{
+    struct pipit_flash_place place = {0};
+    struct flash_head head;
+    uint64_t mark;
+    bool is_found = false;
+    for (uint32_t left = spool->flash->sector_count; left > 0; left--) {
+        if (!pipit_flash_sector_next(spool, &place, &head, &mark)) {
+            spool->free_count++;
+        } else if (!is_found || place.counter > spool->end.counter) {
+            is_found = true;
+            spool->end = place;
+            spool->base.boot = head.boot;
+            spool->base.has_mark = head.has_mark;
+            spool->base.mark = mark;
+        }
+    }
+    return is_found;
+}
+
+// Is the sector blank, but for a first record that was cut while it was written?
+static bool flash_is_ours(struct pipit_flash_spool *spool, uint32_t base, bool *out_is_blank)
+{
+    struct flash_head head;
+    uint8_t bytes[FLASH_HEAD_BYTES];
+    uint32_t limit = pipit_flash_head_read(spool, base, &head) >= FLASH_WAITING ? spool->first : 0;
+    pipit_flash_head_compose(spool, base, 0, (uint64_t)pipit_flash_geometry(spool->flash) << 32);
+    *out_is_blank = true;
+    for (uint32_t at = 0; at < spool->flash->sector_bytes; at++) {
+        uint32_t i = at & (FLASH_HEAD_BYTES - 1);
+        if (i == 0) {
+            pipit_flash_get(spool, base + at, bytes, sizeof(bytes));
+        }
+        if (bytes[i] != 0xFF) {
+            *out_is_blank = false;
+            bool is_head = at < FLASH_HEAD_BYTES && (~bytes[i] & spool->memory[i]) == 0;
+            if (at >= limit && !is_head) {
+                return false;
+            }
+        }
+    }
+    return true;
+}
+
+// Takes blank flash into use. The first record is always the same, so that it can be written again
+// after a power cut; the boot number comes with the next sector.
+static bool flash_adopt(struct pipit_flash_spool *spool)
+{
+    const struct pipit_flash *flash = spool->flash;
+    uint32_t base = flash->sector_bytes * flash->sector_count, blank = NONE;
+    while (base > 0) {
+        bool is_blank;
+        base -= flash->sector_bytes;
+        if (!flash_is_ours(spool, base, &is_blank)) {
+            return false;
+        }
+        blank = is_blank ? base + flash->sector_bytes : blank;
+    }
+    if (blank == NONE) {
+        return false;
+    }
+    pipit_flash_sector_begin(spool, blank, 0);
+    return true;
+}
+
+// Counts an event that waits. One that is not whole was not accepted, or is lost: it is released,
+// so that nobody looks at it again. False: it is larger than the memory.
+static bool flash_recover_event(struct pipit_flash_spool *spool,
+                                const struct pipit_flash_place *place,
+                                const struct flash_head *head, bool is_waiting)
+{
+    struct pipit_spool *base = &spool->base;
+    uint8_t *memory = spool->memory;
+    if (head->body_bytes > spool->memory_bytes) {
+        return !is_waiting;
+    }
+    bool is_whole =
+        pipit_flash_load(spool, pipit_flash_body_at(spool, place->at), memory, head->body_bytes);
+    if (is_whole && head->has_mark && place->counter == spool->end.counter) {
+        memcpy(&base->mark, memory + head->len, sizeof(base->mark));
+        base->has_mark = true;
+    }
+    if (is_waiting && !is_whole) {
+        spool->damaged++;
+        pipit_flash_release(spool, place->at);
+    } else if (is_waiting) {
+        if (base->count == 0) {
+            spool->tail = *place;
+        }
+        base->count++;
+        base->unread_count++;
+        base->used_bytes += head->size;
+    }
+    return true;
+}
+
+// What is in one sector. In the newest one the log ends behind the last that is not blank.
+static bool flash_recover_sector(struct pipit_flash_spool *spool, struct pipit_flash_place *place)
+{
+    struct flash_head head;
+    bool is_newest = place->counter == spool->end.counter;
+    while (place->stop - place->at >= spool->step) {
+        enum flash_kind kind = pipit_flash_head_read(spool, place->at, &head);
+        if (kind >= FLASH_RELEASED &&
+            !flash_recover_event(spool, place, &head, kind == FLASH_WAITING)) {
+            return false;
+        }
+        if (kind == FLASH_START && is_newest) {
+            spool->base.boot = head.boot;
+        }
+        spool->damaged += kind == FLASH_TORN ? 1 : 0;
+        place->at += head.size;
+        if (kind != FLASH_BLANK && is_newest) {
+            spool->end.at = place->at;
+        }
+    }
+    return true;
+}
+
+// Oldest sector first. One without events is free, whatever became of the mark that says so.
+static bool flash_recover(struct pipit_flash_spool *spool)
+{
+    struct pipit_flash_place place = spool->end;
+    uint32_t next = 0;
+    do {
+        uint32_t count = spool->base.count;
+        pipit_flash_sector_seek(spool, &place, next);
+        next = place.counter + 1;
+        if (!flash_recover_sector(spool, &place)) {
+            return false;
+        }
+        if (spool->base.count == count && place.counter != spool->end.counter) {
+            pipit_flash_sector_drain(spool, place.stop);
+        }
+    } while (place.counter != spool->end.counter);
+    if (spool->base.count == 0) {
+        spool->tail = spool->end;
+    }
+    return true;
+}
+
+// The first place behind the log may hold a head that was cut before it could be seen; it stays
+// empty. A start that was cut in that way is written again with the same bytes.
+static bool flash_start(struct pipit_flash_spool *spool, uint32_t entropy)
+{
+    bool is_first = spool->base.boot == 0;
+    spool->base.boot = is_first ? pipit_boot_random(entropy) : spool->base.boot + 1;
+    if (!is_first && 2 * spool->step <= spool->end.stop - spool->end.at) {
+        spool->end.at += spool->step;
+        pipit_flash_head_write(spool, 0, 0);
+        spool->end.at += spool->step;
+    } else if (pipit_flash_free_make(spool, 1)) {
+        pipit_flash_sector_take(spool);
+    } else {
+        return false;
+    }
+    pipit_flash_tail_update(spool);
+    return true;
+}
+
+enum pipit_err pipit_flash_spool_open(struct pipit_flash_spool *spool,
+                                      const struct pipit_flash_spool_options *options)
+{
+    struct pipit_flash *flash = options->flash;
+    uint32_t reserved = options->policy == PIPIT_REFUSE ? 2 : 0;
+    enum pipit_err rc = PIPIT_OK;
+    if (!flash_prepare(spool, flash) || flash->sector_count <= reserved ||
+        options->memory_bytes < FLASH_GRANULE_MAX) {
+        return PIPIT_ERR_ARGUMENT;
+    }
+    spool->memory = options->memory;
+    // In whole granules, for a part is filled up to them.
+    spool->memory_bytes = (uint32_t)options->memory_bytes & (0u - flash->granule_bytes);
+    spool->base.type = &pipit_flash_spool_type;
+    spool->base.policy = options->policy;
+    spool->base.next_sequence = 1;
+    spool->base.limit_bytes =
+        (flash->sector_count - reserved) * (flash->sector_bytes - spool->first);
+    if (!flash_newest(spool) && !flash_adopt(spool)) {
+        rc = PIPIT_ERR_CORRUPT;
+    } else if (!flash_recover(spool)) {
+        rc = PIPIT_ERR_SIZE;
+    } else if (!flash_start(spool, options->entropy)) {
+        rc = PIPIT_ERR_FULL;
+    }
+    return spool->failed > 0 ? PIPIT_ERR_IO : rc;
+}
+
+// The newest sector last: as long as it is there, boot numbers go on.
+enum pipit_err pipit_flash_spool_format(struct pipit_flash *flash)
+{
+    struct pipit_flash_spool spool;
+    if (!flash_prepare(&spool, flash)) {
+        return PIPIT_ERR_ARGUMENT;
+    }
+    (void)flash_newest(&spool);
+    uint32_t base = spool.end.stop;
+    for (uint32_t left = flash->sector_count; left > 0 && spool.failed == 0; left--) {
+        base = base >= flash->sector_bytes * flash->sector_count ? 0 : base;
+        spool.failed = flash->type->erase(flash, base) != PIPIT_OK;
+        base += flash->sector_bytes;
+    }
+    return spool.failed > 0 ? PIPIT_ERR_IO : PIPIT_OK;
+}

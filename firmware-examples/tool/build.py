@@ -2,7 +2,8 @@
 
 An example is a folder with example.json. Its members, all but `boards` optional:
   boards     the boards it is built for; the first is the one that is run when none is named
-  sources    C files: ["main.c"]; {name} stands for the folder of a source package
+  sources    C files: ["main.c"]; {name} stands for the folder of a source package, * for any name
+  board_sources  {"board": ["driver.c"]}, C files beside these for one board
   includes   folders, relative to the example, or {name}/...
   defines    {"NAME": "value"} for the example and for the SDK that is linked with it
   sdk        folders of device-sdk/ that it needs beside src: ["ports/uart"] when not given
@@ -38,6 +39,7 @@ class Example:
     name: str
     boards: tuple
     sources: tuple = ("main.c",)
+    board_sources: dict = dataclasses.field(default_factory=dict, hash=False)
     includes: tuple = ()
     defines: tuple = ()
     sdk: tuple = ("ports/uart",)
@@ -48,6 +50,15 @@ class Example:
     @property
     def folder(self):
         return next(each / self.name for each in FOLDERS if (each / self.name).exists())
+
+    def files(self, board_name, packages):
+        """What is compiled, each with whether it is ours; a * in a name stands for all that fit."""
+        for said in (*self.sources, *self.board_sources.get(board_name, ())):
+            path = self.folder / said.format(**packages)
+            found = sorted(path.parent.glob(path.name))
+            if not found:
+                raise BuildError(f"{self.name}: there is no {path}")
+            yield from ((each, not said.startswith("{")) for each in found)
 
     def elf(self, board_name):
         return OUT / self.name / board_name / "firmware.elf"
@@ -87,7 +98,7 @@ def package_folder(name):
 RULES = """\
 builddir = {out}
 rule cc
-  command = $cc $flags -MMD -MF $out.d -c $in -o $out
+  command = $cc $flags -MD -MF $out.d -c $in -o $out
   depfile = $out.d
   deps = gcc
   description = cc $out
@@ -145,13 +156,12 @@ class Writer:
     def image(self, example_, board, packages):
         folder = OUT / example_.name / board.name
         fill = {name: str(path) for name, path in packages.items()}
-        includes = " ".join(f"-I{example_.folder / each.format(**fill)}" for each in example_.includes)
+        includes = " ".join(f"{'-isystem ' if each.startswith('{') else '-I'}"
+                            f"{example_.folder / each.format(**fill)}" for each in example_.includes)
         flags = f"{board.cpu} --specs=picolibc.specs {COMMON} {defines_flags(example_.defines)} " \
                 f"-I{example_.folder} {includes} -I{SDK}/include -I{EXAMPLES}/boards"
         objects = []
-        for source in example_.sources:
-            path = example_.folder / source.format(**fill)
-            is_ours = "{" not in source
+        for path, is_ours in example_.files(board.name, fill):
             objects.append(self.compile(path, folder / "app" / f"{path.stem}.o", board,
                                         f"{flags} {WARNINGS if is_ours else '-w'}"))
         objects += self.board(board, OUT / "boards" / board.name)

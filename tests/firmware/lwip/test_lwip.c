@@ -54,9 +54,9 @@ uint32_t lwip_random(void)
     return random_state >> 8;
 }
 
-_Noreturn void lwip_assertion(const char *text)
+_Noreturn void lwip_assertion(unsigned line)
 {
-    (void)fprintf(stderr, "lwIP: %s\n", text);
+    (void)fprintf(stderr, "lwIP: assertion in line %u\n", line);
     abort();
 }
 

@@ -197,10 +197,7 @@ static void do_rewind(void)
     }
 }
 
-static const char *recovered(uint32_t capacity);
-
-// Opens, and holds what is there against the list. What is lost under the drop policy is the oldest
-// of one sector at most for each time the power went.
+// False: the power went.
 static bool do_open(void)
 {
     options.entropy = chance(1000000);
@@ -223,7 +220,8 @@ static bool do_open(void)
     return true;
 }
 
-// NULL, or what is wrong.
+// Holds what was opened against the list: NULL, or what is wrong. What is lost under the drop
+// policy is the oldest, `capacity` bytes at most.
 static const char *recovered(uint32_t capacity)
 {
     struct pipit_record record;
@@ -341,15 +339,14 @@ static const char *run_to_cut(const struct geometry *geometry, uint32_t seed, ui
           seed);
     nor.random += cut_at * 977;
     nor.cut_at = cut_at;
-    bool is_open = do_open();
+    (void)do_open();
     for (unsigned i = 0; i < steps && !nor.is_off; i++) {
         step();
-        if (!nor.is_off && i % 97 == 96) {
-            is_open = do_open();
+        if (!nor.is_off && i % 97 == 96 && do_open()) {
+            model_dropped(base->dropped); // For room to start in.
             do_rewind();
         }
     }
-    (void)is_open;
     *out_was_cut = nor.is_off;
     // The power may go again while the spool recovers, thrice as often.
     for (uint32_t again = 0; again < 3 && wrong == NULL; again++) {

@@ -197,7 +197,7 @@ static enum pipit_err publish_flight(struct pipit_client *client,
         return PIPIT_ERR_BUSY;
     }
     struct pipit_flight *flight = pipit_flight_at(client, id);
-    if (flight->is_resumed && flight->token == message->token) {
+    if (flight->is_resumed && message->token != 0 && flight->token == message->token) {
         if (flight->state >= FLIGHT_RELEASE_DUE) {
             flight->is_resumed = false; // The broker has it; its answer is still to come.
             return PIPIT_OK;

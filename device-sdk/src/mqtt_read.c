@@ -158,8 +158,11 @@ static uint8_t publish_properties(struct pipit_bytes *rest)
 
 static bool is_topic(struct pipit_bytes topic)
 {
-    return topic.len > 0 && pipit_wire_is_utf8(topic) &&
-           memchr(topic.ptr, '+', topic.len) == NULL && memchr(topic.ptr, '#', topic.len) == NULL;
+    bool is_valid = topic.len > 0 && pipit_wire_is_utf8(topic);
+    for (size_t i = 0; is_valid && i < topic.len; i++) {
+        is_valid = topic.ptr[i] != '+' && topic.ptr[i] != '#';
+    }
+    return is_valid;
 }
 
 uint8_t pipit_mqtt_read_publish(uint8_t first, struct pipit_bytes rest, bool is_v5,

@@ -12,7 +12,7 @@ MINIMAL = [WITHOUT(name) for name in ("MQTT_5", "QOS_2", "RECEIPTS", "COMMANDS",
                                       "TEXT_CHECKS", "LONG_SEQUENCES")]
 
 # The freestanding part of <string.h>, and gcc's tables for `switch`, which are no calls into a library.
-MAY_NEED = {"memcpy", "memset", "memcmp", "memmove", "memchr", "strlen"}
+MAY_NEED = {"memcpy", "memset", "memcmp", "memmove", "strlen"}
 MAY_NEED_PREFIX = ("__gnu_thumb1_case_",)
 TARGETS = {
     "cortex-m0": ("arm-none-eabi-", ["-mcpu=cortex-m0", "-mthumb"]),

@@ -38,6 +38,7 @@ HOMES = {
     "utlist.h": ["hub/"],
     "cmocka.h": ["tests/unit/", "tests/firmware/lwip/"],
     "lwip/": ["device-sdk/ports/lwip/", "tests/firmware/lwip/"],
+    "simavr/": ["tests/firmware/simavr_host.c"],
     "openssl/": ["tests/unit/device-sdk/tls_broker.h"],
     "mbedtls/": ["device-sdk/ports/mbedtls/", "tests/unit/device-sdk/test_tls.c"],
 }

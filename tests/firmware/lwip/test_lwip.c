@@ -11,6 +11,7 @@
 #include <lwip/ip.h>
 #include <lwip/memp.h>
 #include <lwip/priv/tcp_priv.h>
+#include <lwip/sys.h>
 #include <lwip/timeouts.h>
 #include <lwip/udp.h>
 #include <stdio.h>

@@ -270,15 +270,21 @@ enum pipit_err pipit_client_unsubscribe(struct pipit_client *client, const char 
 
 enum pipit_err pipit_client_acknowledge(struct pipit_client *client, uint32_t token)
 {
+    uint8_t packet = (uint8_t)(token >> 16);
+    uint16_t id = (uint16_t)token;
     if (client->state != CLIENT_UP) {
         return PIPIT_ERR_STATE;
     }
-    if (token >> 16 == 0) {
+    if (packet == 0) {
         return PIPIT_OK;
     }
-    return pipit_connection_answer(client, (uint8_t)(token >> 16), (uint16_t)token, MQTT_OK)
-               ? PIPIT_OK
-               : PIPIT_ERR_BUSY;
+    if (pipit_connection_room(client) < MQTT_ANSWER_MAX ||
+        (PIPIT_WITH_QOS_2 && packet == MQTT_PUBREC && !pipit_inbound_has(client, id) &&
+         !pipit_inbound_put(client, id))) { // Only now: until then it may be sent again.
+        return PIPIT_ERR_BUSY;
+    }
+    (void)pipit_connection_answer(client, packet, id, MQTT_OK);
+    return PIPIT_OK;
 }
 
 static void client_disconnect(struct pipit_link *link)

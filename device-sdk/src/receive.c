@@ -90,7 +90,7 @@ static bool is_new(struct pipit_client *client, const struct mqtt_publish *publi
         (void)pipit_connection_answer(client, MQTT_PUBREC, publish->id, MQTT_OK);
         return false;
     }
-    if (!pipit_inbound_put(client, publish->id)) {
+    if (!client->options->is_ack_explicit && !pipit_inbound_put(client, publish->id)) {
         pipit_connection_fail(client, MQTT_RECEIVE_MAXIMUM); // It comes again. [MQTT-3.3.4-9]
         return false;
     }

@@ -265,8 +265,9 @@ static bool skip_begin(struct pipit_client *client, const struct mqtt_header *he
     const uint8_t *at = unread(client).ptr + header->len;
     uint32_t topic_len = (uint32_t)at[0] << 8 | at[1];
     uint8_t qos = header->first >> 1 & 3;
-    if (connection_is_v5(client) || (header->first & 0xF0) != MQTT_PUBLISH || qos == 3 ||
-        topic_len + 4 > header->rest) {
+    if (connection_is_v5(client) || client->state != CLIENT_UP ||
+        (header->first & 0xF0) != MQTT_PUBLISH || qos == 3 ||
+        topic_len + (qos > 0 ? 4 : 2) > header->rest) {
         pipit_connection_fail(client, MQTT_TOO_LARGE);
         return false;
     }
@@ -278,6 +279,7 @@ static bool skip_begin(struct pipit_client *client, const struct mqtt_header *he
 
 static void skipped(struct pipit_link_event *out_event)
 {
+    memset(out_event, 0, sizeof(*out_event));
     out_event->kind = PIPIT_LINK_MESSAGE;
     out_event->rc = PIPIT_ERR_SIZE;
 }
@@ -295,6 +297,10 @@ static bool skip_step(struct pipit_client *client, struct pipit_link_event *out_
     }
     if (client->skip_then > 0) {
         uint16_t id = (uint16_t)((unsigned)bytes.ptr[0] << 8 | bytes.ptr[1]);
+        if (id == 0) {
+            pipit_connection_fail(client, MQTT_MALFORMED); // [MQTT-2.3.1-1]
+            return false;
+        }
         (void)pipit_connection_answer(client, client->held_answer, id, MQTT_OK);
         client->skip = client->skip_then;
         client->skip_then = 0;

@@ -89,7 +89,8 @@ struct pipit_flash_spool {
 };
 
 // Finds what waits, and starts a new boot: its number is in the flash before this returns, greater
-// by one than the last, and never given twice. Flash that is blank (0xFF) is taken into use.
+// by one than the last, and never given twice. Flash that is blank (0xFF) is taken into use, which
+// reads all of it once.
 // PIPIT_ERR_CORRUPT: it holds something else, or a spool of another version or geometry; untouched.
 // PIPIT_ERR_SIZE: an event in it is larger than `memory`. PIPIT_ERR_FULL: it was filled under
 // PIPIT_DROP_OLDEST and has no sector left to start in; open it so. PIPIT_ERR_ARGUMENT, _IO.
@@ -98,8 +99,8 @@ enum pipit_err pipit_flash_spool_open(struct pipit_flash_spool *spool,
                                       const struct pipit_flash_spool_options *options);
 
 // Erases all sectors, whatever they hold: for flash that does not come blank, or held something
-// else. Cut by the power, the next open either says PIPIT_ERR_CORRUPT (format again) or finds part
-// of the former events, and goes on with the former boot numbers.
+// else. Cut by the power, the next open says PIPIT_ERR_CORRUPT (format again), or finds part of the
+// former events and goes on with the former boot numbers, or finds it formatted.
 enum pipit_err pipit_flash_spool_format(struct pipit_flash *flash);
 
 #ifdef __cplusplus

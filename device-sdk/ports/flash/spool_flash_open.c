@@ -63,24 +63,27 @@ static bool flash_is_ours(struct pipit_flash_spool *spool, uint32_t base, bool *
     return true;
 }
 
-// Takes blank flash into use. The first record is always the same, so that it can be written again
-// after a power cut; the boot number comes with the next sector.
+// Takes blank flash into use, from its end: formatting, which may have been cut, begins at the
+// front. The first record is always the same, so that it can be written again after a power cut;
+// the boot number comes with the next sector.
 static bool flash_adopt(struct pipit_flash_spool *spool)
 {
     const struct pipit_flash *flash = spool->flash;
-    uint32_t base = flash->sector_bytes * flash->sector_count, blank = NONE;
+    uint32_t base = flash->sector_bytes * flash->sector_count, stop = NONE;
     while (base > 0) {
         bool is_blank;
         base -= flash->sector_bytes;
         if (!flash_is_ours(spool, base, &is_blank)) {
             return false;
         }
-        blank = is_blank ? base + flash->sector_bytes : blank;
+        if (is_blank && stop == NONE) {
+            stop = base + flash->sector_bytes;
+        }
     }
-    if (blank == NONE) {
+    if (stop == NONE) {
         return false;
     }
-    pipit_flash_sector_begin(spool, blank, 0);
+    pipit_flash_sector_begin(spool, stop, 0);
     return true;
 }
 
@@ -207,19 +210,33 @@ enum pipit_err pipit_flash_spool_open(struct pipit_flash_spool *spool,
     return spool->failed > 0 ? PIPIT_ERR_IO : rc;
 }
 
-// The newest sector last: as long as it is there, boot numbers go on.
+// The newest sector last: until the flash is in use anew, boot numbers go on.
 enum pipit_err pipit_flash_spool_format(struct pipit_flash *flash)
 {
     struct pipit_flash_spool spool;
+    struct flash_head head;
+    uint64_t mark;
+    uint32_t memory[FLASH_GRANULE_MAX / 4], first = 0;
     if (!flash_prepare(&spool, flash)) {
         return PIPIT_ERR_ARGUMENT;
     }
     (void)flash_newest(&spool);
-    uint32_t base = spool.end.stop;
+    spool.memory = (uint8_t *)memory;
+    spool.base.boot = 0;
+    spool.base.has_mark = false;
+    struct pipit_flash_place place = spool.end;
     for (uint32_t left = flash->sector_count; left > 0 && spool.failed == 0; left--) {
-        base = base >= flash->sector_bytes * flash->sector_count ? 0 : base;
-        spool.failed = flash->type->erase(flash, base) != PIPIT_OK;
-        base += flash->sector_bytes;
+        bool is_used = pipit_flash_sector_next(&spool, &place, &head, &mark);
+        first = first == 0 ? place.stop : first;
+        if (left == 1) {
+            pipit_flash_sector_begin(&spool, first, 0);
+        }
+        if (is_used) { // So that it cannot come back from an erase that is cut.
+            pipit_flash_sector_drain(&spool, place.stop);
+        }
+        if (flash->type->erase(flash, place.stop - flash->sector_bytes) != PIPIT_OK) {
+            spool.failed++;
+        }
     }
     return spool.failed > 0 ? PIPIT_ERR_IO : PIPIT_OK;
 }

@@ -202,7 +202,7 @@ static bool do_open(void)
 {
     options.entropy = chance(1000000);
     enum pipit_err rc = pipit_flash_spool_open(&spool, &options);
-    if (rc == PIPIT_ERR_CORRUPT && boot_max == 0 && nor.base.sector_count <= 3) {
+    if (rc == PIPIT_ERR_CORRUPT && boot_max == 0 && nor.base.sector_count <= 4) {
         // Cut in the very first record as often as there are sectors.
         nor.cut_at = 0;
         assert_int_equal(pipit_flash_spool_format(&nor.base), PIPIT_OK);

@@ -25,6 +25,9 @@ struct pipit_socket {
 void pipit_socket_init(struct pipit_socket *socket, const char *host, const char *port);
 // Sleeps until the connection has news for pipit_poll, or the time is over.
 void pipit_socket_wait(const struct pipit_socket *socket, uint32_t timeout_ms);
+// For programs with their own poll(): the descriptor, -1 while there is none, and whether news is
+// also that it takes bytes.
+int pipit_socket_fd(const struct pipit_socket *socket, bool *out_wants_write);
 
 #ifdef __cplusplus
 }

@@ -125,12 +125,19 @@ void pipit_socket_init(struct pipit_socket *socket, const char *host, const char
     socket->fd = -1;
 }
 
+int pipit_socket_fd(const struct pipit_socket *socket, bool *out_wants_write)
+{
+    *out_wants_write = socket->fd >= 0 && (!socket->is_open || socket->is_full);
+    return socket->fd;
+}
+
 void pipit_socket_wait(const struct pipit_socket *socket, uint32_t timeout_ms)
 {
-    struct pollfd fd = {.fd = socket->fd, .events = POLLIN};
+    bool wants_write;
+    struct pollfd fd = {.fd = pipit_socket_fd(socket, &wants_write), .events = POLLIN};
     int timeout = timeout_ms > INT32_MAX ? INT32_MAX : (int)timeout_ms;
-    if (socket->fd >= 0 && (!socket->is_open || socket->is_full)) {
+    if (wants_write) {
         fd.events = POLLIN | POLLOUT;
     }
-    (void)poll(&fd, socket->fd >= 0 ? 1 : 0, timeout);
+    (void)poll(&fd, fd.fd >= 0 ? 1 : 0, timeout);
 }

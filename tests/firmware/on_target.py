@@ -1,0 +1,150 @@
+"""Builds the SDK's unit tests for other processors, from the very sources that run on the host, and runs them:
+bare metal through picolibc's semihosting in QEMU, other Linux machines under qemu-user."""
+
+import dataclasses
+import pathlib
+import subprocess
+
+import build
+from boards import M0, M3, M4F, RV32
+
+TESTS = build.ROOT / "tests" / "unit"
+OUT = build.OUT / "on-target"
+SHIM = TESTS / "on_target"
+PORTS = ("ports/uart", "ports/framed", "ports/flash")  # Portable: they go wherever src goes.
+SECONDS_MAX = 300
+K = 1024
+
+
+@dataclasses.dataclass(frozen=True)
+class Target:
+    """A processor: how to compile for it and how to run what was compiled."""
+
+    name: str
+    compiler: str
+    flags: str
+    link: str
+    run: tuple            # The command in front of the program.
+    behind: tuple = ()    # And the option right before its path.
+    has_files: bool = False
+    is_64_bit: bool = False
+
+
+def bare(name, compiler, cpu, flash, ram, machine, qemu="qemu-system-arm", load="-kernel", stack=4 * K, more=()):
+    memory = f"--defsym=__flash={flash[0]:#x},--defsym=__flash_size={flash[1]:#x}," \
+             f"--defsym=__ram={ram[0]:#x},--defsym=__ram_size={ram[1]:#x},--defsym=__stack_size={stack}"
+    return Target(name, f"{compiler}-gcc", f"{cpu} --specs=picolibc.specs",
+                  f"{cpu} --specs=picolibc.specs --oslib=semihost --crt0=semihost -Wl,{memory} -Wl,--gc-sections",
+                  (qemu, "-M", machine, "-nographic", "-monitor", "none", "-serial", "null",
+                   "-semihosting-config", "enable=on,target=native,arg=test", *more), (load,))
+
+
+def linux(name, compiler, qemu, flags="", is_64_bit=False):
+    return Target(name, f"{compiler}-gcc", flags, "-static", (qemu,), has_files=True, is_64_bit=is_64_bit)
+
+
+ARM = "arm-none-eabi"
+# The nRF51 in QEMU can be given more memory than a real one has: all tests run on its Cortex-M0, the only
+# one of the machines that refuses unaligned accesses. Those that fit run in the real 16 KB as well.
+M0_RAM = 8 * K * K
+_TARGETS = (
+    bare("m0", ARM, M0, (0, 256 * K), (0x20000000, M0_RAM), "microbit",
+         more=("-global", f"nrf51-soc.sram-size={M0_RAM}")),
+    bare("m0-16k", ARM, M0, (0, 256 * K), (0x20000000, 16 * K), "microbit", stack=2 * K),
+    bare("m3", ARM, M3, (0, 4096 * K), (0x20000000, 4096 * K), "mps2-an385"),
+    bare("m4f", ARM, M4F, (0, 4096 * K), (0x20000000, 4096 * K), "mps2-an386"),
+    bare("rv32", "riscv64-unknown-elf", RV32, (0x80000000, 4096 * K), (0x80400000, 8192 * K), "virt",
+         qemu="qemu-system-riscv32", load="-bios"),
+    linux("mips-big-endian", "mips-linux-gnu", "qemu-mips-static", "-DWORDS_BIGENDIAN"),  # For protobuf-c.
+    linux("armhf", "arm-linux-gnueabihf", "qemu-arm-static"),
+    linux("arm64", "aarch64-linux-gnu", "qemu-aarch64-static", is_64_bit=True),
+    linux("riscv64", "riscv64-linux-gnu", "qemu-riscv64-static", is_64_bit=True),
+)
+TARGETS = {target.name: target for target in _TARGETS}
+
+# Of device-sdk/: what needs a host.
+NEEDS_LIBRARY = {"test_paho", "test_tls"}       # Linked with paho.mqtt.c, mbedTLS.
+# Takes the C library's place to count writes and syncs, by system calls with 64-bit offsets in one
+# register. (test_spool runs the file spool on the 32-bit ones too.)
+NEEDS_64_BIT_LINUX = {"test_spool_file"}
+FITS_16K = {"test_wire", "test_uart"}
+# Smaller than on the host, where memory and speed are.
+DEFINES = {"SCRIPT_MAX": "1024", "TEST_SEEDS": "1"}
+
+
+def tests_of(target):
+    """The names of the tests that this target runs."""
+    found = {path.stem for path in (TESTS / "device-sdk").glob("test_*.c")} - NEEDS_LIBRARY
+    if not (target.has_files and target.is_64_bit):
+        found -= NEEDS_64_BIT_LINUX
+    return sorted(found & FITS_16K if target.name == "m0-16k" else found)
+
+
+class Writer(build.Writer):
+    """build.ninja of the tests."""
+
+    def flags(self, target, extra=""):
+        defines = "" if target.has_files else build.defines_flags({**DEFINES, "TEST_WITHOUT_FILES": "1"})
+        return f"{target.flags} -std=gnu11 -Os -g -ffunction-sections -fdata-sections {defines} " \
+               f"-I{SHIM} -I{TESTS.parent} -I{build.SDK}/include -I{build.SDK}/src -I{OUT}/proto " \
+               f"-I{build.package_folder('protobuf-c')} {extra}"
+
+    def object(self, target, source, extra=""):
+        out = OUT / target.name / f"{pathlib.Path(source).stem}.o"
+        return self.build(out, "cc", [source], cc=target.compiler, flags=self.flags(target, extra))
+
+    def support(self, target):
+        """The SDK, the shim and the oracle (protobuf-c)."""
+        parts = ["src", *PORTS, *(["ports/posix"] if target.has_files else [])]
+        objects = [self.object(target, source, build.WARNINGS) for part in parts
+                   for source in sorted((build.SDK / part).glob("*.c"))]
+        objects.append(self.object(target, SHIM / "cmocka.c", build.WARNINGS))
+        objects.append(self.object(target, OUT / "proto" / "pipit" / "v1" / "pipit.pb-c.c", "-w"))
+        objects.append(self.object(target, build.package_folder("protobuf-c") / "protobuf-c" / "protobuf-c.c",
+                                   "-w -DNDEBUG"))
+        return self.build(OUT / target.name / "libsupport.a", "ar", objects,
+                          ar=target.compiler.replace("-gcc", "-ar"))
+
+    def program(self, target, source, name, extra=""):
+        out = OUT / target.name / f"{name}.o"
+        self.build(out, "cc", [source], cc=target.compiler, flags=self.flags(target, f"-Wno-unused {extra}"))
+        return self.build(OUT / target.name / name, "link", [out, self.support(target)], cc=target.compiler,
+                          flags=target.link, tools=target.compiler.replace("gcc", ""))
+
+
+def program_path(target, name):
+    return OUT / target.name / name
+
+
+FAILURES = {1: "numbers", 2: "memory", 3: "words", 4: "trap", 5: "text", 6: "truth", 7: "setup"}
+NINJA = OUT / "build.ninja"
+
+
+def build_all():
+    """Builds everything that can be built; what cannot is for build_one to say."""
+    (OUT / "proto").mkdir(parents=True, exist_ok=True)
+    proto = build.ROOT / "proto"
+    subprocess.run(["protoc-c", "-I", proto, f"--c_out={OUT}/proto", proto / "pipit" / "v1" / "pipit.proto"],
+                   check=True)
+    writer = Writer()
+    for target in TARGETS.values():
+        for name in tests_of(target):
+            writer.program(target, TESTS / "device-sdk" / f"{name}.c", name)
+        for kind in FAILURES:
+            writer.program(target, SHIM / "failing" / "failing.c", f"failing-{kind}", f"-DTEST_FAILURE={kind}")
+    NINJA.write_text("\n".join(writer.lines) + "\n")
+    subprocess.run(["ninja", "-k0", "-f", NINJA], capture_output=True)
+
+
+def build_one(target, name):
+    """None, or the compiler's words."""
+    done = subprocess.run(["ninja", "-f", NINJA, program_path(target, name)], capture_output=True, text=True)
+    return None if done.returncode == 0 else done.stdout[-4000:]
+
+
+def run(target, name):
+    """(exit code, what it printed)"""
+    command = ["timeout", "--kill-after=5", str(SECONDS_MAX), *target.run, *target.behind,
+               str(program_path(target, name))]
+    done = subprocess.run(command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL)
+    return done.returncode, done.stdout + done.stderr

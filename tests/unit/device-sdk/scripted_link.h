@@ -7,7 +7,9 @@
 
 #include "pipit/pipit.h"
 
+#ifndef SCRIPT_MAX
 #define SCRIPT_MAX 4096
+#endif
 
 struct script_sent {
     char topic[160];

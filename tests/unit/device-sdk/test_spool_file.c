@@ -177,7 +177,7 @@ int rename(const char *from, const char *to)
     current = 1 - current;
     is_rename_unsynced = true;
     disks[1 - current].inode = disks[1 - current].inode != 0 ? disks[1 - current].inode : 1;
-    return (int)syscall(SYS_rename, from, to);
+    return (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0);
 }
 
 // ---- the workload, in a child; what it was told stays in shared memory -------------------------

@@ -76,6 +76,7 @@ void pipit_session_clear(struct pipit_client *client)
 
 void pipit_session_down(struct pipit_client *client)
 {
+    client->has_written = false;
     for (uint16_t id = 1; id <= client->options->flights_max; id++) {
         struct pipit_flight *flight = pipit_flight_at(client, id);
         if (flight->state <= FLIGHT_SUBSCRIBED) {

@@ -288,6 +288,23 @@ static void test_qos_0_that_was_not_written_is_forgotten(void **state)
     bench_expect_acked(bench, 6, PIPIT_OK);
 }
 
+// A device sleeps while it is offline: the client must not keep it awake.
+static void test_client_that_is_down_wants_no_polls(void **state)
+{
+    struct bench *bench = *state;
+    bench_up(bench);
+    for (uint32_t token = 1; token <= 4; token++) {
+        assert_int_equal(bench_publish(bench, 0, token), PIPIT_OK);
+    }
+    assert_int_equal(bench->link->type->next_ms(bench->link), 0);
+    bench_expect_acked(bench, 1, PIPIT_OK);
+    bench_disconnect(bench);
+    bench_expect_down(bench, PIPIT_OK);
+    assert_int_equal(bench->link->type->next_ms(bench->link), UINT32_MAX);
+    bench_connecting(bench);
+    assert_int_equal(bench->link->type->next_ms(bench->link), UINT32_MAX);
+}
+
 // ---- QoS 2 to us --------------------------------------------------------------------------------
 
 // MQTT 3.1.1: [MQTT-4.3.3-2]
@@ -404,6 +421,7 @@ int main(void)
         ON_BOTH(test_pubrels_wait_for_room),
         ON_5(test_pubcomp_of_a_broker_that_was_done_settles_it),
         ON_BOTH(test_qos_0_that_was_not_written_is_forgotten),
+        ON_BOTH(test_client_that_is_down_wants_no_polls),
         ON_BOTH(test_duplicate_after_a_break_is_dropped),
         ON_BOTH(test_new_session_means_new_identifiers),
         ON_BOTH(test_disconnect_is_the_last_packet),

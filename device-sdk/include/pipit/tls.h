@@ -5,6 +5,10 @@
 //            them is copied but the key and the names, into the arena.
 // Failure:   PIPIT_ERR_TLS, and pipit_tls_reason says which of its kinds; otherwise what the
 //            transport below says. A failed connection is closed before it is opened again.
+//
+// With certificates a small processor computes for seconds. Built with PIPIT_TLS_WITH_SLICES (see
+// ports/mbedtls/pipit_mbedtls_config.h) each poll does a slice of that, so poll without a pause
+// while it connects; without, one poll does it all.
 #ifndef PIPIT_TLS_H
 #define PIPIT_TLS_H
 
@@ -28,7 +32,8 @@ extern "C" {
       "nothing in common with the broker: check its TLS version, its ciphers (PSK or "             \
       "certificate), and whether it asks for a certificate of ours")                               \
     X(PIPIT_TLS_PEER, 7, "the other side does not speak TLS 1.2, or broke it: check the port")     \
-    X(PIPIT_TLS_ENDED, 8, "the other side ended the connection")                                   \
+    X(PIPIT_TLS_ENDED, 8,                                                                          \
+      "the other side ended the connection: in a handshake it may know no such identity")          \
     X(PIPIT_TLS_TIMEOUT, 9,                                                                        \
       "the handshake took too long: the line is slow or mute, or raise options.handshake_ms")      \
     X(PIPIT_TLS_MEMORY, 10, "options.arena is too small: pipit_tls_arena_peak says what it took")  \

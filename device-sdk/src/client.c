@@ -297,6 +297,7 @@ static void client_disconnect(struct pipit_link *link)
         client->sending += 2;
         client->received_at_ms = client->now_ms;
         client->state = CLIENT_CLOSING;
+        client->has_written = false; // Nobody is told any more.
         pipit_connection_flush(client);
     } else if (client->state != CLIENT_IDLE && client->state != CLIENT_CLOSING) {
         pipit_connection_down(client, PIPIT_OK);

@@ -60,14 +60,57 @@ def test_compiles_without_a_warning(portable, target, switches, tmp_path):
         "-o", tmp_path / "pipit.o")
 
 
-def test_header_is_for_cpp_too(portable, tmp_path):
+BOTH_LANGUAGES = """
+#include "pipit.h"
+#include <stdio.h>
+
+int main(void)
+{
+    static uint8_t memory[256], buffer[256], bytes[3] = {1, 2, 3};
+    static struct pipit_ram_spool spool;
+    static struct pipit_link link;
+    static struct pipit_config config;
+    static struct pipit_device device;
+    struct pipit_record record;
+    config.group = "g";
+    config.device = "d";
+    config.spool = &spool.base;
+    config.link = &link;
+    config.buffer = buffer;
+    config.buffer_bytes = sizeof(buffer);
+    if (pipit_ram_spool_init(&spool, memory, sizeof(memory), PIPIT_REFUSE, 1) != PIPIT_OK ||
+        pipit_init(&device, &config) != PIPIT_OK) {
+        return 1;
+    }
+    if (pipit_publish(&device, "all", PIPIT_BOOL("a", true), PIPIT_SIGNED("b", -5), PIPIT_UNSIGNED("c", 6),
+                      PIPIT_FLOAT("d", 1.5f), PIPIT_DOUBLE("e", 2.5), PIPIT_TEXT("f", "text"),
+                      PIPIT_DATA("g", bytes, sizeof(bytes))) != PIPIT_OK) {
+        return 2;
+    }
+    struct pipit_event event = PIPIT_EVENT(bytes);
+    (void)event;
+    (void)spool.base.type->peek(&spool.base, &record);
+    for (size_t i = 0; i < record.body.len; i++) {
+        printf("%02x", record.body.ptr[i]);
+    }
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("standard", ["c++11", "c++20"])
+def test_cpp_writes_the_same_event(portable, tmp_path, standard):
     if shutil.which("g++") is None:
         pytest.skip("there is no g++")
-    source = tmp_path / "main.cpp"
-    source.write_text('#include "pipit.h"\nint main() { return static_cast<int>(pipit_boot_random(0)) - 1; }\n')
+    (tmp_path / "main.c").write_text(BOTH_LANGUAGES)
+    (tmp_path / "main.cpp").write_text(BOTH_LANGUAGES)
     run("gcc", "-std=c11", "-c", portable / "pipit.c", "-o", tmp_path / "pipit.o")
-    run("g++", "-Wall", "-Wextra", "-Werror", f"-I{portable}", source, tmp_path / "pipit.o", "-o", tmp_path / "main")
-    run(tmp_path / "main")
+    run("gcc", "-std=c11", "-Wall", "-Wextra", "-Werror", f"-I{portable}", tmp_path / "main.c", tmp_path / "pipit.o", "-o",
+        tmp_path / "c")
+    run("g++", f"-std={standard}", "-Wall", "-Wextra", "-Werror", f"-I{portable}", tmp_path / "main.cpp",
+        tmp_path / "pipit.o", "-o", tmp_path / "cpp")
+    in_c = run(tmp_path / "c")
+    assert len(in_c) > 100 and run(tmp_path / "cpp") == in_c
 
 
 def functions(*objects):

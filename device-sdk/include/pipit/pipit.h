@@ -68,6 +68,12 @@ static inline struct pipit_bytes pipit_text(const char *text)
     return bytes;
 }
 
+static inline struct pipit_bytes pipit_data(const uint8_t *ptr, size_t len)
+{
+    struct pipit_bytes bytes = {ptr, len};
+    return bytes;
+}
+
 // The numbers are the field numbers of pipit.v1.Field.
 enum pipit_kind {
     PIPIT_KIND_BOOL = 2,
@@ -93,9 +99,20 @@ struct pipit_field {
     } value;
 };
 
+#ifndef __cplusplus
 #define PIPIT_FIELD(name_, kind_, member_, value_)                                                 \
     ((struct pipit_field){                                                                         \
         .name = pipit_text(name_), .kind = (kind_), .value = {.member_ = (value_)}})
+#else // Has no compound literals; within functions, from C++11.
+#define PIPIT_FIELD(name_, kind_, member_, value_)                                                 \
+    ([&] {                                                                                         \
+        struct pipit_field field_;                                                                 \
+        field_.name = pipit_text(name_);                                                           \
+        field_.kind = (kind_);                                                                     \
+        field_.value.member_ = (value_);                                                           \
+        return field_;                                                                             \
+    }())
+#endif
 #define PIPIT_BOOL(name, v)     PIPIT_FIELD(name, PIPIT_KIND_BOOL, boolean, v)
 #define PIPIT_SIGNED(name, v)   PIPIT_FIELD(name, PIPIT_KIND_SIGNED, integer, v)
 #define PIPIT_UNSIGNED(name, v) PIPIT_FIELD(name, PIPIT_KIND_UNSIGNED, counter, v)
@@ -103,7 +120,7 @@ struct pipit_field {
 #define PIPIT_DOUBLE(name, v)   PIPIT_FIELD(name, PIPIT_KIND_DOUBLE, real, v)
 #define PIPIT_TEXT(name, v)     PIPIT_FIELD(name, PIPIT_KIND_TEXT, bytes, pipit_text(v))
 #define PIPIT_DATA(name, ptr_, len_)                                                               \
-    PIPIT_FIELD(name, PIPIT_KIND_DATA, bytes, ((struct pipit_bytes){(ptr_), (len_)}))
+    PIPIT_FIELD(name, PIPIT_KIND_DATA, bytes, pipit_data(ptr_, len_))
 
 // ---- spool: where accepted events wait for their receipt ---------------------------------------
 
@@ -409,10 +426,19 @@ struct pipit_event_options {
 
 // Accepts a typed event: pipit_publish(&device, "climate", PIPIT_FLOAT("celsius", 21.5f), ...).
 // PIPIT_OK means that the spool has it. PIPIT_ERR_FULL, _SIZE, _TEXT, _ARGUMENT, _IO: it has not.
+#ifndef __cplusplus
 #define pipit_publish(device, type, ...)                                                           \
     pipit_publish_fields(                                                                          \
         (device), (type), (const struct pipit_field[]){__VA_ARGS__},                               \
         sizeof((const struct pipit_field[]){__VA_ARGS__}) / sizeof(struct pipit_field), NULL)
+#else
+#define pipit_publish(device, type, ...)                                                           \
+    ([&] {                                                                                         \
+        const struct pipit_field fields_[] = {__VA_ARGS__};                                        \
+        return pipit_publish_fields((device), (type), fields_,                                     \
+                                    sizeof(fields_) / sizeof(fields_[0]), NULL);                   \
+    }())
+#endif
 
 // `type` is one or more topic levels. `options` may be NULL.
 enum pipit_err pipit_publish_fields(struct pipit_device *device, const char *type,
@@ -448,10 +474,22 @@ struct pipit_event {
     bool has_payload;
 };
 
+#ifndef __cplusplus
 #define PIPIT_EVENT(memory)                                                                        \
     {                                                                                              \
         .sink = {.ptr = (memory), .size = sizeof(memory) }                                         \
     }
+#else
+static inline struct pipit_event pipit_event_in(uint8_t *ptr, size_t size)
+{
+    struct pipit_event event;
+    memset(&event, 0, sizeof(event));
+    event.sink.ptr = ptr;
+    event.sink.size = size;
+    return event;
+}
+#define PIPIT_EVENT(memory) pipit_event_in((memory), sizeof(memory))
+#endif
 
 // Starts over when called again. Each step returns the first error there was; commit does too.
 enum pipit_err pipit_event_begin(struct pipit_event *event, struct pipit_device *device,

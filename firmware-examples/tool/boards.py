@@ -22,6 +22,7 @@ class Board:
     toolchain: str = "arm-none-eabi-"
     load: str = "-kernel"
     storage: tuple = ()       # QEMU's words for its persistent flash in a file, and the file's bytes.
+    is_written_behind: bool = False  # The file, some time after the program has been told that all is done.
 
     @property
     def sources(self):
@@ -52,7 +53,7 @@ _ROWS = (
           ("uart_16550.c", "clock_systick.c", "entropy_host.c", "nor_sf2.c"),
           {"UART_BASE": "0x40000000u", "UART_STRIDE": "4u", "UART_REGISTER": "uint32_t",
            "UART_CLOCK_HZ": "83000000u", "CLOCK_HZ": "142000000u"},
-          storage=("if=mtd,format=raw", 16 * K * K)),
+          storage=("if=mtd,format=raw", 16 * K * K), is_written_behind=True),
     Board("riscv32-virt", RV32, (0x80000000, 1024 * K), (0x80100000, 1024 * K),
           ("uart_16550.c", "clock_riscv.c", "entropy_host.c", "nor_cfi.c"),
           {"UART_BASE": "0x10000000u", "UART_STRIDE": "1u", "UART_REGISTER": "uint8_t",

@@ -9,6 +9,7 @@ An example is a folder with example.json. Its members, all but `boards` optional
   sdk        folders of device-sdk/ that it needs beside src: ["ports/uart"] when not given
   packages   Debian source packages whose files it compiles: ["lwip"]
   stack      bytes of stack: 2048
+  modem      arguments of the modem on its serial line: ["--framed"]
 """
 
 import dataclasses
@@ -45,6 +46,7 @@ class Example:
     sdk: tuple = ("ports/uart",)
     packages: tuple = ()
     stack: int = 2048
+    modem: tuple = ()
     run: dict = dataclasses.field(default_factory=dict, hash=False)
 
     @property
@@ -71,7 +73,7 @@ def example(name):
         raise BuildError(f"there is no example '{name}': {known}")
     said = json.loads(path.read_text())
     said["defines"] = tuple(said.get("defines", {}).items())
-    for key in ("boards", "sources", "includes", "sdk", "packages"):
+    for key in ("boards", "sources", "includes", "sdk", "packages", "modem"):
         if key in said:
             said[key] = tuple(said[key])
     unknown = set(said["boards"]) - set(BOARDS)

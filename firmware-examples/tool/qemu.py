@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "tests" / "integration"))
 
 import boards  # noqa: E402
-from harness import Process  # noqa: E402
+from harness import Process, wait_for  # noqa: E402
 
 GUEST_SECONDS_MAX = 300  # Of real time: no run is longer, whatever the test does.
 
@@ -55,11 +55,22 @@ class Machine(Process):
         return self
 
     def kill(self):
-        """As if the power went: SIGKILL to QEMU itself, not to the `timeout` around it."""
-        if self.is_running():
-            for child in self._children():
-                child_kill(child)
-        super().kill()
+        """SIGKILL to QEMU itself; the `timeout` around it ends when it is gone, and so does this."""
+        self._end(signal.SIGKILL)
+
+    def cut_power(self):
+        """The processor stops wherever it is, at once, and nothing of the machine is left but the file
+        of its flash. Where QEMU's chip writes that file behind the program's back, it is given the time
+        to finish: what the chip had taken, a real one would still have."""
+        self._end(signal.SIGTERM if self.board.is_written_behind else signal.SIGKILL)
+
+    def _end(self, number):
+        if self.popen is None:
+            return
+        children = wait_for(lambda: self._children() or not self.is_running(), what="QEMU has begun")
+        for child in children if self.is_running() else []:
+            child_signal(child, number)
+        self.wait()
 
     def _children(self):
         try:
@@ -75,8 +86,8 @@ class Machine(Process):
         self.kill()
 
 
-def child_kill(pid):
+def child_signal(pid, number):
     try:
-        os.kill(pid, signal.SIGKILL)
+        os.kill(pid, number)
     except ProcessLookupError:
         pass

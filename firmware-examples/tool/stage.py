@@ -1,4 +1,5 @@
-"""What an example is shown on: a broker, a hub with the example's rules, and the boards.
+"""What an example is shown on: a broker, a hub with the example's rules, a modem on the serial line (tests/modem),
+and the boards.
 
 An example that needs more than "start it and see" has a scenario.py beside its main.c with run(stage).
 """
@@ -10,6 +11,7 @@ import qemu
 from boards import BOARDS
 
 import harness
+import harness_modem
 
 TOOL = pathlib.Path(__file__).resolve().parent
 RUN_SECONDS = 90
@@ -25,6 +27,7 @@ class Stage:
         self.folder = pathlib.Path(folder)
         self.echo = echo
         self.broker = harness.Broker()
+        self.modem = None
         self.hub = None
         self.watcher = None
         self.machines = []
@@ -33,6 +36,7 @@ class Stage:
 
     def __enter__(self):
         self.broker.start()
+        self.modem = harness_modem.Modem(self.broker.port, *self.example.modem).start()
         path = self.example.folder / "hub.yaml"
         text = self.rules or (path if path.exists() else TOOL / "hub.yaml").read_text()
         self.hub = harness.Hub(text.replace("{url}", self.broker.url), self.folder / "hub")
@@ -47,6 +51,8 @@ class Stage:
             self.watcher.close()
         if self.hub is not None:
             self.hub.cleanup()
+        if self.modem is not None:
+            self.modem.cleanup()
         self.broker.cleanup()
 
     def watch(self):
@@ -77,7 +83,7 @@ class Stage:
     def machine(self, *arguments, **more):
         """Starts the example's program."""
         made = Shown(self, self.board_name, self.example.elf(self.board_name), arguments,
-                     **{"port": self.broker.port, **more})
+                     **{"port": self.modem.port, **more})
         self.machines.append(made)
         return made.start()
 

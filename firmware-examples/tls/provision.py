@@ -41,7 +41,8 @@ def der(pem):
 
 # ---- for trying ---------------------------------------------------------------------------------
 
-NEW_KEY = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+P256 = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+RSA = ["-newkey", "rsa:2048", "-nodes"]
 
 
 def openssl(*arguments):
@@ -51,17 +52,17 @@ def openssl(*arguments):
 def authority(folder, name):
     """A CA of its own: name.pem and name.key."""
     path = pathlib.Path(folder) / f"{name}.pem"
-    openssl("req", "-x509", *NEW_KEY, "-days", 2, "-subj", "/CN=throwaway", "-keyout", path.with_suffix(".key"),
+    openssl("req", "-x509", *P256, "-days", 2, "-subj", "/CN=throwaway", "-keyout", path.with_suffix(".key"),
             "-out", path)
     return path
 
 
-def certificate(folder, name, host, ca):
+def certificate(folder, name, host, ca, kind=P256):
     """Of a broker: name.pem and name.key."""
     path = pathlib.Path(folder) / f"{name}.pem"
     extensions = path.with_suffix(".ext")
     extensions.write_text(f"subjectAltName=DNS:{host}\nextendedKeyUsage=serverAuth\n")
-    openssl("req", *NEW_KEY, "-subj", f"/CN={host}", "-keyout", path.with_suffix(".key"),
+    openssl("req", *kind, "-subj", f"/CN={host}", "-keyout", path.with_suffix(".key"),
             "-out", path.with_suffix(".csr"))
     openssl("x509", "-req", "-in", path.with_suffix(".csr"), "-CA", ca, "-CAkey", ca.with_suffix(".key"),
             "-CAcreateserial", "-days", 2, "-sha256", "-extfile", extensions, "-out", path)

@@ -23,6 +23,11 @@ cafile {folder}/ca.pem
 certfile {folder}/broker.pem
 keyfile {folder}/broker.key
 tls_version tlsv1.2
+listener {rsa_port} 127.0.0.1
+cafile {folder}/ca.pem
+certfile {folder}/broker-rsa.pem
+keyfile {folder}/broker-rsa.key
+tls_version tlsv1.2
 """
 
 
@@ -37,20 +42,22 @@ provision = load("provision")
 
 
 class Secured:
-    """The stage's broker with listeners for TLS: .key_port, .ca_port; pages for devices: .page(...)."""
+    """The stage's broker with listeners for TLS, and what devices need for each: with_key() and others."""
 
     def __init__(self, stage):
         self.stage = stage
         self.folder = stage.broker.dir
         self.key_port = harness.free_port()
         self.ca_port = harness.free_port()
+        self.rsa_port = harness.free_port()
         self.ca = provision.authority(self.folder, "ca")
         self.other_ca = provision.authority(self.folder, "other-ca")
         provision.certificate(self.folder, "broker", HOST, self.ca)
+        provision.certificate(self.folder, "broker-rsa", HOST, self.ca, provision.RSA)
         (self.folder / "keys").write_text(f"{IDENTITY}:{KEY.hex()}\n")
         stage.broker.stop()
-        stage.broker.conf_extra += LISTENERS.format(key_port=self.key_port, ca_port=self.ca_port,
-                                                    folder=self.folder)
+        stage.broker.conf_extra += LISTENERS.format(
+            key_port=self.key_port, ca_port=self.ca_port, rsa_port=self.rsa_port, folder=self.folder)
         stage.broker.start()
         stage.hub.wait_log("id=INTAKE-UP", count=2)
         harness.wait_for(lambda: stage.watcher.connected.is_set(), what="the watcher is back")
@@ -61,14 +68,17 @@ class Secured:
     def with_ca(self, ca=None, host=HOST):
         return self.ca_port, provision.page(host=host, ca=provision.der(ca or self.ca))
 
-    def machine(self, name, port_and_page, readings=10, **more):
+    def with_rsa(self):
+        return self.rsa_port, provision.page(host=HOST, ca=provision.der(self.ca))
+
+    def machine(self, name, port_and_page, arguments=(), more=()):
         """A board with that page at the end of its flash, on a line to that port."""
         port, page = port_and_page
         path = self.folder / f"{name}.page"
         path.write_bytes(page)
         address, size = self.stage.board.flash
         loader = f"loader,file={path},addr={address + size - len(page):#x},force-raw=on"
-        return self.stage.machine(name, readings, port=port, more=["-device", loader], **more)
+        return self.stage.machine(name, *arguments, port=port, more=["-device", loader, *more])
 
 
 def run(stage):

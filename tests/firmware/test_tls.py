@@ -64,12 +64,13 @@ def scenario():
 
 @pytest.fixture
 def bench(firmware, tmp_path):
-    """bench("tls"): broker with both listeners, hub, and boards with that program."""
+    """bench("tls"): broker with the listeners, hub, and boards with that program."""
     up = []
 
-    def begin(example="tls"):
-        firmware(example, "microbit")
-        stage = stages.Stage(build.example(example), "microbit", tmp_path, rules=TO_A_FILE)
+    def begin(name="tls"):
+        example = build.example(name)
+        firmware(name, example.boards[0])
+        stage = stages.Stage(example, example.boards[0], tmp_path, rules=TO_A_FILE)
         up.append(stage)
         return scenario()["Secured"](stage.__enter__())
 
@@ -82,6 +83,12 @@ def delivered(stage):
     path = pathlib.Path(stage.hub.dir) / "all.ndjson"
     entries = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return list({entry["idempotency_key"]: entry["payload"]["number"] for entry in entries}.values())
+
+
+def assert_all_stored(stage, machine, readings):
+    assert machine.wait(RUN_SECONDS) == 0, machine.tail()
+    wait_for(lambda: len(delivered(stage)) >= readings, what=lambda: str(delivered(stage)))
+    assert delivered(stage) == list(range(1, readings + 1))
 
 
 def test_each_refusal_has_its_reason(bench):
@@ -105,13 +112,23 @@ def test_each_refusal_has_its_reason(bench):
 def test_broker_is_killed_and_comes_back(bench, example):
     secured = bench(example)
     stage = secured.stage
-    machine = secured.machine("survivor", secured.with_key(), readings=60)
+    machine = secured.machine("survivor", secured.with_key(), arguments=(60,))
     wait_for(lambda: len(delivered(stage)) >= 5, what="the first readings")
     stage.broker.kill()
     stage.broker.start()
-    assert machine.wait(RUN_SECONDS) == 0, machine.tail()
-    wait_for(lambda: len(delivered(stage)) >= 60, what=lambda: str(delivered(stage)))
-    assert delivered(stage) == list(range(1, 61))
+    assert_all_stored(stage, machine, 60)
+
+
+def test_broker_is_killed_and_comes_back_on_an_ethernet(bench):
+    secured = bench("tls-ethernet")
+    stage = secured.stage
+    port, page = secured.with_ca()
+    machine = secured.machine("survivor", (None, page), arguments=(port, 60),
+                              more=["-nic", "user,model=lan9118"])
+    wait_for(lambda: len(delivered(stage)) >= 5, what="the first readings")
+    stage.broker.kill()
+    stage.broker.start()
+    assert_all_stored(stage, machine, 60)
 
 
 def test_an_unknown_identity_gets_nowhere(bench):

@@ -1,4 +1,5 @@
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "paho_session.h"
 
@@ -24,8 +25,11 @@ void pipit_paho_inbound_clear(struct pipit_paho *paho)
     pipit_paho_inbound_free(&paho->delivered);
     for (; paho->inbound_count > 0; paho->inbound_count--) {
         pipit_paho_inbound_free(&paho->inbound[paho->inbound_first]);
-        paho->inbound_first = (paho->inbound_first + 1) % PIPIT_PAHO_MESSAGES_MAX;
+        paho->inbound_first = (paho->inbound_first + 1) % paho->inbound_size;
     }
+    free(paho->inbound);
+    paho->inbound = NULL;
+    paho->inbound_size = 0;
 }
 
 // NULL when as much is under way as may be, or the connection is gone.
@@ -120,7 +124,7 @@ static bool poll_inbound(struct pipit_paho *paho, struct pipit_link_event *event
         return false;
     }
     paho->delivered = paho->inbound[paho->inbound_first];
-    paho->inbound_first = (paho->inbound_first + 1) % PIPIT_PAHO_MESSAGES_MAX;
+    paho->inbound_first = (paho->inbound_first + 1) % paho->inbound_size;
     paho->inbound_count--;
     const MQTTAsync_message *message = paho->delivered.message;
     event->kind = PIPIT_LINK_MESSAGE;

@@ -1,6 +1,7 @@
 // What paho's threads call, and how that reaches the thread that polls the link.
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "paho_session.h"
 
@@ -242,7 +243,26 @@ static void on_send_failed5(void *context, MQTTAsync_failureData5 *data)
     flight_settle(context, true);
 }
 
-// 0 tells paho to keep the message and to offer it again: that is our back-pressure.
+static bool inbound_grow(struct pipit_paho *paho)
+{
+    uint32_t size = paho->inbound_size != 0 ? paho->inbound_size * 2 : 16;
+    struct pipit_paho_inbound *grown =
+        size <= PIPIT_PAHO_MESSAGES_MAX ? malloc(size * sizeof(*grown)) : NULL;
+    if (grown == NULL) {
+        return false;
+    }
+    for (uint32_t i = 0; i < paho->inbound_count; i++) {
+        grown[i] = paho->inbound[(paho->inbound_first + i) % paho->inbound_size];
+    }
+    free(paho->inbound);
+    paho->inbound = grown;
+    paho->inbound_size = size;
+    paho->inbound_first = 0;
+    return true;
+}
+
+// 0 tells paho to keep the message. It offers it again only when another packet comes, and goes on
+// reading: no back-pressure, a last resort.
 static int on_message(void *context, char *topic, int topic_len, MQTTAsync_message *message)
 {
     struct pipit_paho *paho = session_enter(context);
@@ -251,8 +271,8 @@ static int on_message(void *context, char *topic, int topic_len, MQTTAsync_messa
         pipit_paho_message_free(topic, message);
         return 1;
     }
-    if (paho->inbound_count < PIPIT_PAHO_MESSAGES_MAX) {
-        uint32_t at = (paho->inbound_first + paho->inbound_count) % PIPIT_PAHO_MESSAGES_MAX;
+    if (paho->inbound_count < paho->inbound_size || inbound_grow(paho)) {
+        uint32_t at = (paho->inbound_first + paho->inbound_count) % paho->inbound_size;
         paho->inbound[at].topic = topic;
         paho->inbound[at].topic_len = topic_len > 0 ? (size_t)topic_len : strlen(topic);
         paho->inbound[at].message = message;

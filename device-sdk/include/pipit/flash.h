@@ -84,7 +84,7 @@ struct pipit_flash_spool {
     struct pipit_flash_place tail; // At or before the oldest waiting record.
     uint32_t free_count;           // Sectors that hold nothing.
     struct pipit_flash_place read;
-    uint32_t memory_bytes; // In whole granules.
+    size_t memory_bytes; // In whole granules.
     uint32_t damaged; // At open: records that were not whole; a cut makes one, worn flash more.
 };
 

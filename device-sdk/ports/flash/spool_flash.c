@@ -16,9 +16,9 @@ static enum pipit_err flash_result(const struct pipit_flash_spool *spool)
 static bool flash_room_make(struct pipit_flash_spool *spool, uint32_t need)
 {
     bool is_fitting = need <= spool->end.stop - spool->end.at;
-    uint32_t free_min = spool->base.policy == PIPIT_REFUSE ? 2 : 0;
-    if (!is_fitting) {
-        free_min += free_min == 0 || spool->base.count > 0 ? 1 : 0;
+    uint32_t free_min = is_fitting ? 0 : 1;
+    if (spool->base.policy == PIPIT_REFUSE) {
+        free_min = is_fitting || spool->base.count == 0 ? 2 : 3;
     }
     if (!pipit_flash_free_make(spool, free_min)) {
         return false;
@@ -41,7 +41,10 @@ static enum pipit_err flash_put(struct pipit_spool *base, struct pipit_bytes bod
     if (body.len > PIPIT_FLASH_RECORD_MAX) {
         return PIPIT_ERR_SIZE;
     }
-    pipit_flash_head_shape(spool, (uint32_t)body.len | (mark != NULL ? FLASH_HAS_MARK : 0), &head);
+    head.shape = (uint32_t)body.len | (mark != NULL ? FLASH_HAS_MARK : 0) |
+                 (uint32_t)((uint64_t)base->next_sequence >> 32) << 16;
+    head.sequence = (uint32_t)base->next_sequence;
+    pipit_flash_measure(spool, &head);
     if (head.body_bytes > spool->memory_bytes ||
         head.size > spool->flash->sector_bytes - spool->first) {
         return PIPIT_ERR_SIZE;
@@ -49,7 +52,7 @@ static enum pipit_err flash_put(struct pipit_spool *base, struct pipit_bytes bod
     if (!flash_room_make(spool, head.size)) {
         return PIPIT_ERR_FULL;
     }
-    pipit_flash_record_write(spool, body, mark, base->next_sequence);
+    pipit_flash_record_write(spool, &head, body.ptr, mark);
     if (spool->failed > 0) {
         // It must not come back at the next start, should it be whole after all.
         spool->failed = 0;
@@ -80,13 +83,12 @@ static enum pipit_err flash_peek(struct pipit_spool *base, struct pipit_record *
     struct pipit_flash_place place = spool->read;
     place.at += head.size;
     out_record->boot = head.boot;
-    out_record->sequence = head.sequence;
+    out_record->sequence = flash_sequence(&head);
     out_record->body.ptr = spool->memory;
-    out_record->body.len = head.len;
+    out_record->body.len = flash_len(&head);
     out_record->is_last =
         !is_found || !pipit_flash_waiting(spool, &place, &next) || next.boot != head.boot;
-    if (!is_found || !pipit_flash_load(spool, pipit_flash_body_at(spool, spool->read.at),
-                                       spool->memory, head.body_bytes)) {
+    if (!is_found || !pipit_flash_body_load(spool, spool->read.at, &head)) {
         spool->failed++;
         return PIPIT_ERR_IO;
     }
@@ -113,8 +115,8 @@ static void flash_rewind(struct pipit_spool *base)
 }
 
 // Records are in order, boot by boot: the search ends behind (boot, last).
-static enum pipit_err flash_release(struct pipit_spool *base, uint32_t boot, uint64_t first,
-                                    uint64_t last)
+static enum pipit_err flash_release(struct pipit_spool *base, uint32_t boot, pipit_sequence first,
+                                    pipit_sequence last)
 {
     struct pipit_flash_spool *spool = flash_of(base);
     struct pipit_flash_place place = spool->tail;
@@ -123,11 +125,11 @@ static enum pipit_err flash_release(struct pipit_spool *base, uint32_t boot, uin
     bool has_seen_boot = false;
     while (pipit_flash_waiting(spool, &place, &head)) {
         bool is_boot = head.boot == boot;
-        if (is_boot ? head.sequence > last : has_seen_boot) {
+        if (is_boot ? flash_sequence(&head) > last : has_seen_boot) {
             break;
         }
         has_seen_boot = is_boot;
-        if (is_boot && head.sequence >= first) {
+        if (is_boot && flash_sequence(&head) >= first) {
             pipit_flash_release(spool, place.at);
             if (spool->failed > 0) {
                 return PIPIT_ERR_IO;

@@ -4,12 +4,13 @@
 //   head    length, bit 15: has a mark, bits 16-31: sequence >> 32 (4) sequence (4) boot (4) crc
 //   (4) flag    one granule: blank, or zeros when the record is released body    the event, mark
 //   (8) if it has one, crc (4)
-// The first one is the sector itself: without an event, the sequence holds its counter, and version
-// and geometry above that; its flag says that the sector is drained. Head and body enclose the
-// flag, so that an erase that is cut does not take it alone. A start of the device is a head with
-// sequence 0, and nothing else.
+// The first one is the sector itself: it has no event, its sequence is its counter, and the upper
+// part stands for version and geometry; its flag says that the sector is drained. Head and body
+// enclose the flag, so that an erase that is cut does not take it alone. A start of the device is a
+// head with sequence 0, and nothing else.
 // Each part is programmed by itself, in this order, filled up to granules with 0xFF, and read back.
-// A CRC-32 begins with the address of its part. Words are in the processor's order.
+// The CRC-32 of a head begins with its address, that of a body with its head's. Words are in the
+// processor's order.
 //
 // The sector with the greatest counter is written to. It and the starts in it hold the boot number,
 // it and its events the mark. Nothing but a sector that is drained or not whole is ever erased: so
@@ -38,42 +39,50 @@ enum flash_kind {
 };
 
 struct flash_head {
-    uint32_t len;        // Of the event.
-    uint32_t body_bytes; // With mark and CRC.
-    uint32_t size;       // From this place to the next.
+    uint32_t shape;    // Length, has a mark, upper part of the sequence.
+    uint32_t sequence; // Lower part; the counter of a sector.
     uint32_t boot;
-    uint64_t sequence;
-    bool has_mark;
+    uint32_t crc;
+    size_t body_bytes; // With mark and CRC; from here on not in the flash.
+    uint32_t size;     // From this place to the next.
 };
+
+static inline size_t flash_len(const struct flash_head *head)
+{
+    return (size_t)(head->shape & (FLASH_HAS_MARK - 1));
+}
+
+static inline pipit_sequence flash_sequence(const struct flash_head *head)
+{
+    return (pipit_sequence)((uint64_t)(head->shape >> 16) << 32 | head->sequence);
+}
 
 // ---- spool_flash_record.c: bytes in the flash ----
 
-void pipit_flash_get(struct pipit_flash_spool *spool, uint32_t address, void *ptr, uint32_t len);
-// Reads a part; the last of its `len` bytes are its CRC. False: it is not whole.
-bool pipit_flash_load(struct pipit_flash_spool *spool, uint32_t address, void *ptr, uint32_t len);
-// The head of a record in the memory.
-void pipit_flash_head_compose(struct pipit_flash_spool *spool, uint32_t address, uint32_t shape,
-                              uint64_t sequence);
-void pipit_flash_head_write(struct pipit_flash_spool *spool, uint32_t shape, uint64_t sequence);
+uint32_t pipit_flash_crc(uint32_t crc, const void *ptr, size_t len);
+void pipit_flash_get(struct pipit_flash_spool *spool, uint32_t address, void *ptr, size_t len);
 // What a record of this shape takes.
-void pipit_flash_head_shape(const struct pipit_flash_spool *spool, uint32_t shape,
-                            struct flash_head *out_head);
-enum flash_kind pipit_flash_head_read(struct pipit_flash_spool *spool, uint32_t at,
+void pipit_flash_measure(const struct pipit_flash_spool *spool, struct flash_head *head);
+// What is at `at`, in the sector that ends at `stop`.
+enum flash_kind pipit_flash_head_read(struct pipit_flash_spool *spool, uint32_t at, uint32_t stop,
                                       struct flash_head *out_head);
-uint32_t pipit_flash_body_at(const struct pipit_flash_spool *spool, uint32_t at);
-// A whole record where the log ends.
-void pipit_flash_record_write(struct pipit_flash_spool *spool, struct pipit_bytes body,
-                              const uint64_t *mark, uint64_t sequence);
+// The body into the memory. False: it is not whole, or does not fit.
+bool pipit_flash_body_load(struct pipit_flash_spool *spool, uint32_t at,
+                           const struct flash_head *head);
+// A head where the log ends, of the present boot.
+void pipit_flash_head_write(struct pipit_flash_spool *spool, struct flash_head *head);
+// A whole record there: shape and sequence are set.
+void pipit_flash_record_write(struct pipit_flash_spool *spool, struct flash_head *head,
+                              const uint8_t *body, const uint64_t *mark);
 void pipit_flash_release(struct pipit_flash_spool *spool, uint32_t at);
 
 // ---- spool_flash_log.c: the order of sectors and records ----
 
-// Version and geometry, as they are in a sector's sequence.
+// The upper part of a sector's sequence.
 uint32_t pipit_flash_geometry(const struct pipit_flash *flash);
-// Moves the place to the first record of the sector behind it. False: that one is free. True: it is
-// in use, and the mark it had when it was begun is at out_mark, if it had one.
-bool pipit_flash_sector_next(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
-                             struct flash_head *out_head, uint64_t *out_mark);
+// Moves the place to the start of the sector behind it. True: it is in use, and its body is in the
+// memory; else it is free.
+bool pipit_flash_sector_next(struct pipit_flash_spool *spool, struct pipit_flash_place *place);
 // To the sector in use with the lowest counter that is at least `counter`.
 void pipit_flash_sector_seek(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
                              uint32_t counter);

@@ -6,29 +6,26 @@
 // Scattered, so that one geometry is not taken for another.
 uint32_t pipit_flash_geometry(const struct pipit_flash *flash)
 {
-    return (flash->sector_bytes * 33 + flash->sector_count * 5 + flash->granule_bytes) *
-               VERSION_1 >>
-           16;
+    return (flash->sector_bytes * 33 + flash->sector_count * 5 + flash->granule_bytes) * VERSION_1 &
+           0xFFFF0000u;
 }
 
-bool pipit_flash_sector_next(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
-                             struct flash_head *out_head, uint64_t *out_mark)
+bool pipit_flash_sector_next(struct pipit_flash_spool *spool, struct pipit_flash_place *place)
 {
     const struct pipit_flash *flash = spool->flash;
-    uint8_t body[FLASH_MARK_BYTES + FLASH_CRC_BYTES];
+    struct flash_head head;
     uint32_t base = place->stop;
     if (base >= flash->sector_bytes * flash->sector_count) {
         base = 0;
     }
-    place->at = base + spool->first;
+    place->at = base;
     place->stop = base + flash->sector_bytes;
-    bool is_used =
-        pipit_flash_head_read(spool, base, out_head) == FLASH_WAITING &&
-        out_head->sequence >> 32 == pipit_flash_geometry(flash) && out_head->len == 0 &&
-        pipit_flash_load(spool, pipit_flash_body_at(spool, base), body, out_head->body_bytes);
-    place->counter = (uint32_t)out_head->sequence;
-    memcpy(out_mark, body, sizeof(*out_mark));
-    return is_used;
+    if (pipit_flash_head_read(spool, base, place->stop, &head) != FLASH_WAITING) {
+        return false;
+    }
+    place->counter = head.sequence;
+    return (head.shape | FLASH_HAS_MARK) == (pipit_flash_geometry(flash) | FLASH_HAS_MARK) &&
+           pipit_flash_body_load(spool, base, &head);
 }
 
 // Most often it is the very next one: the search begins there.
@@ -36,28 +33,27 @@ void pipit_flash_sector_seek(struct pipit_flash_spool *spool, struct pipit_flash
                              uint32_t counter)
 {
     struct pipit_flash_place found = spool->end;
-    struct flash_head head;
-    uint64_t mark;
-    found.at = found.stop - spool->flash->sector_bytes + spool->first;
     for (uint32_t left = spool->flash->sector_count; left > 0 && found.counter != counter; left--) {
-        if (pipit_flash_sector_next(spool, place, &head, &mark) && place->counter >= counter &&
+        if (pipit_flash_sector_next(spool, place) && place->counter >= counter &&
             place->counter < found.counter) {
             found = *place;
         }
     }
     *place = found;
+    place->at = place->stop - spool->flash->sector_bytes + spool->first;
 }
 
 void pipit_flash_sector_begin(struct pipit_flash_spool *spool, uint32_t stop, uint32_t counter)
 {
-    struct pipit_bytes nothing = {spool->memory, 0};
-    uint32_t base = stop - spool->flash->sector_bytes;
-    spool->end.at = base;
-    pipit_flash_record_write(spool, nothing, spool->base.has_mark ? &spool->base.mark : NULL,
-                             (uint64_t)pipit_flash_geometry(spool->flash) << 32 | counter);
-    spool->end.at = base + spool->first;
+    struct flash_head head;
+    const uint64_t *mark = spool->base.has_mark ? &spool->base.mark : NULL;
+    spool->end.at = stop - spool->flash->sector_bytes;
     spool->end.stop = stop;
     spool->end.counter = counter;
+    head.shape = pipit_flash_geometry(spool->flash) | (mark != NULL ? FLASH_HAS_MARK : 0);
+    head.sequence = counter;
+    pipit_flash_record_write(spool, &head, spool->memory, mark);
+    spool->end.at += spool->first;
     spool->free_count--;
 }
 
@@ -66,13 +62,10 @@ void pipit_flash_sector_take(struct pipit_flash_spool *spool)
 {
     struct pipit_flash *flash = spool->flash;
     struct pipit_flash_place place = spool->end;
-    struct flash_head head;
-    uint64_t mark;
-    while (pipit_flash_sector_next(spool, &place, &head, &mark) &&
-           place.counter != spool->end.counter) {
+    while (pipit_flash_sector_next(spool, &place) && place.stop != spool->end.stop) {
     }
     if (spool->free_count == 0 || spool->failed > 0 ||
-        flash->type->erase(flash, place.stop - flash->sector_bytes) != PIPIT_OK) {
+        flash->type->erase(flash, place.at) != PIPIT_OK) {
         spool->failed++;
     }
     pipit_flash_sector_begin(spool, place.stop, spool->end.counter + 1);
@@ -89,10 +82,11 @@ void pipit_flash_sector_drain(struct pipit_flash_spool *spool, uint32_t stop)
 bool pipit_flash_waiting(struct pipit_flash_spool *spool, struct pipit_flash_place *place,
                          struct flash_head *out_head)
 {
-    while (place->counter != spool->end.counter || place->at < spool->end.at) {
-        if (place->stop - place->at < spool->step) {
+    while (place->stop != spool->end.stop || place->at < spool->end.at) {
+        if (place->at + spool->step > place->stop) {
             pipit_flash_sector_seek(spool, place, place->counter + 1);
-        } else if (pipit_flash_head_read(spool, place->at, out_head) == FLASH_WAITING) {
+        } else if (pipit_flash_head_read(spool, place->at, place->stop, out_head) ==
+                   FLASH_WAITING) {
             return true;
         } else {
             place->at += out_head->size;
@@ -106,16 +100,15 @@ void pipit_flash_tail_update(struct pipit_flash_spool *spool)
     struct pipit_spool *base = &spool->base;
     struct pipit_flash_place place = spool->tail;
     struct flash_head head;
-    if (!pipit_flash_waiting(spool, &place, &head)) {
-        head.boot = base->boot;
-        head.sequence = base->next_sequence;
-        if (base->count > 0) {
-            spool->failed++; // The flash has changed under us.
-        }
+    base->tail_boot = base->boot;
+    base->tail_sequence = base->next_sequence;
+    if (pipit_flash_waiting(spool, &place, &head)) {
+        base->tail_boot = head.boot;
+        base->tail_sequence = flash_sequence(&head);
+    } else if (base->count > 0) {
+        spool->failed++; // The flash has changed under us.
     }
-    base->tail_boot = head.boot;
-    base->tail_sequence = head.sequence;
-    while (spool->tail.counter != place.counter && spool->failed == 0) {
+    while (spool->tail.stop != place.stop && spool->failed == 0) {
         pipit_flash_sector_drain(spool, spool->tail.stop);
         pipit_flash_sector_seek(spool, &spool->tail, spool->tail.counter + 1);
     }
@@ -148,7 +141,7 @@ bool pipit_flash_free_make(struct pipit_flash_spool *spool, uint32_t free_min)
     if (spool->base.policy == PIPIT_REFUSE) {
         return false;
     }
-    while (pipit_flash_waiting(spool, &place, &head) && place.counter == spool->tail.counter) {
+    while (pipit_flash_waiting(spool, &place, &head) && place.stop == spool->tail.stop) {
         pipit_flash_forget(spool, head.size, spool->base.read_count > 0);
         spool->base.dropped++;
         place.at += head.size;

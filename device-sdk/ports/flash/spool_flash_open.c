@@ -6,13 +6,12 @@
 // What follows from the geometry. False: it is not one that is allowed.
 static bool flash_prepare(struct pipit_flash_spool *spool, struct pipit_flash *flash)
 {
-    struct flash_head head;
     uint32_t granule = flash->granule_bytes;
     memset(spool, 0, sizeof(*spool));
     spool->flash = flash;
     spool->step = granule < FLASH_HEAD_BYTES ? FLASH_HEAD_BYTES : granule;
-    pipit_flash_head_shape(spool, FLASH_HAS_MARK, &head);
-    spool->first = head.size;
+    spool->first =
+        (2 * spool->step - 1 + granule + FLASH_MARK_BYTES + FLASH_CRC_BYTES) & (0u - spool->step);
     return granule - 1 < FLASH_GRANULE_MAX && (granule & (granule - 1)) == 0 &&
            (flash->sector_bytes & (FLASH_GRANULE_MAX - 1)) == 0 && flash->sector_bytes >= 256 &&
            flash->sector_count >= 2;
@@ -21,43 +20,35 @@ static bool flash_prepare(struct pipit_flash_spool *spool, struct pipit_flash *f
 // The newest sector in use becomes the one written to. False: there is none.
 static bool flash_newest(struct pipit_flash_spool *spool)
 {
-    struct pipit_flash_place place = {0};
-    struct flash_head head;
-    uint64_t mark;
+    struct pipit_flash_place place = {0, 0, 0};
     bool is_found = false;
     for (uint32_t left = spool->flash->sector_count; left > 0; left--) {
-        if (!pipit_flash_sector_next(spool, &place, &head, &mark)) {
+        if (!pipit_flash_sector_next(spool, &place)) {
             spool->free_count++;
         } else if (!is_found || place.counter > spool->end.counter) {
             is_found = true;
             spool->end = place;
-            spool->base.boot = head.boot;
-            spool->base.has_mark = head.has_mark;
-            spool->base.mark = mark;
         }
     }
     return is_found;
 }
 
-// Is the sector blank, but for a first record that was cut while it was written?
+// Is the sector blank, but for a first record that was cut while it was written? Its head was then
+// cut, or is whole.
 static bool flash_is_ours(struct pipit_flash_spool *spool, uint32_t base, bool *out_is_blank)
 {
-    struct flash_head head;
-    uint8_t bytes[FLASH_HEAD_BYTES];
-    uint32_t limit = pipit_flash_head_read(spool, base, &head) >= FLASH_WAITING ? spool->first : 0;
-    pipit_flash_head_compose(spool, base, 0, (uint64_t)pipit_flash_geometry(spool->flash) << 32);
-    *out_is_blank = true;
-    for (uint32_t at = 0; at < spool->flash->sector_bytes; at++) {
-        uint32_t i = at & (FLASH_HEAD_BYTES - 1);
-        if (i == 0) {
-            pipit_flash_get(spool, base + at, bytes, sizeof(bytes));
-        }
-        if (bytes[i] != 0xFF) {
-            *out_is_blank = false;
-            bool is_head = at < FLASH_HEAD_BYTES && (~bytes[i] & spool->memory[i]) == 0;
-            if (at >= limit && !is_head) {
-                return false;
-            }
+    const struct pipit_flash *flash = spool->flash;
+    struct flash_head head, want = {.shape = pipit_flash_geometry(flash)};
+    uint32_t stop = base + flash->sector_bytes;
+    want.crc = pipit_flash_crc(~base, &want, FLASH_HEAD_BYTES - FLASH_CRC_BYTES);
+    *out_is_blank = pipit_flash_head_read(spool, base, stop, &head) == FLASH_BLANK;
+    uint32_t at = base + (head.crc == want.crc ? spool->first : FLASH_HEAD_BYTES);
+    if ((~head.shape & want.shape) != 0 || (~head.crc & want.crc) != 0) {
+        return false;
+    }
+    for (; at < stop; at += FLASH_HEAD_BYTES) {
+        if (pipit_flash_head_read(spool, at, stop, &head) != FLASH_BLANK) {
+            return false;
         }
     }
     return true;
@@ -88,55 +79,55 @@ static bool flash_adopt(struct pipit_flash_spool *spool)
 }
 
 // Counts an event that waits. One that is not whole was not accepted, or is lost: it is released,
-// so that nobody looks at it again. False: it is larger than the memory.
-static bool flash_recover_event(struct pipit_flash_spool *spool,
+// so that nobody looks at it again.
+static void flash_recover_event(struct pipit_flash_spool *spool,
                                 const struct pipit_flash_place *place,
-                                const struct flash_head *head, bool is_waiting)
+                                const struct flash_head *head, bool is_whole)
 {
     struct pipit_spool *base = &spool->base;
-    uint8_t *memory = spool->memory;
-    if (head->body_bytes > spool->memory_bytes) {
-        return !is_waiting;
-    }
-    bool is_whole =
-        pipit_flash_load(spool, pipit_flash_body_at(spool, place->at), memory, head->body_bytes);
-    if (is_whole && head->has_mark && place->counter == spool->end.counter) {
-        memcpy(&base->mark, memory + head->len, sizeof(base->mark));
-        base->has_mark = true;
-    }
-    if (is_waiting && !is_whole) {
+    if (!is_whole) {
         spool->damaged++;
         pipit_flash_release(spool, place->at);
-    } else if (is_waiting) {
-        if (base->count == 0) {
-            spool->tail = *place;
-        }
-        base->count++;
-        base->unread_count++;
-        base->used_bytes += head->size;
+        return;
     }
-    return true;
+    if (base->count == 0) {
+        spool->tail = *place;
+    }
+    base->count++;
+    base->unread_count++;
+    base->used_bytes += head->size;
 }
 
-// What is in one sector. In the newest one the log ends behind the last that is not blank.
+// What is in one sector, from its own record on. In the newest one the log ends behind the last
+// that is not blank. False: an event is larger than the memory.
 static bool flash_recover_sector(struct pipit_flash_spool *spool, struct pipit_flash_place *place)
 {
+    struct pipit_spool *base = &spool->base;
     struct flash_head head;
-    bool is_newest = place->counter == spool->end.counter;
-    while (place->stop - place->at >= spool->step) {
-        enum flash_kind kind = pipit_flash_head_read(spool, place->at, &head);
-        if (kind >= FLASH_RELEASED &&
-            !flash_recover_event(spool, place, &head, kind == FLASH_WAITING)) {
-            return false;
-        }
-        if (kind == FLASH_START && is_newest) {
-            spool->base.boot = head.boot;
+    bool is_newest = place->stop == spool->end.stop;
+    bool is_sector = true;
+    for (place->at = place->stop - spool->flash->sector_bytes;
+         place->at + spool->step <= place->stop; place->at += head.size) {
+        enum flash_kind kind = pipit_flash_head_read(spool, place->at, place->stop, &head);
+        bool is_whole = kind >= FLASH_RELEASED && pipit_flash_body_load(spool, place->at, &head);
+        if (kind == FLASH_WAITING && !is_sector) {
+            if (head.body_bytes > spool->memory_bytes) {
+                return false;
+            }
+            flash_recover_event(spool, place, &head, is_whole);
         }
         spool->damaged += kind == FLASH_TORN ? 1 : 0;
-        place->at += head.size;
-        if (kind != FLASH_BLANK && is_newest) {
-            spool->end.at = place->at;
+        if (is_newest && kind != FLASH_BLANK) {
+            spool->end.at = place->at + head.size;
         }
+        if (is_newest && (kind == FLASH_START || is_sector)) {
+            base->boot = head.boot;
+        }
+        if (is_newest && is_whole && (head.shape & FLASH_HAS_MARK) != 0) {
+            memcpy(&base->mark, spool->memory + flash_len(&head), sizeof(base->mark));
+            base->has_mark = true;
+        }
+        is_sector = false;
     }
     return true;
 }
@@ -153,10 +144,10 @@ static bool flash_recover(struct pipit_flash_spool *spool)
         if (!flash_recover_sector(spool, &place)) {
             return false;
         }
-        if (spool->base.count == count && place.counter != spool->end.counter) {
+        if (spool->base.count == count && place.stop != spool->end.stop) {
             pipit_flash_sector_drain(spool, place.stop);
         }
-    } while (place.counter != spool->end.counter);
+    } while (place.stop != spool->end.stop);
     if (spool->base.count == 0) {
         spool->tail = spool->end;
     }
@@ -170,8 +161,9 @@ static bool flash_start(struct pipit_flash_spool *spool, uint32_t entropy)
     bool is_first = spool->base.boot == 0;
     spool->base.boot = is_first ? pipit_boot_random(entropy) : spool->base.boot + 1;
     if (!is_first && 2 * spool->step <= spool->end.stop - spool->end.at) {
+        struct flash_head head = {.shape = 0};
         spool->end.at += spool->step;
-        pipit_flash_head_write(spool, 0, 0);
+        pipit_flash_head_write(spool, &head);
         spool->end.at += spool->step;
     } else if (pipit_flash_free_make(spool, 1)) {
         pipit_flash_sector_take(spool);
@@ -194,7 +186,7 @@ enum pipit_err pipit_flash_spool_open(struct pipit_flash_spool *spool,
     }
     spool->memory = options->memory;
     // In whole granules, for a part is filled up to them.
-    spool->memory_bytes = (uint32_t)options->memory_bytes & (0u - flash->granule_bytes);
+    spool->memory_bytes = options->memory_bytes & ~(size_t)(flash->granule_bytes - 1);
     spool->base.type = &pipit_flash_spool_type;
     spool->base.policy = options->policy;
     spool->base.next_sequence = 1;
@@ -214,19 +206,16 @@ enum pipit_err pipit_flash_spool_open(struct pipit_flash_spool *spool,
 enum pipit_err pipit_flash_spool_format(struct pipit_flash *flash)
 {
     struct pipit_flash_spool spool;
-    struct flash_head head;
-    uint64_t mark;
     uint32_t memory[FLASH_GRANULE_MAX / 4], first = 0;
     if (!flash_prepare(&spool, flash)) {
         return PIPIT_ERR_ARGUMENT;
     }
-    (void)flash_newest(&spool);
     spool.memory = (uint8_t *)memory;
-    spool.base.boot = 0;
-    spool.base.has_mark = false;
+    spool.memory_bytes = sizeof(memory);
+    (void)flash_newest(&spool);
     struct pipit_flash_place place = spool.end;
     for (uint32_t left = flash->sector_count; left > 0 && spool.failed == 0; left--) {
-        bool is_used = pipit_flash_sector_next(&spool, &place, &head, &mark);
+        bool is_used = pipit_flash_sector_next(&spool, &place);
         first = first == 0 ? place.stop : first;
         if (left == 1) {
             pipit_flash_sector_begin(&spool, first, 0);

@@ -221,6 +221,49 @@ enum pipit_err pipit_ram_spool_init(struct pipit_ram_spool *spool, uint8_t *memo
     return PIPIT_OK;
 }
 
+static uint32_t sum_add(uint32_t sum, const void *ptr, size_t len)
+{
+    const uint8_t *bytes = (const uint8_t *)ptr;
+    for (; len > 0; len--) {
+        sum = (sum << 5 | sum >> 27) + *bytes++;
+    }
+    return sum;
+}
+
+// Of all bookkeeping but the type, whose address may differ after an update of the program, and of
+// what lies between tail and head. Garbage is not followed beyond the memory.
+static uint32_t ram_sum(const struct pipit_ram_spool *ram, const uint8_t *memory, size_t size)
+{
+    const size_t skip = sizeof(ram->base.type);
+    uint32_t sum =
+        sum_add((uint32_t)sizeof(*ram), (const uint8_t *)ram + skip, sizeof(*ram) - skip);
+    if (ram->record_count == 0 || ram->head > size || ram->tail > size) {
+        return sum;
+    }
+    size_t head = (size_t)ram->head, tail = (size_t)ram->tail;
+    if (head > tail) {
+        return sum_add(sum, memory + tail, head - tail);
+    }
+    return sum_add(sum_add(sum, memory + tail, size - tail), memory, head);
+}
+
+uint32_t pipit_ram_spool_seal(const struct pipit_ram_spool *spool)
+{
+    return ram_sum(spool, spool->memory, (size_t)spool->base.limit_bytes);
+}
+
+enum pipit_err pipit_ram_spool_resume(struct pipit_ram_spool *spool, uint8_t *memory,
+                                      size_t memory_bytes, uint32_t seal)
+{
+    if (memory == NULL || spool->memory != memory || spool->base.limit_bytes != memory_bytes ||
+        ram_sum(spool, memory, memory_bytes) != seal) {
+        return PIPIT_ERR_CORRUPT;
+    }
+    spool->base.type = &ram_spool_type;
+    ram_rewind(&spool->base);
+    return PIPIT_OK;
+}
+
 uint32_t pipit_boot_random(uint32_t entropy)
 {
     return 1u + (entropy & 0xFFFFFu);

@@ -196,6 +196,16 @@ struct pipit_ram_spool {
 enum pipit_err pipit_ram_spool_init(struct pipit_ram_spool *spool, uint8_t *memory,
                                     size_t memory_bytes, enum pipit_policy policy, uint32_t boot);
 
+// Unsent events outlive deep sleep, or a reset that keeps the RAM: spool, memory and seal lie where
+// the startup code does not clear them (.noinit), and this is the last that is done with the spool
+// before, and again whenever what was accepted shall outlive a reset that nobody foresees. Its time
+// goes with the bytes that wait.
+uint32_t pipit_ram_spool_seal(const struct pipit_ram_spool *spool);
+// Instead of pipit_ram_spool_init: goes on in the same boot, everything unsent is read again.
+// PIPIT_ERR_CORRUPT: not as it was sealed, or other memory; nothing is changed, begin a new boot.
+enum pipit_err pipit_ram_spool_resume(struct pipit_ram_spool *spool, uint8_t *memory,
+                                      size_t memory_bytes, uint32_t seal);
+
 // A first boot number for a device that has none stored, 1 to 2^20, so that a wiped device is not
 // taken for its former self. `entropy` must be random, not a constant or the time of day.
 uint32_t pipit_boot_random(uint32_t entropy);

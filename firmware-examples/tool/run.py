@@ -1,6 +1,8 @@
 """./dev firmware [EXAMPLE [BOARD]]: builds device programs and runs them in QEMU against a real mosquitto and
 a real hub, showing what the board prints and what the hub delivers. `list` names what there is."""
 
+import importlib.util
+import pathlib
 import sys
 import tempfile
 
@@ -26,6 +28,27 @@ def run_one(example, board_name):
     return code == 0
 
 
+# Examples that are no board's: a folder with a show.py, which has TARGET and run(folder, echo).
+def others():
+    return {path.parent.name: path for path in sorted(build.EXAMPLES.glob("*/show.py"))}
+
+
+def load(path):
+    spec = importlib.util.spec_from_file_location(f"show_{path.parent.name}", path)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def run_other(path):
+    module = load(path)
+    print(f"\n{path.parent.name} on {module.TARGET}", flush=True)
+    with tempfile.TemporaryDirectory(prefix="pipit-firmware-") as folder:
+        code = module.run(pathlib.Path(folder), show)
+    print(f"  exit code {code}", flush=True)
+    return code == 0
+
+
 def usage_error(text):
     print(f"dev: {text}", file=sys.stderr)
     return 2
@@ -36,16 +59,21 @@ def main(arguments):
     if arguments == ["list"]:
         for example in known.values():
             print(f"{example.name:16} {' '.join(example.boards)}")
+        for name, path in others().items():
+            print(f"{name:16} {load(path).TARGET}")
         return 0
     name, board = [*arguments, None, None][:2]
+    if arguments and arguments[0] in others() and len(arguments) == 1:
+        return 0 if run_other(others()[name]) else 1
     if len(arguments) > 2 or (name is not None and name not in known):
-        return usage_error(f"firmware [EXAMPLE [BOARD]], with EXAMPLE one of {', '.join(known)}")
+        return usage_error(f"firmware [EXAMPLE [BOARD]], with EXAMPLE one of {', '.join([*known, *others()])}")
     if board is not None and board not in known[name].boards:
         return usage_error(f"{name} is built for {', '.join(known[name].boards)}")
     wanted = [known[name]] if name else list(known.values())
     try:
         build.build([example.name for example in wanted])
         results = [run_one(example, board or example.boards[0]) for example in wanted]
+        results += [run_other(path) for path in others().values()] if name is None else []
     except build.BuildError as error:
         return usage_error(str(error))
     return 0 if all(results) else 1

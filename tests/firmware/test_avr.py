@@ -174,3 +174,10 @@ def test_core_is_clean_where_an_int_has_16_bits(switches, tmp_path):
     for source in sources:
         subprocess.run(["avr-gcc", "-mmcu=atmega328p", "-std=gnu11", "-Os", *WARNINGS, "-Wno-type-limits", *switches,
                         f"-I{SDK}/include", "-c", source, "-o", tmp_path / f"{source.stem}.o"], check=True)
+
+
+def test_dev_firmware_shows_it():
+    done = subprocess.run([sys.executable, ROOT / "firmware-examples/tool/run.py", "avr"], capture_output=True, text=True,
+                          timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert " hub | out/uno " in done.stdout and "chip | stored by a hub" in done.stdout

@@ -6,6 +6,7 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
 
 import pytest
 
@@ -221,3 +222,10 @@ def test_signal_is_heard_at_any_moment(program, gateway, hub, tmp_path):
         wait_for(lambda: process.lines and len(stored(hub)) >= before + start, step=0.001)
         os.kill(process.pid, signal.SIGTERM)
         assert process.wait(10) == 0, process.tail()
+
+
+def test_dev_firmware_shows_it():
+    done = subprocess.run([sys.executable, ROOT / "firmware-examples/tool/run.py", "linux-gateway"], capture_output=True,
+                          text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("stored by a hub") == 2 and done.stdout.count(" hub | out/attic ") == 6

@@ -12,8 +12,7 @@
 extern "C" {
 #endif
 
-// ---- flash: what a driver does
-// -------------------------------------------------------------------
+// ---- flash: what a driver does ------------------------------------------------------------------
 
 struct pipit_flash;
 
@@ -21,8 +20,8 @@ struct pipit_flash;
 // sector_count. Every call waits until the chip is done. An error is PIPIT_ERR_IO.
 struct pipit_flash_type {
     // Any address and length. What a power cut has left half programmed or half erased reads as
-    // anything, and that is no error: a driver of flash with error correction gives any bytes for
-    // a word that cannot be corrected. Flash that traps when blank words are read gives 0xFF.
+    // anything, and that is no error: a driver of flash with error correction gives zeros for a
+    // word that cannot be corrected. Where blank words trap when they are read it gives 0xFF.
     enum pipit_err (*read)(struct pipit_flash *flash, uint32_t address, uint8_t *ptr, size_t len);
     // Address and length are multiples of granule_bytes, within one sector; the driver splits at
     // the pages of its chip. `ptr` is aligned as the spool's memory is.
@@ -38,17 +37,17 @@ struct pipit_flash_type {
 // blank may be programmed again, with the same bytes.
 struct pipit_flash {
     const struct pipit_flash_type *type;
-    uint32_t sector_bytes;  // Erased at once: a multiple of granule_bytes, at least 256.
+    uint32_t sector_bytes;  // Erased at once: a multiple of 32, at least 256.
     uint32_t sector_count;  // At least 3, or 2 with PIPIT_DROP_OLDEST. All of them 2 GB at most.
     uint32_t granule_bytes; // Programmed at once: 1, 2, 4, 8, 16 or 32. Pages are the driver's.
 };
 
-// ---- spool: a log over all sectors
-// ---------------------------------------------------------------
+// ---- spool: a log over all sectors --------------------------------------------------------------
 
-// Survives loss of power at any program or erase, also in the middle of one. docs/DEVICE-SDK.md has
-// the format. An accepted event costs 20 bytes and a granule, 8 more with a mark, rounded up to
-// granules; a start twice 16. Room comes back a sector at a time, when all its events are released.
+// Survives loss of power at any program or erase, also in the middle of one. Of what was released
+// only the events of a release that was cut may come back. An accepted event costs 20 bytes and a
+// granule, 8 more with a mark, rounded up to a multiple of 16 (or of a larger granule); a start
+// costs twice that multiple. Room comes back a sector at a time, when all its events are released.
 // PIPIT_REFUSE keeps two sectors free of events, so that a full flash can be started any number of
 // times. PIPIT_DROP_OLDEST uses all, and gives up the events of the oldest sector at once.
 // A call that begins a sector takes the time of an erase.
@@ -85,7 +84,7 @@ struct pipit_flash_spool {
     uint32_t free_count;           // Sectors that hold nothing.
     struct pipit_flash_place read;
     size_t memory_bytes; // In whole granules.
-    uint32_t damaged; // At open: records that were not whole; a cut makes one, worn flash more.
+    uint32_t damaged;    // At open: records found that are not whole. A cut leaves one behind.
 };
 
 // Finds what waits, and starts a new boot: its number is in the flash before this returns, greater

@@ -307,7 +307,8 @@ static void client_disconnect(struct pipit_link *link)
 static uint32_t client_next_ms(const struct pipit_link *link)
 {
     const struct pipit_client *client = (const struct pipit_client *)(const void *)link;
-    return client->state == CLIENT_DOWN || client->has_written ? 0 : UINT32_MAX;
+    bool is_due = client->state == CLIENT_STARTED || client->state == CLIENT_DOWN;
+    return is_due || client->has_written ? 0 : UINT32_MAX;
 }
 
 static const struct pipit_link_type client_link_type = {

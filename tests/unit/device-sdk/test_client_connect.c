@@ -519,6 +519,17 @@ static void test_connect_waits_for_the_former_down(void **state)
     bench_up(bench);
 }
 
+// Nothing else would wake a device that sleeps until its transport has news: there is none yet.
+static void test_connect_wants_a_poll_at_once(void **state)
+{
+    struct bench *bench = *state;
+    bench->pipe.open_busy = 1;
+    assert_int_equal(bench_connect(bench), PIPIT_OK);
+    assert_int_equal(bench->link->type->next_ms(bench->link), 0);
+    bench_poll(bench);
+    assert_int_equal(bench->link->type->next_ms(bench->link), UINT32_MAX);
+}
+
 static void test_bytes_of_the_former_connection_are_forgotten(void **state)
 {
     struct bench *bench = *state;
@@ -593,6 +604,7 @@ int main(void)
         ON_BOTH(test_broker_that_hangs_up_behind_its_refusal_is_understood),
         ON_BOTH(test_disconnect_before_connack_ends_the_try),
         ON_BOTH(test_connect_waits_for_the_former_down),
+        ON_BOTH(test_connect_wants_a_poll_at_once),
         ON_BOTH(test_bytes_of_the_former_connection_are_forgotten),
         ON_BOTH(test_wire_that_is_always_there_needs_no_open),
         ON_BOTH(test_one_byte_at_a_time_both_ways),

@@ -7,6 +7,7 @@ import pytest
 
 import boards
 import qemu
+from harness import wait_for
 
 ALL = sorted(boards.BOARDS)
 WITH_FLASH = [name for name in ALL if boards.BOARDS[name].storage]
@@ -82,7 +83,9 @@ def test_flash_keeps_what_was_programmed_over_a_restart(machine, board, tmp_path
     storage = qemu.blank_storage(tmp_path / "flash.img", boards.BOARDS[board])
     code, guest = ended(machine, board, "flash-read", storage=storage)
     assert code == 5, guest.tail()  # Nothing there yet: the test can fail.
-    code, guest = ended(machine, board, "flash-write", storage=storage)
-    assert code == 0, guest.tail()
+    guest = machine("board-check", board, arguments=["flash-write"], storage=storage)
+    wait_for(lambda: "written" in guest.lines or not guest.is_running(), 60, guest.tail)
+    assert guest.is_running(), guest.tail()
+    guest.cut_power()
     code, guest = ended(machine, board, "flash-read", storage=storage)
     assert code == 0, guest.tail()

@@ -102,6 +102,15 @@ static enum outcome check_flash(bool is_write)
     return is_good ? OK : BAD_FLASH;
 }
 
+// Until the power goes: QEMU may not have written the flash's file yet, and an exit would not wait.
+_Noreturn static void hold(void)
+{
+    board_print("written\n");
+    for (;;) {
+        board_idle();
+    }
+}
+
 static void fault(const char *kind)
 {
     if (strcmp(kind, "jump") == 0) {
@@ -143,6 +152,9 @@ int main(void)
                       : BAD_ARGUMENT;
     } else if (strcmp(what, "flash-write") == 0 || strcmp(what, "flash-read") == 0) {
         outcome = check_flash(strcmp(what, "flash-write") == 0);
+        if (outcome == OK && strcmp(what, "flash-write") == 0) {
+            hold();
+        }
     } else if (strcmp(what, "return") == 0) {
         return 0;
     } else {

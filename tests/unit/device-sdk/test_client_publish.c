@@ -105,6 +105,7 @@ static void test_pubacks_that_nobody_awaits_change_nothing(void **state)
     bench_quiet(bench);
 }
 
+// MQTT 5: [MQTT-3.3.4-6]
 static void test_message_is_sent_as_it_is(void **state)
 {
     struct bench *bench = *state;
@@ -197,6 +198,8 @@ static void test_refused_message_takes_no_place(void **state)
     assert_int_equal(bench_publish(bench, 1, 5), PIPIT_OK);
 }
 
+// MQTT 3.1.1: [MQTT-4.7.3-3]
+// MQTT 5: [MQTT-4.7.3-3]
 static void test_topic_of_more_than_65535_bytes_is_refused(void **state)
 {
     struct bench *bench = *state;

@@ -3,6 +3,7 @@
 
 // MQTT 3.1.1: [MQTT-3.3.4-1] [MQTT-4.3.2-2] [MQTT-4.5.0-2] [MQTT-2.3.1-6]
 // MQTT 5: [MQTT-3.3.4-1] [MQTT-4.3.2-4] [MQTT-4.5.0-2] [MQTT-2.2.1-5]
+// MQTT 5: [MQTT-3.4.2-1] [MQTT-3.5.2-1]
 static void test_each_qos_is_answered_as_it_wants(void **state)
 {
     struct bench *bench = *state;

@@ -83,6 +83,7 @@ static void break_after(struct bench *bench, uint8_t qos, unsigned packets, bool
 }
 
 // MQTT 3.1.1: [MQTT-4.3.3-1] [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-2.3.1-3] [MQTT-3.1.2-4]
+// MQTT 3.1.1: [MQTT-4.1.0-1]
 // MQTT 5: [MQTT-4.3.3-5] [MQTT-4.3.3-6] [MQTT-4.4.0-1] [MQTT-3.3.1-1] [MQTT-3.1.2-23]
 static void test_qos_2_broken_at_each_packet_is_passed_on_once(void **state)
 {

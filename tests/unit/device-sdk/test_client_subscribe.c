@@ -38,7 +38,7 @@ static void test_unsubscribe_on_the_wire(void **state)
     bench_quiet(bench);
 }
 
-// MQTT 3.1.1: [MQTT-3.9.3-2]
+// MQTT 3.1.1: [MQTT-3.8.4-5]
 // MQTT 5: [MQTT-3.8.4-7]
 static void test_suback_says_what_was_granted(void **state)
 {

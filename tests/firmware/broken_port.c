@@ -24,7 +24,7 @@ static uint32_t first_boot;
 
 const bool port_is_spool_kept = true;
 const uint32_t port_window_bytes = 0;
-const uint32_t port_timeout_ms = 300;
+const uint32_t port_timeout_ms = 600;
 
 static bool is_fault(const char *name)
 {

@@ -18,14 +18,16 @@ static uint32_t random_below(struct pipit_device *device, uint32_t range)
     return (range >> 16) * x + ((range & 0xFFFFu) * x >> 16);
 }
 
-// Decorrelated jitter: min(cap, random between base and three times the previous sleep).
+// Decorrelated jitter: random between base and three times the previous sleep, or the cap. Cutting
+// the sleep itself at the cap would make most devices that are near it sleep equally long.
 uint32_t pipit_backoff_next(struct pipit_device *device)
 {
     uint32_t base = or_default(device->config->retry_base_ms, 500);
     uint32_t cap = or_default(device->config->retry_cap_ms, 60000);
     uint32_t previous = device->retry_ms < base ? base : device->retry_ms;
     uint32_t high = previous > UINT32_MAX / 3 ? UINT32_MAX : previous * 3;
-    uint32_t sleep = base + random_below(device, high - base + 1);
-    device->retry_ms = sleep < cap ? sleep : cap;
+    high = high < cap ? high : cap;
+    base = base < high ? base : high;
+    device->retry_ms = base + random_below(device, high - base + 1);
     return device->retry_ms;
 }

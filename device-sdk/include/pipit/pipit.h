@@ -322,7 +322,7 @@ struct pipit_config {
     uint32_t resend_ms;      // First wait for a receipt, then doubled up to 8 times this: 10 s.
                              // (At most 1 s, and one event, until the connection's first receipt.)
     uint32_t receipt_gap_ms; // The end of a burst asks for a receipt at most this often: always.
-    uint32_t retry_base_ms;  // Reconnect: sleep = min(cap, random(base, 3 x previous)): 500.
+    uint32_t retry_base_ms;  // Reconnect: sleep = random(base, min(cap, 3 x previous)): 500.
     uint32_t retry_cap_ms;   // 60 s
     uint32_t retry_reset_ms; // The link must stay up this long for the backoff to start anew: 30 s.
 

@@ -455,6 +455,31 @@ static void test_backoff(void **state)
     assert_true(longest > 30000);
 }
 
+// Devices that fall together when all have come near the cap must not come back together.
+static void test_backoff_is_spread_at_the_cap(void **state)
+{
+    (void)state;
+    script.accepts = false;
+    unsigned at_the_cap = 0;
+    for (int i = 0; i < 60; i++) {
+        uint32_t sleep = time_to_next_connect();
+        at_the_cap += i >= 10 && sleep >= 59000 ? 1 : 0;
+    }
+    assert_in_range(at_the_cap, 0, 10);
+}
+
+static void test_backoff_with_a_cap_below_the_base(void **state)
+{
+    (void)state;
+    script.accepts = false;
+    config.retry_base_ms = 500;
+    config.retry_cap_ms = 200;
+    run_ms(0);
+    for (int i = 0; i < 10; i++) {
+        assert_in_range(time_to_next_connect(), 200, 201);
+    }
+}
+
 static void test_backoff_resets_only_when_stable(void **state)
 {
     (void)state;
@@ -551,6 +576,8 @@ int main(void)
         cmocka_unit_test_setup(test_puback_mode, setup),
         cmocka_unit_test_setup(test_puback_mode_resends_only_what_was_refused, setup),
         cmocka_unit_test_setup(test_backoff, setup),
+        cmocka_unit_test_setup(test_backoff_is_spread_at_the_cap, setup),
+        cmocka_unit_test_setup(test_backoff_with_a_cap_below_the_base, setup),
         cmocka_unit_test_setup(test_backoff_resets_only_when_stable, setup),
         cmocka_unit_test_setup(test_refused_subscription, setup),
         cmocka_unit_test_setup(test_stop_while_offline, setup),

@@ -108,9 +108,8 @@ def test_each_refusal_has_its_reason(bench):
     assert delivered(secured.stage) == []
 
 
-@pytest.mark.parametrize("example", ["tls", "tls-key"])
-def test_broker_is_killed_and_comes_back(bench, example):
-    secured = bench(example)
+def test_broker_is_killed_and_comes_back(bench):
+    secured = bench("tls-key")
     stage = secured.stage
     machine = secured.machine("survivor", secured.with_key(), arguments=(60,))
     wait_for(lambda: len(delivered(stage)) >= 5, what="the first readings")

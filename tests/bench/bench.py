@@ -228,6 +228,10 @@ class Bench:
         self.stop(hub)
         return value
 
+    def client(self, kind, count):
+        """One publisher at QoS 1, 20 publishes under way."""
+        return self.result(self.tool("clients", kind, count, 200, 20))
+
 
 def median(values):
     return statistics.median(values)
@@ -285,6 +289,17 @@ def measure(bench, rounds, scale):
 
     row("idle_rss_mb", median([bench.idle_rss() for _ in range(3)]), "MB", 3)
     row("rss_10k_devices_mb", bench.devices_rss(100000 // scale), "MB", 1)
+
+    clients = {"own": [], "paho": [], "mosquitto": []}
+    for _ in range(rounds):
+        for kind, runs in clients.items():
+            runs.append(bench.client(kind, count // 2))
+    cpu_us = {kind: median(r["cpu_us"] for r in runs) for kind, runs in clients.items()}
+    row("client_cpu_ratio", cpu_us["own"] / cpu_us["mosquitto"], "own client / libmosquitto, CPU a publish", rounds)
+    row("client_paho_cpu_ratio", cpu_us["own"] / cpu_us["paho"], "own client / paho port, CPU a publish", rounds)
+    for kind, runs in clients.items():
+        notes.append(f"client {kind}: {cpu_us[kind]:.1f} CPU-us a publish, {median(r['rss_mb'] for r in runs):.1f} MB, "
+                     f"{count // 2 / median(r['seconds'] for r in runs):.0f} publishes/s")
 
     rates = {1: [], 100: [], 1000: []}
     for _ in range(rounds):

@@ -52,6 +52,9 @@ static enum pipit_err flash_put(struct pipit_spool *base, struct pipit_bytes bod
     if (!flash_room_make(spool, head.size)) {
         return PIPIT_ERR_FULL;
     }
+    if (spool->failed > 0) {
+        return PIPIT_ERR_IO;
+    }
     pipit_flash_record_write(spool, &head, body.ptr, mark);
     if (spool->failed > 0) {
         // It must not come back at the next start, should it be whole after all.
@@ -79,16 +82,18 @@ static enum pipit_err flash_peek(struct pipit_spool *base, struct pipit_record *
     if (base->unread_count == 0) {
         return PIPIT_ERR_EMPTY;
     }
-    bool is_found = pipit_flash_waiting(spool, &spool->read, &head);
+    if (!pipit_flash_waiting(spool, &spool->read, &head)) {
+        spool->failed++;
+        return PIPIT_ERR_IO;
+    }
     struct pipit_flash_place place = spool->read;
     place.at += head.size;
     out_record->boot = head.boot;
     out_record->sequence = flash_sequence(&head);
     out_record->body.ptr = spool->memory;
     out_record->body.len = flash_len(&head);
-    out_record->is_last =
-        !is_found || !pipit_flash_waiting(spool, &place, &next) || next.boot != head.boot;
-    if (!is_found || !pipit_flash_body_load(spool, spool->read.at, &head)) {
+    out_record->is_last = !pipit_flash_waiting(spool, &place, &next) || next.boot != head.boot;
+    if (!pipit_flash_body_load(spool, spool->read.at, &head)) {
         spool->failed++;
         return PIPIT_ERR_IO;
     }

@@ -3,11 +3,11 @@
 
 #define VERSION_1 0x9E3779B1u
 
-// Scattered, so that one geometry is not taken for another.
+// Scattered, so that one geometry is not taken for another; never 0, which is a start.
 uint32_t pipit_flash_geometry(const struct pipit_flash *flash)
 {
-    return (flash->sector_bytes * 33 + flash->sector_count * 5 + flash->granule_bytes) * VERSION_1 &
-           0xFFFF0000u;
+    uint32_t sum = flash->sector_bytes * 33 + flash->sector_count * 5 + flash->granule_bytes;
+    return (sum * VERSION_1 & 0xFFFF0000u) | 0x10000u;
 }
 
 bool pipit_flash_sector_next(struct pipit_flash_spool *spool, struct pipit_flash_place *place)

@@ -154,6 +154,23 @@ static void test_other_geometry(void **state)
     }
 }
 
+// Whatever the geometry: it is taken into use, keeps an event, and knows itself again.
+static void test_many_geometries(void **state)
+{
+    (void)state;
+    for (uint32_t granule = 1; granule <= 32; granule *= 2) {
+        for (uint32_t size = 256; size <= 4096; size += 32) {
+            fresh(size, 3 + size % 9, granule, PIPIT_REFUSE);
+            assert_int_equal(open_spool(), PIPIT_OK);
+            assert_int_equal(put(size, 20, NULL), PIPIT_OK);
+            assert_int_equal(open_spool(), PIPIT_OK);
+            assert_int_equal(base->count, 1);
+            assert_int_equal(take(), size);
+            assert_null(nor.violation);
+        }
+    }
+}
+
 static void test_arguments(void **state)
 {
     (void)state;
@@ -378,6 +395,7 @@ static void test_failures(void **state)
         nor.fail_at = 0;
         hold_against(accepted >= 0 ? (uint32_t)accepted : 15);
         assert_int_equal(put(15, 30, NULL), PIPIT_OK);
+        assert_null(nor.violation);
     }
     assert_in_range(failures, 20, 40);
     failures = 0;
@@ -397,7 +415,36 @@ static void test_failures(void **state)
     assert_true(failures > 30);
 }
 
-// A full flash is opened, and each read of that fails once: no sector is erased for free by mistake.
+// The chip fails while a used sector is erased for the next event: nothing is programmed there.
+static void test_erase_fails(void **state)
+{
+    (void)state;
+    for (uint32_t n = 0; n < 40; n++) {
+        fresh(256, 3, 4, PIPIT_REFUSE);
+        nor.random = n;
+        assert_int_equal(open_spool(), PIPIT_OK);
+        for (uint32_t i = 0; i < 20; i++) { // All sectors have been used.
+            assert_int_equal(put(i, 30, NULL), PIPIT_OK);
+            assert_int_equal(release_all(), PIPIT_OK);
+        }
+        uint32_t counter = spool.end.counter;
+        while (spool.end.counter == counter) {
+            nor.operations = 0;
+            nor.fail_at = spool.end.stop - spool.end.at < 64 ? 1 : 0;
+            if (put(1, 30, NULL) != PIPIT_OK) {
+                break;
+            }
+            assert_int_equal(release_all(), PIPIT_OK);
+        }
+        assert_int_equal(nor.operations, 1);
+        assert_null(nor.violation);
+        hold_against(0);
+        assert_int_equal(put(2, 30, NULL), PIPIT_OK);
+        assert_null(nor.violation);
+    }
+}
+
+// A full flash is opened, and each read of that fails once: no sector is erased by mistake.
 static void test_open_fails(void **state)
 {
     (void)state;
@@ -552,6 +599,7 @@ int main(void)
         cmocka_unit_test(test_not_ours),
         cmocka_unit_test(test_flash_of_zeros),
         cmocka_unit_test(test_other_geometry),
+        cmocka_unit_test(test_many_geometries),
         cmocka_unit_test(test_arguments),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_sequence_of_six_bytes),
@@ -559,6 +607,7 @@ int main(void)
         cmocka_unit_test(test_full_of_another_policy),
         cmocka_unit_test(test_wear),
         cmocka_unit_test(test_failures),
+        cmocka_unit_test(test_erase_fails),
         cmocka_unit_test(test_open_fails),
         cmocka_unit_test(test_release_fails),
         cmocka_unit_test(test_worn),

@@ -51,7 +51,8 @@ enum pipit_tls_reason { PIPIT_TLS_REASON_TABLE(PIPIT_TLS_ENUM) };
 // Either a shared key or a CA. Zero means the default everywhere else.
 struct pipit_tls_options {
     struct pipit_transport *lower;
-    // Shared key (PSK): at most 32 bytes as built by our configuration.
+    // Shared key (PSK): at most 32 bytes as built by our configuration. Without forward secrecy:
+    // who learns it can read what was recorded before.
     const char *psk_identity;
     const uint8_t *psk;
     size_t psk_bytes;
@@ -91,8 +92,8 @@ struct pipit_tls {
 };
 
 // PIPIT_ERR_ARGUMENT: neither or both of key and CA, no host with the CA, no entropy or no lower
-// transport; a kind that is not built into mbedTLS; an arena with an mbedTLS that was built without
-// MBEDTLS_PLATFORM_MEMORY, or one of a few bytes.
+// transport; a key longer than MBEDTLS_PSK_MAX_LEN; a kind that is not built into mbedTLS; an arena
+// with an mbedTLS that was built without MBEDTLS_PLATFORM_MEMORY, or one of a few bytes.
 enum pipit_err pipit_tls_init(struct pipit_tls *tls, const struct pipit_tls_options *options);
 
 // Why the last connection failed, also after its close; until the next open.

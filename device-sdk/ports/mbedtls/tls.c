@@ -505,7 +505,7 @@ static bool is_kind_right(const struct pipit_tls_options *options)
 {
     if (options->psk != NULL) {
         return HAS_PSK && options->ca == NULL && options->psk_bytes > 0 &&
-               options->psk_identity != NULL;
+               options->psk_bytes <= MBEDTLS_PSK_MAX_LEN && options->psk_identity != NULL;
     }
     return HAS_CERTIFICATES && options->ca != NULL && options->ca_bytes > 0 &&
            options->host != NULL;

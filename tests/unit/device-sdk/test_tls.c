@@ -331,6 +331,9 @@ static void test_arguments(void **state)
     (void)state;
     assert_int_equal(pipit_tls_init(&tls, &options), PIPIT_ERR_ARGUMENT); // Neither key nor CA.
     with_key();
+    options.psk_bytes = MBEDTLS_PSK_MAX_LEN + 1;
+    assert_int_equal(pipit_tls_init(&tls, &options), PIPIT_ERR_ARGUMENT);
+    options.psk_bytes = sizeof(key);
     with_certificates(&server);
     assert_int_equal(pipit_tls_init(&tls, &options), PIPIT_ERR_ARGUMENT); // Both.
     options.psk = NULL;

@@ -46,6 +46,8 @@ static void spool_close(void *context)
     port_spool_close();
 }
 
+int main(void);
+
 int main(void)
 {
     static uint8_t memory[PIPIT_CONFORMANCE_MEMORY_MIN];
@@ -64,5 +66,5 @@ int main(void)
                                                 .is_peer_echo = port_window_bytes == 0};
     port_init();
     options.transport = port_transport();
-    return pipit_conformance_run(&options) == 0 ? 0 : 1;
+    port_end(pipit_conformance_run(&options) == 0 ? 0 : 1);
 }

@@ -27,6 +27,9 @@ void port_idle(void);
 // For people: a debug port, semihosting, or nothing.
 void port_print(const char *text);
 
+// The end of the run: 0 when the port is right. Shows it if there is a way, and stands still.
+_Noreturn void port_end(int status);
+
 // Bytes to the broker and back: pipit/client.h says what each of its functions must do.
 struct pipit_transport *port_transport(void);
 

@@ -47,6 +47,11 @@ void port_print(const char *text)
     (void)fputs(text, stdout);
 }
 
+_Noreturn void port_end(int status)
+{
+    exit(status);
+}
+
 struct pipit_transport *port_transport(void)
 {
     return &line.base;

@@ -43,6 +43,13 @@ void port_print(const char *text)
     (void)text; // FILL IN: a debug port.
 }
 
+_Noreturn void port_end(int status)
+{
+    for (;;) {
+        (void)status; // FILL IN: a LED, or nothing.
+    }
+}
+
 // ---- 5. the line to the broker -----------------------------------------------------------------
 
 // FILL IN: takes what the hardware's queue has room for. 0: none now. Negative: the line is gone.

@@ -73,6 +73,11 @@ void port_print(const char *text)
     (void)fputs(text, stdout);
 }
 
+_Noreturn void port_end(int status)
+{
+    exit(status);
+}
+
 // ---- line --------------------------------------------------------------------------------------
 
 static int32_t send_on(const uint8_t *ptr, size_t len)

@@ -35,6 +35,14 @@ class Stage:
     # ---- set up and torn down ------------------------------------------------------------------
 
     def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def start(self):
         self.broker.start()
         self.modem = harness_modem.Modem(self.broker.port, *self.example.modem).start()
         path = self.example.folder / "hub.yaml"
@@ -42,7 +50,6 @@ class Stage:
         self.hub = harness.Hub(text.replace("{url}", self.broker.url), self.folder / "hub")
         self.hub.start().wait_ready()
         self.watch()
-        return self
 
     def __exit__(self, *_):
         for machine in self.machines:

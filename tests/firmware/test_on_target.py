@@ -19,7 +19,7 @@ def results(request):
     wanted = [tuple(item.callspec.params[key] for key in ("target", "name")) for item in request.session.items
               if item.module is request.module and "name" in item.callspec.params]
     on_target.build_all(PAIRS)
-    pool = concurrent.futures.ThreadPoolExecutor(os.cpu_count())
+    pool = concurrent.futures.ThreadPoolExecutor(len(os.sched_getaffinity(0)))
     running = {pair: pool.submit(build_and_run, *pair) for pair in wanted}
     yield lambda target, name: running[target, name].result()
     pool.shutdown(cancel_futures=True)

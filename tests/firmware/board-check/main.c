@@ -19,24 +19,36 @@ static enum outcome check_memory(void)
     return data_word == 0x12345678u && bss_word == 0 ? OK : BAD_MEMORY;
 }
 
-// Says hello, then answers each byte with the next one, up to 'z' -> '{'.
+static bool line_wait(uint8_t *out_byte, uint32_t begin_ms)
+{
+    while (board_uart_read(NULL, out_byte, 1) == 0) {
+        if (board_now_ms() - begin_ms > WAIT_MS) {
+            return false;
+        }
+    }
+    return true;
+}
+
+// Says hello when it is asked, since what is sent before the line is connected vanishes. Then
+// answers each byte with the next one, up to 'z' -> '{'.
 static enum outcome check_line(void)
 {
     static const uint8_t hello[] = "hello\n";
     size_t sent = 0;
     uint32_t begin = board_now_ms();
     uint8_t byte = 0;
+    if (!line_wait(&byte, begin)) {
+        return BAD_LINE;
+    }
+    while (sent < sizeof(hello) - 1) {
+        sent += board_uart_write(NULL, hello + sent, sizeof(hello) - 1 - sent);
+    }
     while (byte != 'z') {
-        if (sent < sizeof(hello) - 1) {
-            sent += board_uart_write(NULL, hello + sent, sizeof(hello) - 1 - sent);
-        }
-        if (sent == sizeof(hello) - 1 && board_uart_read(NULL, &byte, 1) == 1) {
-            uint8_t answer = (uint8_t)(byte + 1u);
-            while (board_uart_write(NULL, &answer, 1) == 0) {
-            }
-        }
-        if (board_now_ms() - begin > WAIT_MS) {
+        if (!line_wait(&byte, begin)) {
             return BAD_LINE;
+        }
+        uint8_t answer = (uint8_t)(byte + 1u);
+        while (byte != '?' && board_uart_write(NULL, &answer, 1) == 0) {
         }
     }
     return OK;

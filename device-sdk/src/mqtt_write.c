@@ -54,7 +54,7 @@ static uint8_t connect_flags(const struct pipit_connect *options, bool is_v5)
     if (mqtt_is_clean(options, is_v5)) {
         flags |= CONNECT_CLEAN;
     }
-    if (options->will_topic != NULL) {
+    if (PIPIT_WITH_PRESENCE && options->will_topic != NULL) {
         flags |= CONNECT_WILL; // QoS 1, retained.
     }
     if (options->username != NULL) {

@@ -47,7 +47,7 @@ static struct {
     uint8_t qos_max;
     bool has_retain;
     bool is_honest; // On this connection nothing has been sent that is not a broker's.
-    bool has_connack;
+    bool has_lied;
     enum mood mood;
     uint8_t connack; // What the next CONNACK says.
 } broker;
@@ -163,7 +163,7 @@ static void broker_take(struct world *unused, const struct judge_packet *packet)
     case 1:
         memset(broker.used, 0, sizeof(broker.used));
         broker.under_way = 0;
-        broker.is_honest = world.pipe.in_at == world.pipe.in_end;
+        broker.is_honest = !broker.has_lied;
         give_connack();
         break;
     case 3:
@@ -226,6 +226,7 @@ static void broker_lies(uint8_t how)
     uint8_t bytes[16];
     size_t len = 1 + how % sizeof(bytes);
     broker.is_honest = false;
+    broker.has_lied = true;
     if ((how & 0x80) != 0) {
         uint8_t code = take();
         bytes[0] = firsts[how % 8];
@@ -336,7 +337,9 @@ static void connect(uint8_t how)
     world.connect.is_clean_start = (how & 0x18) == 0x18;
     world.connect.session_expiry_s = (how & 0x60) == 0x60 ? 0 : 60;
     world.connect.keepalive_s = (how & 0x80) != 0 ? 0 : 30;
-    (void)world_connect(&world);
+    if (world_connect(&world) == PIPIT_OK) { // What a wire still holds may be a lie.
+        broker.has_lied = world.pipe.in_at < world.pipe.in_end;
+    }
     poll_some(3);
 }
 

@@ -110,6 +110,7 @@ static bool flash_recover_sector(struct pipit_flash_spool *spool, struct pipit_f
          place->at + spool->step <= place->stop; place->at += head.size) {
         enum flash_kind kind = pipit_flash_head_read(spool, place->at, place->stop, &head);
         bool is_whole = kind >= FLASH_RELEASED && pipit_flash_body_load(spool, place->at, &head);
+        head.size = is_sector ? spool->first : head.size;
         if (kind == FLASH_WAITING && !is_sector) {
             if (head.body_bytes > spool->memory_bytes) {
                 return false;

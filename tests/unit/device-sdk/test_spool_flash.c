@@ -12,7 +12,7 @@
 #include "simulated_nor.h"
 
 #ifndef TEST_SEEDS // Fewer where time is short.
-#define TEST_SEEDS 4
+#define TEST_SEEDS 6
 #endif
 #define EVENTS_MAX 20000
 #define BODY_MAX   120

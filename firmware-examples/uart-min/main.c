@@ -28,8 +28,9 @@ static const struct pipit_client_options client_options = {.transport = &line.ba
                                                            .send_memory = send_memory,
                                                            .send_bytes = sizeof(send_memory),
                                                            .flights = flights,
-                                                           .flights_max = 4};
-// A short keepalive: a serial line does not say that it is dead.
+                                                           .flights_max = 4,
+                                                           .timeout_s = 5};
+// Short times, here and above: a serial line does not say that it is dead.
 static struct pipit_config config = {.group = "demo",
                                      .device = "uart-min",
                                      .software = "uart-min 1",

@@ -4,6 +4,7 @@ broker and a real hub."""
 import json
 import pathlib
 import re
+import socket
 
 import pytest
 
@@ -96,6 +97,35 @@ def test_readings_survive_a_broker_that_is_killed(on_stage):
     assert board.wait(90) == 0, "\n".join(lines)
     wait_for(lambda: len(numbers_in_file(stage)) >= 20, what=lambda: str(numbers_in_file(stage)))
     assert numbers_in_file(stage) == list(range(1, 21))
+
+
+def reset(path):
+    """Presses the board's reset button, over QEMU's machine protocol: the line stays as it is."""
+    with socket.socket(socket.AF_UNIX) as control:
+        control.settimeout(30)
+        control.connect(str(path))
+        stream = control.makefile("rw")
+        stream.readline()  # The greeting.
+        for command in ("qmp_capabilities", "system_reset"):
+            stream.write(json.dumps({"execute": command}) + "\n")
+            stream.flush()
+            while "return" not in json.loads(stream.readline()):
+                pass  # Events come in between.
+
+
+@pytest.mark.parametrize("board_name", ["stm32vldiscovery", "microbit"])
+def test_a_board_that_is_reset_in_mid_call_comes_back(on_stage, tmp_path, board_name):
+    """The call goes on over the reset, and the new CONNECT goes into it. The ring in RAM is lost, so the program starts
+    over with another boot number; what was stored before stays stored once."""
+    stage, lines = on_stage("uart-min", board_name, rules=ALL_TO_A_FILE)
+    button = tmp_path / "qmp"
+    board = stage.machine("pressed", more=["-qmp", f"unix:{button},server=on,wait=off"])
+    wait_for(lambda: len(numbers_in_file(stage)) >= 5, what="the first readings")
+    reset(button)
+    assert board.wait(90) == 0, "\n".join(lines)
+    wait_for(lambda: numbers_in_file(stage)[-20:] == list(range(1, 21)), what=lambda: str(numbers_in_file(stage)))
+    before = numbers_in_file(stage)[:-20]
+    assert before == list(range(1, len(before) + 1)) and 5 <= len(before) < 20
 
 
 def test_a_command_that_the_broker_delivers_twice_is_run_once(on_stage):

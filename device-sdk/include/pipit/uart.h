@@ -5,11 +5,12 @@
 //            come, and a connection ends by the client's timeouts. For a line that damages bytes
 //            there is framed.h.
 //
-// What the modem does: when no connection is there, or the device has been silent for a while and
-// then begins a CONNECT, it hangs up what it has and dials the broker; from then on bytes pass both
-// ways. A device that was reset in mid-connection cannot say so, which is why every new connection
-// begins with a guard time in which nothing is sent and what still comes of the former one is
-// dropped.
+// What the modem does: without a call the first byte dials the broker, and bytes then pass both
+// ways. When a call has ended it throws away what the device still sends, until the device has been
+// silent for a while; the silence before each connection, the guard time, must be longer than that.
+// What comes of the former connection during it is dropped. A device that was reset in mid-call
+// cannot say so: its CONNECT goes into the old call, the broker ends that, and the next attempt,
+// after the client's timeout_s, has a call of its own.
 #ifndef PIPIT_UART_H
 #define PIPIT_UART_H
 

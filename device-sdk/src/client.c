@@ -93,7 +93,7 @@ static bool take_written(struct pipit_client *client, struct pipit_link_event *o
 // gives the connection up when nothing has come for one and a half. [MQTT 3.1.2.10]
 static void keep_alive(struct pipit_client *client)
 {
-    uint32_t keepalive_ms = client->keepalive_s * 1000u;
+    uint32_t keepalive_ms = (uint32_t)client->keepalive_s * 1000; // An int may have 16 bits.
     uint32_t quiet_ms = keepalive_ms - keepalive_ms / 4;
     uint32_t received_ms = client->now_ms - client->received_at_ms;
     uint8_t *at = pipit_connection_end(client);

@@ -107,6 +107,16 @@ static void put_text(struct pipit_sink *sink, uint8_t number, struct pipit_bytes
     pipit_sink_bytes(sink, number, bytes);
 }
 
+// Where a double has 32 bits (AVR) it travels as the float that it is.
+static void put_real(struct pipit_sink *sink, const double *value)
+{
+    if (sizeof(*value) == 8) {
+        put_fixed(sink, WIRE_FIXED64, PIPIT_KIND_DOUBLE, value, 8);
+    } else {
+        put_fixed(sink, WIRE_FIXED32, PIPIT_KIND_FLOAT, value, 4);
+    }
+}
+
 static uint64_t varint_of(const struct pipit_field *field)
 {
     switch (field->kind) {
@@ -132,7 +142,7 @@ static void put_value(struct pipit_sink *sink, const struct pipit_field *field)
         put_fixed(sink, WIRE_FIXED32, number, &field->value.single, 4);
         return;
     case PIPIT_KIND_DOUBLE:
-        put_fixed(sink, WIRE_FIXED64, number, &field->value.real, 8);
+        put_real(sink, &field->value.real);
         return;
     case PIPIT_KIND_TEXT:
     case PIPIT_KIND_DATA:

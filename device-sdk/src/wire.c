@@ -66,8 +66,7 @@ static enum pipit_err take_varint(struct pipit_bytes *rest, uint64_t *out_value)
     if (last == rest->len || rest->ptr[last] > (last == VARINT_LAST ? 1 : 0x7F)) {
         return PIPIT_ERR_MALFORMED;
     }
-    for (size_t i = last + 1;
-         i-- > 0;) { // By constant shifts: others would be calls on a Cortex-M0.
+    for (size_t i = last + 1; i-- > 0;) { // Constant shifts: others are calls on a Cortex-M0.
         value = value << 7 | (rest->ptr[i] & 0x7F);
     }
     rest->ptr += last + 1;
@@ -156,6 +155,31 @@ static bool has_type(const struct wire_item *item, enum pipit_kind kind)
     }
 }
 
+// The bits of a double as those of the float below it in magnitude; what is too small becomes 0.
+static uint32_t single_bits(uint64_t bits)
+{
+    uint32_t sign = (uint32_t)(bits >> 32) & 0x80000000u;
+    uint32_t exponent = (uint32_t)(bits >> 52) & 0x7FFu;
+    uint32_t fraction = (uint32_t)(bits >> 29) & 0x7FFFFFu;
+    if (exponent == 0x7FF && (bits << 12) != 0) {
+        return sign | 0x7FC00000u; // Not a number.
+    }
+    if (exponent > 1023 + 127) {
+        return sign | 0x7F800000u; // Infinite, or for a float as good as that.
+    }
+    return exponent > 1023 - 127 ? sign | (exponent - (1023 - 127)) << 23 | fraction : sign;
+}
+
+static void real_put(double *out_real, uint64_t bits)
+{
+    uint32_t single = single_bits(bits);
+    if (sizeof(*out_real) == sizeof(bits)) {
+        memcpy(out_real, &bits, sizeof(bits));
+    } else { // A double of 32 bits: AVR.
+        memcpy(out_real, &single, sizeof(single));
+    }
+}
+
 static enum pipit_err field_value(const struct wire_item *item, struct pipit_field *field)
 {
     uint32_t single = (uint32_t)item->value;
@@ -177,7 +201,7 @@ static enum pipit_err field_value(const struct wire_item *item, struct pipit_fie
         memcpy(&field->value.single, &single, sizeof(single));
         return PIPIT_OK;
     case PIPIT_KIND_DOUBLE:
-        memcpy(&field->value.real, &item->value, sizeof(item->value));
+        real_put(&field->value.real, item->value);
         return PIPIT_OK;
     case PIPIT_KIND_TEXT:
     case PIPIT_KIND_DATA:

@@ -176,6 +176,16 @@ def test_core_is_clean_where_an_int_has_16_bits(switches, tmp_path):
                         f"-I{SDK}/include", "-c", source, "-o", tmp_path / f"{source.stem}.o"], check=True)
 
 
+def test_numbers_keep_their_width(host, tmp_path):
+    image = tmp_path / "widths.elf"
+    subprocess.run(["avr-gcc", "-mmcu=atmega328p", "-std=gnu11", "-Os", *WARNINGS, "-Wno-type-limits",
+                    "-ffunction-sections", "-fdata-sections", "-Wl,--gc-sections", "-DPIPIT_WITH_QOS_2=0",
+                    f"-I{SDK}/include", ROOT / "tests/firmware/avr_widths.c", *sorted((SDK / "src").glob("*.c")),
+                    "-o", image], check=True)
+    done = subprocess.run([host, image, "9"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, f"avr_widths.c: check {done.returncode} failed"
+
+
 def test_dev_firmware_shows_it():
     done = subprocess.run([sys.executable, ROOT / "firmware-examples/tool/run.py", "avr"], capture_output=True, text=True,
                           timeout=120)

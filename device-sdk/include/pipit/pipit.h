@@ -34,7 +34,7 @@ extern "C" {
     X(PIPIT_ERR_IO, -9, "storage failed: nothing more is accepted until the spool is reopened")    \
     X(PIPIT_ERR_LOCKED, -10, "spool is in use by another process: stop it or use another path")    \
     X(PIPIT_ERR_CORRUPT, -11,                                                                      \
-      "file is not a spool of this version: move it away, it is untouched")                        \
+      "no spool of this version is there, untouched: move the file away, or format the flash")     \
     X(PIPIT_ERR_UNREACHABLE, -12, "broker cannot be reached: retried with backoff")                \
     X(PIPIT_ERR_REFUSED, -13, "broker refused: check credentials, client id and access rules")     \
     X(PIPIT_ERR_TLS, -14, "TLS failed: check CA, host name, certificate and key")                  \

@@ -155,7 +155,7 @@ static void run(struct pipit_device *device, const struct pipit_command *command
     COUNT(device, commands, 1);
     int32_t status = config->on_command(config->command_context, command, &reply);
     size_t need = pipit_device_overhead(device, command->name.len) + command->id.len + reply.len;
-    if (reply.rc != PIPIT_OK || need > config->buffer_bytes) {
+    if (reply.rc != PIPIT_OK || !pipit_device_fits(device, need)) {
         status = reply.rc != PIPIT_OK ? reply.rc : PIPIT_ERR_SIZE;
         reply.len = 0;
     }

@@ -34,6 +34,13 @@ size_t pipit_device_overhead(const struct pipit_device *device, size_t rest_len)
            sizeof("//command/") + rest_len + IDENTITY_BYTES;
 }
 
+bool pipit_device_fits(const struct pipit_device *device, size_t message_bytes)
+{
+    const struct pipit_config *config = device->config;
+    size_t link_max = config->link->message_max;
+    return message_bytes <= config->buffer_bytes && (link_max == 0 || message_bytes <= link_max);
+}
+
 static void sink_text(struct pipit_sink *sink, const char *text)
 {
     pipit_sink_raw(sink, pipit_text(text));

@@ -43,6 +43,8 @@ static inline bool uses_receipts(const struct pipit_device *device)
 
 // Bytes that the topic, identity and flags add to a message in the buffer, at most.
 size_t pipit_device_overhead(const struct pipit_device *device, size_t rest_len);
+// Whether a message of so many bytes, its topic included, can ever be sent.
+bool pipit_device_fits(const struct pipit_device *device, size_t message_bytes);
 extern const struct pipit_bytes pipit_no_bytes;
 
 // Writes "pipit/v1/<group>/<device>/<kind>[/<rest>]" with its NUL at the front of the buffer, and

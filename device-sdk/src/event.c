@@ -80,15 +80,13 @@ enum pipit_err pipit_event_payload(struct pipit_event *event, const char *conten
 
 enum pipit_err pipit_event_commit(struct pipit_event *event)
 {
-    const struct pipit_config *config = event->device->config;
-    struct pipit_spool *spool = config->spool;
-    size_t link_max = config->link->message_max;
+    struct pipit_spool *spool = event->device->config->spool;
     struct pipit_bytes body = {event->sink.ptr, event->sink.len};
     if (event->sink.rc != PIPIT_OK) {
         return event->sink.rc;
     }
     size_t need = body.len + pipit_device_overhead(event->device, event->type_len);
-    if (need > config->buffer_bytes || (link_max != 0 && need > link_max)) {
+    if (!pipit_device_fits(event->device, need)) {
         return PIPIT_ERR_SIZE; // It could be kept, but never sent.
     }
     enum pipit_err rc = spool->type->put(spool, body, event->mark);

@@ -219,6 +219,17 @@ static void test_reply_too_long(void **state)
     expect_reply(1, id, PIPIT_ERR_SIZE, 0);
 }
 
+static void test_reply_larger_than_the_link_takes(void **state)
+{
+    (void)state;
+    polls();
+    reply_note = "a text that fits the slot";
+    script.base.message_max = 90;
+    command("a", 0);
+    assert_int_equal(runs, 1);
+    expect_reply(0, "a", PIPIT_ERR_SIZE, 0); // Kept as it was it would block all later replies.
+}
+
 static void test_reply_outlives_the_link(void **state)
 {
     (void)state;
@@ -260,6 +271,7 @@ int main(void)
         cmocka_unit_test_setup(test_no_slot_free, setup),
         cmocka_unit_test_setup(test_expired, setup),
         cmocka_unit_test_setup(test_reply_too_long, setup),
+        cmocka_unit_test_setup(test_reply_larger_than_the_link_takes, setup),
         cmocka_unit_test_setup(test_reply_outlives_the_link, setup),
         cmocka_unit_test_setup(test_malformed, setup),
     };

@@ -1,6 +1,7 @@
-// conformance.h - tells whether a port of the SDK is right: its clock, entropy, transport and
-// spool. Threads:   as pipit.h. Ownership: options and their memory outlive the run; nothing is
-// kept after it. Failure:   a check that fails is printed with what was seen; the others go on.
+// conformance.h - tells whether a port is right: its clock, entropy, transport and spool.
+// Threads:   as pipit.h.
+// Ownership: options and their memory outlive the run; nothing is kept after it.
+// Failure:   a check that fails is printed with what was seen; the others go on.
 //
 // Runs on the target, without stdio and malloc. The transport's other end sends back every byte:
 // the program conformance/echo on a computer, or a wire from TX to RX.

@@ -26,12 +26,15 @@ static inline bool connection_is_v5(const struct pipit_client *client)
 // Bytes that may still be put into the send memory.
 size_t pipit_connection_room(const struct pipit_client *client);
 uint8_t *pipit_connection_end(const struct pipit_client *client);
-// `len` bytes were put at the end. PIPIT_ERR_BUSY when it is 0, PIPIT_ERR_SIZE when it will always
-// be.
+// `len` bytes were put at the end. With 0, nothing fitted: PIPIT_ERR_BUSY when it may fit later,
+// else PIPIT_ERR_SIZE.
 enum pipit_err pipit_connection_send(struct pipit_client *client, size_t len);
+// An acknowledgement; `reason` goes with MQTT 5 only. False: no room.
 bool pipit_connection_answer(struct pipit_client *client, uint8_t packet, uint16_t id,
                              uint8_t reason);
+// Hands the transport what it takes now; ends the connection when that fails.
 void pipit_connection_flush(struct pipit_client *client);
+// Closes the transport; what waits to be sent is dropped.
 void pipit_connection_down(struct pipit_client *client, enum pipit_err rc);
 // The broker has broken the protocol: says so where MQTT has words for it, and leaves.
 void pipit_connection_fail(struct pipit_client *client, uint8_t reason);

@@ -112,7 +112,6 @@ static void status_send(struct pipit_device *device)
     message.token = TOKEN_STATUS;
     if (pipit_device_send(device, &sink, &message) == PIPIT_OK) {
         device->is_status_due = false;
-        device->is_status_sent = true;
     }
 }
 
@@ -255,7 +254,6 @@ static void up(struct pipit_device *device)
     if (PIPIT_WITH_COMMANDS && device->config->on_command != NULL) {
         device->joins_due |= JOIN_COMMAND;
     }
-    device->is_status_sent = false;
     state_set(device, PIPIT_JOINING);
     if (!PIPIT_WITH_INBOUND || device->joins_due == 0) {
         online(device);

@@ -1,8 +1,7 @@
 #include "device.h"
 #include "wire.h"
 
-// Field numbers of pipit.v1.Event. Identity and the request for a receipt are added when it is
-// sent.
+// Field numbers of pipit.v1.Event. Identity and wants_receipt are added when it is sent.
 enum {
     EVENT_BOOT = 1,
     EVENT_SEQUENCE,

@@ -56,7 +56,7 @@ static bool take_text(struct pipit_bytes *rest, struct pipit_bytes *out_text)
     }
     out_text->ptr = rest->ptr;
     out_text->len = len;
-    skip(rest, (size_t)len);
+    skip(rest, len);
     return true;
 }
 

@@ -26,8 +26,8 @@ uint64_t pipit_wire_zigzag(int64_t value);
 
 // Strict: no overlong form, no surrogates, at most U+10FFFF, no NUL.
 bool pipit_wire_is_utf8(struct pipit_bytes text);
-// One topic level, or several when `has_levels`: not empty, no + # or control character, valid
-// UTF-8.
+// One topic level, or several when `has_levels`: not empty, without + # and control characters, and
+// valid UTF-8.
 bool pipit_wire_is_name(struct pipit_bytes name, size_t len_max, bool has_levels);
 bool pipit_wire_is_equal(struct pipit_bytes a, struct pipit_bytes b);
 

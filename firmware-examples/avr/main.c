@@ -1,5 +1,4 @@
-// avr - a typed event from an ATmega328P with 2 KB of RAM: QoS 1, MQTT 3.1.1, over a modem at the
-// UART.
+// avr - typed events from an ATmega328P with 2 KB of RAM: QoS 1, 3.1.1, over a modem at the UART.
 #include "chip.h"
 
 #define EVENTS    10u

@@ -1,6 +1,7 @@
-// semihosting.h - calls to the debugger, here QEMU: what a board under test needs and a product
-// not. Threads:   any. Ownership: borrowed for the call. Failure:   without a debugger each call
-// faults, so BOARD_SEMIHOSTING=0 leaves them out.
+// semihosting.h - calls to the debugger, here QEMU: for a board under test, not for a product.
+// Threads:   any.
+// Ownership: borrowed for the call.
+// Failure:   without a debugger each call faults, so BOARD_SEMIHOSTING=0 leaves them out.
 #ifndef SEMIHOSTING_H
 #define SEMIHOSTING_H
 

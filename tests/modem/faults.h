@@ -1,6 +1,5 @@
 // faults.h - sets the faults of the line by name, for the options and for the control socket.
-// Threads: one.  Ownership: everything is borrowed.  Failure: false and a text that says what to
-// do.
+// Threads: one.  Ownership: everything is borrowed.  Failure: false and a text that says why.
 #ifndef MODEM_FAULTS_H
 #define MODEM_FAULTS_H
 

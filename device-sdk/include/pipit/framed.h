@@ -2,8 +2,7 @@
 // Threads:   as pipit.h.
 // Ownership: the caller gives all memory; options, buffers and the wire outlive the framed line.
 // Failure:   enum pipit_err. A frame that is damaged, missing or repeated ends the call, so what is
-//            read was sent: as far as 16 bits of check can tell, one damaged frame in 65,536
-//            passes.
+//            read was sent. Of damaged frames one in 65,536 passes the check of 16 bits.
 //
 // On the line: 7E, then the body, then 7E. In a body 7E and 7D are sent as 7D and the byte XOR 20.
 //     body  kind (1 byte), number (1), content, CRC-16/X.25 of all that (2, low byte first)
@@ -45,7 +44,7 @@ struct pipit_framed_options {
     uint8_t *receive_memory;      // Holds one body.
     size_t receive_bytes;         // At least PIPIT_FRAMED_RECEIVE_MIN; n + 4 for n bytes a frame.
     uint16_t dial_ms; // The dial frame is repeated this often until there is an answer: 1 s.
-    uint16_t call;    // Number of the first call: differs from start to start (entropy).
+    uint16_t call;    // The first call is the next number: differs from start to start (entropy).
 };
 
 // Reads frames byte by byte; all members are private.

@@ -12,7 +12,7 @@
 extern "C" {
 #endif
 
-#define PIPIT_PAHO_FLIGHTS_MAX  64  // Publishes and subscribes that await an answer.
+#define PIPIT_PAHO_FLIGHTS_MAX  64    // Publishes and subscribes that await an answer.
 #define PIPIT_PAHO_MESSAGES_MAX 65536 // Received messages that await pipit_poll.
 #define PIPIT_PAHO_ERROR_MAX    200
 
@@ -50,7 +50,7 @@ struct pipit_paho {
     bool is_down;
     bool is_tls_failed;
     enum pipit_err down_rc;
-    uint32_t flights_max; // Of the broker, if that is less than ours.
+    uint32_t flights_max;               // Of the broker, if that is less than ours.
     struct pipit_paho_inbound *inbound; // A ring that grows.
     uint32_t inbound_size;
     uint32_t inbound_first;

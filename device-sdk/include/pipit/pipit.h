@@ -275,7 +275,7 @@ struct pipit_link {
 
 // ---- device ------------------------------------------------------------------------------------
 
-#define PIPIT_WINDOW         128u // Never sent: an event this far beyond the oldest unconfirmed one.
+#define PIPIT_WINDOW         128u // No event further beyond the oldest unconfirmed one is sent.
 #define PIPIT_NAME_MAX       64u  // Bytes of group and of device.
 #define PIPIT_TYPE_MAX       128u // Bytes of an event's type and of a command's name.
 #define PIPIT_COMMAND_ID_MAX 64u  // Bytes of a command's id.
@@ -305,8 +305,7 @@ struct pipit_config {
     uint8_t *buffer; // Holds one message with its topic; nothing is kept in it between calls.
     size_t buffer_bytes;
     uint32_t seed; // For the jitter: differs between devices.
-    // Milliseconds since 1970 UTC, 0 while unknown. NULL: no clock. Stamps events, expires
-    // commands.
+    // Milliseconds since 1970 UTC, 0 while unknown; NULL: no clock. Stamps and expires by it.
     uint64_t (*clock_ms)(void *context);
     void *clock_context;
 
@@ -314,7 +313,7 @@ struct pipit_config {
     const char *username;
     struct pipit_bytes password;
     uint32_t session_expiry_s; // How long the broker keeps commands for us: one day.
-    uint16_t keepalive_s;      // 30
+    uint16_t keepalive_s;      // The link pings in silence: 30 s.
     bool is_clean_start;
 
     enum pipit_confirm confirm;
@@ -322,7 +321,7 @@ struct pipit_config {
     uint32_t resend_ms;      // First wait for a receipt, then doubled up to 8 times this: 10 s.
                              // (At most 1 s, and one event, until the connection's first receipt.)
     uint32_t receipt_gap_ms; // The end of a burst asks for a receipt at most this often: always.
-    uint32_t retry_base_ms;  // Reconnect: sleep = random(base, min(cap, 3 x previous)): 500.
+    uint32_t retry_base_ms;  // Reconnect: sleep = random(base, min(cap, 3 x previous)): 500 ms.
     uint32_t retry_cap_ms;   // 60 s
     uint32_t retry_reset_ms; // The link must stay up this long for the backoff to start anew: 30 s.
 
@@ -340,13 +339,13 @@ struct pipit_config {
 // Since pipit_init; they wrap.
 struct pipit_counters {
     uint32_t sent;              // Publishes of events, resends included.
-    uint32_t resent;            //
+    uint32_t resent;            // Of these, of events that had been sent before.
     uint32_t confirmed;         // Events released by a receipt or PUBACK.
     uint32_t receipts;          // Well-formed receipts taken.
     uint32_t refused_messages;  // Malformed or impossible messages from the broker, ignored.
     uint32_t commands;          // Commands executed.
     uint32_t repeated_commands; // Answered from memory.
-    uint32_t refused_commands;  // Expired, or no slot free.
+    uint32_t refused_commands;  // Expired, larger than a slot, or no slot free.
     uint32_t connects;          // Connections that came up.
 };
 
@@ -375,8 +374,7 @@ struct pipit_device {
     bool is_blocked;       // Events wait for the link or the window.
     bool has_asked;        // asked_at_ms is valid on this connection.
     bool must_ask;         // The next event sent asks for a receipt.
-    bool is_status_due;    //
-    bool is_status_sent;   //
+    bool is_status_due;    // Our status has to be published.
     bool is_reply_due;     // Some slot has a reply to send.
     uint16_t command_next; // The slot that is used next.
     uint32_t random;
@@ -389,7 +387,7 @@ struct pipit_device {
     uint32_t asked_at_ms;   // When a receipt was last asked for.
     uint32_t unasked_at_ms; // When the first event after that was sent.
     uint32_t unasked_count; // Events sent after that.
-    uint32_t unasked_bytes; //
+    uint32_t unasked_bytes; // Of their encodings.
     uint32_t oldest_boot;   // The oldest event when the resend timer was started.
     pipit_sequence oldest_sequence;
 #if PIPIT_WITH_COUNTERS

@@ -1,8 +1,7 @@
 // socket.h - a TCP connection as a transport for the SDK's own client, on POSIX sockets.
 // Threads:   as in pipit.h.
 // Ownership: host and port are borrowed for the socket's life; it holds one descriptor while open.
-// Failure:   enum pipit_err. Names are looked up when connecting, which may block; addresses do
-// not.
+// Failure:   enum pipit_err. Names are looked up when connecting, which may block.
 #ifndef PIPIT_SOCKET_H
 #define PIPIT_SOCKET_H
 

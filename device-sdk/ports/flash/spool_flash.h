@@ -1,9 +1,10 @@
 // spool_flash.h - what the parts of the flash spool share: bytes in the flash, the log, opening.
 //
 // A sector holds records, each at a multiple of `step` (16 bytes, or a larger granule):
-//   head    length, bit 15: has a mark, bits 16-31: sequence >> 32 (4) sequence (4) boot (4) crc
-//   (4) flag    one granule: blank, or zeros when the record is released body    the event, mark
-//   (8) if it has one, crc (4)
+//     head  shape (4): length, bit 15: has a mark, bits 16-31: sequence >> 32;
+//           then sequence (4), boot (4), crc (4)
+//     flag  one granule: blank, or zeros when the record is released
+//     body  the event, mark (8) if it has one, crc (4)
 // The first one is the sector itself: it has no event, its sequence is its counter, and the upper
 // part stands for version and geometry; its flag says that the sector is drained. Head and body
 // enclose the flag, so that an erase that is cut does not take it alone. A start of the device is a

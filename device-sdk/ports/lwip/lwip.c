@@ -190,8 +190,7 @@ static uint16_t write_some(struct tcp_pcb *pcb, const uint8_t *ptr, size_t len)
     return part;
 }
 
-// After the peer's end a write is refused only once its last bytes have been read: they may say
-// why.
+// After the peer's end a write is refused only once its last bytes, which may say why, are read.
 static int32_t lwip_write(struct pipit_transport *transport, const uint8_t *ptr, size_t len)
 {
     struct pipit_lwip *lwip = lwip_of(transport);

@@ -1,5 +1,4 @@
-// spool_record.h - the records of a file spool: a head, a body, a CRC over both; read and written
-// whole.
+// spool_record.h - the records of a file spool: head, body and a CRC over both, always whole.
 //
 // Each record starts with this head, little-endian:
 //   0 'P' 1 'S' 2 flag 3 kind 4 body length (4) 8 boot (4) 12 sequence (8) 20 mark (8) 28 crc (4)

@@ -1,6 +1,7 @@
-// bench.h - counts the instructions and the deepest stack of a piece of code on a Cortex-M4 in
-// QEMU. Threads:   none; no interrupt is on. Ownership: holds nothing. Failure:   a fault ends the
-// run with an exit status that is not 0.
+// bench.h - counts the instructions and the deepest stack of code on a Cortex-M4 in QEMU.
+// Threads:   none; no interrupt is on.
+// Ownership: holds nothing.
+// Failure:   a fault ends the run with an exit status that is not 0.
 #ifndef PROGRAMS_BENCH_H
 #define PROGRAMS_BENCH_H
 

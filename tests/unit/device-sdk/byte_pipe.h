@@ -1,6 +1,7 @@
-// byte_pipe.h - a transport in memory: a broker's bytes at any split, the client's bytes as
-// written. Threads:   none. Ownership: everything is in the struct; `watch` sees each byte that the
-// client writes. Failure:   asserts that the client keeps to the transport's contract.
+// byte_pipe.h - a transport in memory: a broker's bytes at any split, the client's as written.
+// Threads:   none.
+// Ownership: everything is in the struct; `watch` sees each byte that the client writes.
+// Failure:   asserts that the client keeps to the transport's contract.
 #ifndef BYTE_PIPE_H
 #define BYTE_PIPE_H
 

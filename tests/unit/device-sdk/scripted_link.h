@@ -1,5 +1,7 @@
-// scripted_link.h - a link in memory for tests: notes what the device sends, says what a test
-// wants. Threads:   none. Ownership: everything is static memory of the test program.
+// scripted_link.h - a link in memory: notes what the device sends, says what a test wants.
+// Threads:   none.
+// Ownership: everything is static memory of the test program.
+// Failure:   as the test says; what is sent or said beyond SCRIPT_MAX overwrites the oldest.
 #ifndef SCRIPTED_LINK_H
 #define SCRIPTED_LINK_H
 

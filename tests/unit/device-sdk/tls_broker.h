@@ -1,6 +1,8 @@
 // tls_broker.h - what test_tls.c talks to: OpenSSL as a broker with its certificates, and a pipe to
-// it that can stall, cut and damage what passes. Threads:   one. Ownership: static;
-// free_certificates and peer_close give back what OpenSSL allocated. Failure:   asserts.
+// it that can stall, cut and damage what passes.
+// Threads:   one.
+// Ownership: static; free_certificates and peer_close give back what OpenSSL allocated.
+// Failure:   asserts.
 #ifndef TLS_BROKER_H
 #define TLS_BROKER_H
 

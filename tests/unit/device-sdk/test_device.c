@@ -339,6 +339,20 @@ static void test_asks_seldom_when_told(void **state)
     assert_int_equal(tally.last, 6);
 }
 
+static void test_event_larger_than_the_buffer(void **state)
+{
+    (void)state;
+    prove();
+    size_t from = script.sent_count;
+    publish(1);
+    config.buffer_bytes = 36; // As if the program had been started with less.
+    assert_int_equal(pipit_poll(&device, now), PIPIT_ERR_SIZE);
+    assert_true(pipit_next_ms(&device) > 0); // No spinning on what does not change.
+    config.buffer_bytes = sizeof(buffer);
+    run_ms(1000);
+    assert_int_equal(tally_from(from).count, 1);
+}
+
 static void test_busy_link(void **state)
 {
     (void)state;
@@ -573,6 +587,7 @@ int main(void)
         cmocka_unit_test_setup(test_asks_at_burst_end, setup),
         cmocka_unit_test_setup(test_asks_at_half_the_spool, setup),
         cmocka_unit_test_setup(test_asks_seldom_when_told, setup),
+        cmocka_unit_test_setup(test_event_larger_than_the_buffer, setup),
         cmocka_unit_test_setup(test_busy_link, setup),
         cmocka_unit_test_setup(test_full_is_an_answer, setup),
         cmocka_unit_test_setup(test_puback_mode, setup),

@@ -16,11 +16,13 @@ struct pipit_socket {
     const char *host;            // private from here
     const char *port;
     int fd;
-    bool is_full; // The kernel has not taken all that was written.
+    unsigned tried; // Of the host's addresses: so many from the front did not answer.
+    bool is_full;   // The kernel has not taken all that was written.
     bool is_open;
 };
 
-// `port` is a number or a service's name. Opens nothing yet.
+// `port` is a number or a service's name. Opens nothing yet. Of several addresses of the host each
+// attempt to connect takes the next, and one that has answered is taken again.
 void pipit_socket_init(struct pipit_socket *socket, const char *host, const char *port);
 // Sleeps until the connection has news for pipit_poll, or the time is over.
 void pipit_socket_wait(const struct pipit_socket *socket, uint32_t timeout_ms);

@@ -61,6 +61,18 @@ static int dial(const struct addrinfo *address)
     return fd;
 }
 
+// The first address behind those that were tried; an attempt may fail much later.
+static void dial_next(struct pipit_socket *socket, const struct addrinfo *addresses)
+{
+    unsigned index = 0;
+    for (const struct addrinfo *a = addresses; a != NULL && socket->fd < 0; a = a->ai_next) {
+        if (index++ >= socket->tried) {
+            socket->tried = index;
+            socket->fd = dial(a);
+        }
+    }
+}
+
 static enum pipit_err dial_begin(struct pipit_socket *socket)
 {
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM};
@@ -68,8 +80,10 @@ static enum pipit_err dial_begin(struct pipit_socket *socket)
     if (getaddrinfo(socket->host, socket->port, &hints, &addresses) != 0) {
         return PIPIT_ERR_UNREACHABLE;
     }
-    for (const struct addrinfo *a = addresses; a != NULL && socket->fd < 0; a = a->ai_next) {
-        socket->fd = dial(a);
+    dial_next(socket, addresses);
+    if (socket->fd < 0) { // All were tried: from the front.
+        socket->tried = 0;
+        dial_next(socket, addresses);
     }
     freeaddrinfo(addresses);
     return socket->fd >= 0 ? PIPIT_ERR_BUSY : PIPIT_ERR_UNREACHABLE;
@@ -94,7 +108,10 @@ static enum pipit_err socket_open(struct pipit_transport *transport, uint32_t no
     if (getsockopt(socket->fd, SOL_SOCKET, SO_ERROR, &error, &size) != 0 || error != 0) {
         return PIPIT_ERR_UNREACHABLE;
     }
-    socket->is_open = true;
+    if (!socket->is_open) {
+        socket->is_open = true;
+        socket->tried--; // It answers: the next connection begins with it.
+    }
     return PIPIT_OK;
 }
 

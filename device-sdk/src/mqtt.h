@@ -38,6 +38,18 @@ enum mqtt_reason {
     MQTT_QOS_UNSUPPORTED = 0x9B,
 };
 
+// The properties that we write or look at. [MQTT 2.2.2.2]
+enum mqtt_property {
+    MQTT_PROP_EXPIRY = 0x11,
+    MQTT_PROP_KEEPALIVE = 0x13,
+    MQTT_PROP_PROBLEMS = 0x17,
+    MQTT_PROP_RECEIVE_MAX = 0x21,
+    MQTT_PROP_ALIAS = 0x23,
+    MQTT_PROP_QOS_MAX = 0x24,
+    MQTT_PROP_RETAIN = 0x25,
+    MQTT_PROP_PACKET_MAX = 0x27,
+};
+
 #define MQTT_REST_MAX     268435455u // Largest remaining length. [MQTT 2.1.4]
 #define MQTT_PUBLISH_HEAD 10u        // Header, length of the topic, identifier, no properties.
 #define MQTT_ANSWER_MAX   5u         // An acknowledgement with its reason code.
@@ -76,6 +88,11 @@ size_t pipit_mqtt_write_answer(uint8_t *out, size_t room, uint8_t packet, uint16
                                uint8_t reason);
 
 // ---- reading ------------------------------------------------------------------------------------
+
+static inline uint16_t mqtt_u16_at(const uint8_t *at)
+{
+    return (uint16_t)((unsigned)at[0] << 8 | at[1]);
+}
 
 struct mqtt_header {
     uint32_t rest; // Bytes behind the header.

@@ -1,11 +1,6 @@
 #include "mqtt.h"
 #include "wire.h"
 
-static uint16_t u16_at(const uint8_t *at)
-{
-    return (uint16_t)((unsigned)at[0] << 8 | at[1]);
-}
-
 static void skip(struct pipit_bytes *rest, size_t len)
 {
     rest->ptr += len;
@@ -49,7 +44,7 @@ static bool take_text(struct pipit_bytes *rest, struct pipit_bytes *out_text)
     if (rest->len < 2) {
         return false;
     }
-    size_t len = u16_at(rest->ptr);
+    size_t len = mqtt_u16_at(rest->ptr);
     skip(rest, 2);
     if (len > rest->len) {
         return false;
@@ -61,15 +56,6 @@ static bool take_text(struct pipit_bytes *rest, struct pipit_bytes *out_text)
 }
 
 // ---- properties [MQTT 2.2.2] --------------------------------------------------------------------
-
-enum {
-    PROP_KEEPALIVE = 0x13,
-    PROP_RECEIVE_MAX = 0x21,
-    PROP_ALIAS = 0x23,
-    PROP_QOS_MAX = 0x24,
-    PROP_RETAIN = 0x25,
-    PROP_PACKET_MAX = 0x27,
-};
 
 // Bytes of the value of each property; 0: no such property.
 enum { SIZE_VARINT = 5, SIZE_TEXT = 6, SIZE_PAIR = 7 };
@@ -149,7 +135,7 @@ static uint8_t publish_properties(struct pipit_bytes *rest)
         if (!take_property(&properties, &property)) {
             return MQTT_MALFORMED;
         }
-        if (property.id == PROP_ALIAS) {
+        if (property.id == MQTT_PROP_ALIAS) {
             return MQTT_ALIAS_INVALID; // We allow none. [MQTT-3.3.2-10]
         }
     }
@@ -176,10 +162,10 @@ uint8_t pipit_mqtt_read_publish(uint8_t first, struct pipit_bytes rest, bool is_
         return MQTT_MALFORMED; // [MQTT-3.3.1-4] [MQTT-3.3.1-2]
     }
     if (out_publish->qos > 0) {
-        if (rest.len < 2 || u16_at(rest.ptr) == 0) {
+        if (rest.len < 2 || mqtt_u16_at(rest.ptr) == 0) {
             return MQTT_MALFORMED; // [MQTT-2.2.1-3]
         }
-        out_publish->id = u16_at(rest.ptr);
+        out_publish->id = mqtt_u16_at(rest.ptr);
         skip(&rest, 2);
     }
     if (mqtt_is_v5(is_v5)) {
@@ -198,19 +184,19 @@ static bool grant_take(struct mqtt_grant *grant, const struct property *property
 {
     uint32_t value = property->value;
     switch (property->id) {
-    case PROP_KEEPALIVE:
+    case MQTT_PROP_KEEPALIVE:
         grant->keepalive_s = (uint16_t)value;
         return true;
-    case PROP_RECEIVE_MAX:
+    case MQTT_PROP_RECEIVE_MAX:
         grant->receive_max = (uint16_t)value;
         return value != 0;
-    case PROP_QOS_MAX:
+    case MQTT_PROP_QOS_MAX:
         grant->qos_max = (uint8_t)value;
         return value <= 1;
-    case PROP_RETAIN:
+    case MQTT_PROP_RETAIN:
         grant->has_retain = value != 0;
         return value <= 1;
-    case PROP_PACKET_MAX:
+    case MQTT_PROP_PACKET_MAX:
         grant->packet_max = value;
         return value != 0;
     default:
@@ -250,10 +236,10 @@ uint8_t pipit_mqtt_read_answer(uint8_t first, struct pipit_bytes rest, bool is_v
 {
     bool is_list = first == MQTT_SUBACK || first == MQTT_UNSUBACK;
     struct pipit_bytes properties;
-    if (rest.len < 2 || u16_at(rest.ptr) == 0) {
+    if (rest.len < 2 || mqtt_u16_at(rest.ptr) == 0) {
         return MQTT_MALFORMED;
     }
-    out_answer->id = u16_at(rest.ptr);
+    out_answer->id = mqtt_u16_at(rest.ptr);
     out_answer->code = MQTT_OK;
     skip(&rest, 2);
     if (mqtt_is_v5(is_v5) && is_list && !take_properties(&rest, &properties)) {

@@ -7,7 +7,6 @@ enum {
     CONNECT_PASSWORD = 0x40,
     CONNECT_USERNAME = 0x80
 };
-enum { PROP_EXPIRY = 0x11, PROP_PROBLEMS = 0x17, PROP_RECEIVE_MAX = 0x21, PROP_PACKET_MAX = 0x27 };
 
 #define TEXT_MAX  0xFFFFu
 #define LENGTH_AT 1u // Of the remaining length in a packet; it is a varint as protobuf's are.
@@ -70,14 +69,14 @@ static void put_properties(struct pipit_sink *sink, const struct pipit_connect *
                            const struct mqtt_limits *limits)
 {
     pipit_sink_byte(sink, limits->receive_max != 0 ? 15 : 12);
-    pipit_sink_byte(sink, PROP_EXPIRY);
+    pipit_sink_byte(sink, MQTT_PROP_EXPIRY);
     put_u32(sink, options->session_expiry_s);
-    pipit_sink_byte(sink, PROP_PACKET_MAX);
+    pipit_sink_byte(sink, MQTT_PROP_PACKET_MAX);
     put_u32(sink, limits->packet_max);
-    pipit_sink_byte(sink, PROP_PROBLEMS); // No reason strings: they would have to fit our memory.
+    pipit_sink_byte(sink, MQTT_PROP_PROBLEMS); // No reason strings: they would have to fit.
     pipit_sink_byte(sink, 0);
     if (limits->receive_max != 0) {
-        pipit_sink_byte(sink, PROP_RECEIVE_MAX);
+        pipit_sink_byte(sink, MQTT_PROP_RECEIVE_MAX);
         put_u16(sink, limits->receive_max);
     }
 }

@@ -263,7 +263,7 @@ static void take_packet(struct pipit_client *client, const struct mqtt_header *h
 static bool skip_begin(struct pipit_client *client, const struct mqtt_header *header)
 {
     const uint8_t *at = unread(client).ptr + header->len;
-    uint32_t topic_len = (uint32_t)at[0] << 8 | at[1];
+    uint32_t topic_len = mqtt_u16_at(at);
     uint8_t qos = header->first >> 1 & 3;
     if (connection_is_v5(client) || client->state != CLIENT_UP ||
         (header->first & 0xF0) != MQTT_PUBLISH || qos == 3 ||
@@ -296,7 +296,7 @@ static bool skip_step(struct pipit_client *client, struct pipit_link_event *out_
         return true;
     }
     if (client->skip_then > 0) {
-        uint16_t id = (uint16_t)((unsigned)bytes.ptr[0] << 8 | bytes.ptr[1]);
+        uint16_t id = mqtt_u16_at(bytes.ptr);
         if (id == 0) {
             pipit_connection_fail(client, MQTT_MALFORMED); // [MQTT-2.3.1-1]
             return false;

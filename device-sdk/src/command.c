@@ -201,22 +201,38 @@ void pipit_command_take(struct pipit_device *device, struct pipit_bytes name,
     execute(device, &command);
 }
 
+// Sends the reply of slot `index`. One that is larger than this broker takes is replaced by one
+// that says so; when even that is too large it is given up, for it would hold up the others.
+static enum pipit_err slot_send(struct pipit_device *device, uint16_t index)
+{
+    uint8_t *ptr = slot_at(device, index);
+    struct slot slot;
+    slot_read(ptr, &slot);
+    enum pipit_err rc = reply_send(device, &slot, TOKEN_REPLY | index);
+    if (rc == PIPIT_ERR_SIZE && slot.reply.len > 0) {
+        slot_put_result(ptr, PIPIT_ERR_SIZE, 0);
+        slot_read(ptr, &slot);
+        rc = reply_send(device, &slot, TOKEN_REPLY | index);
+    }
+    if (rc == PIPIT_ERR_SIZE) {
+        ptr[SLOT_STATE] = SLOT_DONE;
+        return PIPIT_OK;
+    }
+    if (rc == PIPIT_OK) {
+        ptr[SLOT_STATE] = SLOT_SENT;
+    }
+    return rc;
+}
+
 void pipit_command_send_replies(struct pipit_device *device)
 {
-    struct slot slot;
     if (!device->is_reply_due) {
         return;
     }
     for (uint16_t i = 0; i < device->config->command_slots; i++) {
-        uint8_t *ptr = slot_at(device, i);
-        if (ptr[SLOT_STATE] != SLOT_DUE) {
-            continue;
-        }
-        slot_read(ptr, &slot);
-        if (reply_send(device, &slot, TOKEN_REPLY | i) != PIPIT_OK) {
+        if (slot_at(device, i)[SLOT_STATE] == SLOT_DUE && slot_send(device, i) != PIPIT_OK) {
             return; // Still due.
         }
-        ptr[SLOT_STATE] = SLOT_SENT;
     }
     device->is_reply_due = false;
 }

@@ -35,8 +35,9 @@ struct scripted_link {
     struct script_event events[SCRIPT_MAX];
     size_t events_put, events_taken;
     size_t connect_count, disconnect_count;
-    size_t room;  // Publishes that are taken before the link is busy.
-    bool accepts; // A connect comes up at once, subscribes and status are acknowledged.
+    size_t room;        // Publishes that are taken before the link is busy.
+    size_t payload_max; // What the broker takes; 0: no limit.
+    bool accepts;       // A connect comes up at once, subscribes and status are acknowledged.
     bool is_up;
     struct script_sent will;
     char client_id[160];
@@ -97,6 +98,9 @@ static enum pipit_err script_publish(struct pipit_link *link, const struct pipit
     struct scripted_link *script = (struct scripted_link *)(void *)link;
     if (script->room == 0 || !script->is_up) {
         return PIPIT_ERR_BUSY;
+    }
+    if (script->payload_max != 0 && message->payload.len > script->payload_max) {
+        return PIPIT_ERR_SIZE;
     }
     script->room--;
     struct script_sent *sent = &script->sent[script->sent_count++ % SCRIPT_MAX];

@@ -230,6 +230,30 @@ static void test_reply_larger_than_the_link_takes(void **state)
     expect_reply(0, "a", PIPIT_ERR_SIZE, 0); // Kept as it was it would block all later replies.
 }
 
+static void test_reply_larger_than_the_broker_takes(void **state)
+{
+    (void)state;
+    polls();
+    script.room = 0;
+    reply_note = "a text that fits the slot";
+    command("a", 0);
+    reply_note = NULL;
+    command("b", 0);
+    script.payload_max = 24;
+    script.room = 100;
+    polls();
+    expect_reply(0, "a", PIPIT_ERR_SIZE, 0);
+    expect_reply(1, "b", 0, 1);
+    settle(0);
+    settle(1);
+    script.payload_max = 4; // Not even that: given up, the slot is free again.
+    command("c", 0);
+    command("d", 0);
+    command("e", 0);
+    assert_int_equal(runs, 5);
+    assert_null(reply_sent(2));
+}
+
 static void test_reply_outlives_the_link(void **state)
 {
     (void)state;
@@ -272,6 +296,7 @@ int main(void)
         cmocka_unit_test_setup(test_expired, setup),
         cmocka_unit_test_setup(test_reply_too_long, setup),
         cmocka_unit_test_setup(test_reply_larger_than_the_link_takes, setup),
+        cmocka_unit_test_setup(test_reply_larger_than_the_broker_takes, setup),
         cmocka_unit_test_setup(test_reply_outlives_the_link, setup),
         cmocka_unit_test_setup(test_malformed, setup),
     };

@@ -115,6 +115,15 @@ static void status_send(struct pipit_device *device)
     }
 }
 
+static enum pipit_err events_send(struct pipit_device *device)
+{
+    enum pipit_err rc = pipit_send_events(device);
+    if (rc != PIPIT_OK) {
+        device->is_blocked = true; // Trying again at once would change nothing.
+    }
+    return rc;
+}
+
 static void replies_send(struct pipit_device *device)
 {
     if (PIPIT_WITH_COMMANDS) {
@@ -408,7 +417,7 @@ static enum pipit_err state_step(struct pipit_device *device)
     case PIPIT_ONLINE:
         status_send(device);
         replies_send(device);
-        return pipit_send_events(device);
+        return events_send(device);
     case PIPIT_LEAVING:
         replies_send(device);
         status_send(device);

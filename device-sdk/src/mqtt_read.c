@@ -101,7 +101,10 @@ static bool take_property(struct pipit_bytes *rest, struct property *out_propert
     case SIZE_VARINT:
         return take_length(rest, &out_property->value);
     case SIZE_PAIR:
-        return take_text(rest, &text) && take_text(rest, &text);
+        if (!take_text(rest, &text)) {
+            return false;
+        }
+        return take_text(rest, &text);
     case SIZE_TEXT:
         return take_text(rest, &text);
     default:

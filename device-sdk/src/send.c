@@ -221,12 +221,12 @@ enum pipit_err pipit_send_events(struct pipit_device *device)
         if (rc == PIPIT_OK) {
             rc = send_event(device, &record);
         }
-        device->is_blocked = rc != PIPIT_OK; // A link that is busy or going down says so by itself.
         if (rc == PIPIT_ERR_IO || rc == PIPIT_ERR_SIZE || rc == PIPIT_ERR_CORRUPT) {
             return rc;
         }
         if (rc != PIPIT_OK) {
-            break;
+            device->is_blocked = true;
+            break; // The link is busy or going down; it says so by itself.
         }
         spool->type->advance(spool);
     }

@@ -94,7 +94,7 @@ struct pipit_field {
         int64_t integer;  // PIPIT_KIND_SIGNED
         uint64_t counter; // PIPIT_KIND_UNSIGNED
         float single;
-        double real;
+        double real;              // Where it has 32 bits (AVR) it is sent as a float.
         struct pipit_bytes bytes; // PIPIT_KIND_TEXT and PIPIT_KIND_DATA
     } value;
 };

@@ -298,8 +298,10 @@ static void client_disconnect(struct pipit_link *link)
         client->received_at_ms = client->now_ms;
         client->state = CLIENT_CLOSING;
         client->has_written = false; // Nobody is told any more.
+        client->has_more = false;
         pipit_connection_flush(client);
-    } else if (client->state != CLIENT_IDLE && client->state != CLIENT_CLOSING) {
+    } else if (client->state != CLIENT_IDLE && client->state != CLIENT_CLOSING &&
+               client->state != CLIENT_DOWN) { // Which has its reason already.
         pipit_connection_down(client, PIPIT_OK);
     }
 }
@@ -308,7 +310,7 @@ static uint32_t client_next_ms(const struct pipit_link *link)
 {
     const struct pipit_client *client = (const struct pipit_client *)(const void *)link;
     bool is_due = client->state == CLIENT_STARTED || client->state == CLIENT_DOWN;
-    return is_due || client->has_written ? 0 : UINT32_MAX;
+    return is_due || client->has_written || client->has_more ? 0 : UINT32_MAX;
 }
 
 static const struct pipit_link_type client_link_type = {

@@ -73,6 +73,7 @@ void pipit_connection_down(struct pipit_client *client, enum pipit_err rc)
     }
     pipit_session_down(client);
     client->state = CLIENT_DOWN;
+    client->has_more = false;
     client->down_rc = (int8_t)rc;
     client->sending = 0;
 }

@@ -368,6 +368,7 @@ static bool step(struct pipit_client *client, struct pipit_link_event *out_event
 
 void pipit_receive(struct pipit_client *client, struct pipit_link_event *out_event)
 {
+    client->has_more = false;
     for (unsigned i = 0; i < STEPS_MAX && out_event->kind == PIPIT_LINK_NOTHING; i++) {
         if (pipit_connection_room(client) < MQTT_ANSWER_MAX) {
             return; // Every packet may need an answer.
@@ -377,4 +378,5 @@ void pipit_receive(struct pipit_client *client, struct pipit_link_event *out_eve
             return;
         }
     }
+    client->has_more = true;
 }

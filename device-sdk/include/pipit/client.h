@@ -46,7 +46,7 @@ struct pipit_flight {
 // Zero means the default everywhere.
 struct pipit_client_options {
     struct pipit_transport *transport;
-    enum pipit_mqtt version; // Where only one is built in, that one.
+    enum pipit_mqtt version; // PIPIT_MQTT_5, the default, means 3.1.1 where only that is built in.
     uint8_t *receive_memory; // Holds one whole packet of the broker; larger ones are refused.
     uint8_t *send_memory;    // Holds what the transport has not taken yet; at least one packet: the
                              // largest event with its topic and 10 bytes, and the CONNECT.
@@ -75,6 +75,7 @@ struct pipit_client {
     bool is_pinged;   // Nothing has been received since.
     bool has_writing; // Some flight may be in the state of that name, so look for it.
     bool has_written;
+    bool has_more; // Bytes may be left that were not looked at.
     bool has_release_due;
     uint16_t quota; // Packets with an identifier that the broker takes at once.
     uint16_t keepalive_s;

@@ -378,6 +378,25 @@ static void test_qos_2_that_was_not_acknowledged_comes_again(void **state)
     bench_expect_sent(bench, BYTES(0x50, 2, 0, 1, 0x50, 2, 0, 3));
 }
 
+// What one poll leaves in the memory, the transport does not announce again.
+static void test_packets_that_are_left_want_another_poll(void **state)
+{
+    struct bench *bench = *state;
+    bench_up(bench);
+    for (unsigned i = 0; i < 100; i++) { // In one read: more than one poll looks at.
+        bench_put(bench, BYTES(0xD0, 0));
+    }
+    bench_put_message(bench, 0, 0);
+    unsigned polls = 1;
+    while (bench_poll(bench) == PIPIT_LINK_NOTHING) {
+        assert_int_equal(bench->link->type->next_ms(bench->link), 0);
+        assert_true(++polls < 10);
+    }
+    assert_int_equal(bench->event.kind, PIPIT_LINK_MESSAGE);
+    assert_int_equal(bench_poll(bench), PIPIT_LINK_NOTHING);
+    assert_int_equal(bench->link->type->next_ms(bench->link), UINT32_MAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -392,6 +411,7 @@ int main(void)
         ON_BOTH(test_nothing_is_read_that_could_not_be_answered),
         ON_BOTH(test_message_is_not_lost_while_its_answer_waits),
         ON_BOTH(test_one_poll_reads_a_bounded_amount),
+        ON_BOTH(test_packets_that_are_left_want_another_poll),
         ON_5(test_properties_of_a_message_are_read_over),
         ON_BOTH(test_topics_of_all_characters_are_handed_out),
         ON_BOTH(test_caller_acknowledges_when_it_owns_the_message),

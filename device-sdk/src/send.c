@@ -242,6 +242,9 @@ static enum pipit_err release(struct pipit_device *device, uint32_t boot, pipit_
     enum pipit_err rc = spool->type->release(spool, boot, first, last);
     COUNT(device, confirmed, before - spool->count);
     device->is_proven = device->is_proven || spool->read_count < sent_before;
+    if (!uses_receipts(device) && spool->count < before) {
+        device->resend_wait_ms = first_wait_ms(device); // The broker takes events again.
+    }
     timer_update(device);
     return rc;
 }

@@ -437,6 +437,11 @@ static void test_puback_mode_resends_only_what_was_refused(void **state)
     run_ms(20000);
     assert_int_equal(pipit_waiting(&device), 0);
     assert_int_equal(script.sent_count, before + 1);
+    publish(1); // A later refusal waits no longer than the first.
+    run_ms(100);
+    script_ack(&script, script.sent[before + 1].token, PIPIT_ERR_REFUSED);
+    run_ms(6000);
+    assert_int_equal(script.sent_count, before + 3);
 }
 
 static uint32_t time_to_next_connect(void)

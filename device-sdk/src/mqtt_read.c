@@ -94,6 +94,7 @@ static bool take_property(struct pipit_bytes *rest, struct property *out_propert
     uint8_t id = rest->ptr[0];
     uint8_t size = id < sizeof(property_sizes) ? property_sizes[id] : 0;
     out_property->id = id;
+    out_property->value = 0;
     skip(rest, 1);
     switch (size) {
     case 0:

@@ -50,6 +50,7 @@ struct check_stream {
 uint8_t check_stream_next(struct check_stream *stream);
 
 extern const struct check check_clock[];
+extern const struct check check_entropy[];
 extern const struct check check_transport[];
 extern const struct check check_spool[];
 

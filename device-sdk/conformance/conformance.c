@@ -123,6 +123,7 @@ unsigned pipit_conformance_run(const struct pipit_conformance_options *options)
     }
     run_all(&run, check_clock);
     run.is_clock_right = run.failed == 0; // What waits needs it.
+    run_all(&run, check_entropy);
     run_all(&run, check_transport);
     run_all(&run, check_spool);
     if (run.left_out > 0) {

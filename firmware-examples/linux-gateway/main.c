@@ -24,6 +24,7 @@ struct sensor {
     struct pipit_file_spool spool;
     struct pipit_device device;
     struct pipit_config config;
+    uint32_t readings;    // That the spool has taken.
     enum pipit_err shown; // The link's error that was printed last.
     bool is_shown_online;
     bool is_unreadable;
@@ -37,8 +38,7 @@ struct gateway {
     const char *group;
     const char *directory;
     uint32_t interval_ms;
-    uint32_t readings_max; // 0: until a signal comes.
-    uint32_t readings;
+    uint32_t readings_max; // Of each sensor; 0: until a signal comes.
     uint32_t due_ms;
     unsigned sensors_count;
     struct sensor sensors[SENSORS_MAX];
@@ -61,7 +61,7 @@ static void usage(void)
         "  -g group              the devices' group (gateway)\n"
         "  -d directory          of the spools, a file for each sensor (.)\n"
         "  -i milliseconds       between readings (10000)\n"
-        "  -n count              stop when so many readings are stored (0: never)\n");
+        "  -n count              stop when so many readings of each are stored (0: never)\n");
 }
 
 // ---- sensors -----------------------------------------------------------------------------------
@@ -146,6 +146,8 @@ static void sensor_read(struct sensor *sensor)
         enum pipit_err rc = pipit_publish(&sensor->device, "reading", PIPIT_DOUBLE("value", value));
         if (rc != PIPIT_OK) {
             (void)fprintf(stderr, "gateway: %s: %s\n", sensor->name, pipit_err_text(rc));
+        } else {
+            sensor->readings++;
         }
     }
 }
@@ -170,13 +172,16 @@ static void sensor_show_link(struct sensor *sensor)
 
 // ---- the loop ----------------------------------------------------------------------------------
 
+static bool sensor_has_enough(const struct sensor *sensor, const struct gateway *gateway)
+{
+    return gateway->readings_max != 0 && sensor->readings >= gateway->readings_max;
+}
+
 static bool gateway_is_done(const struct gateway *gateway)
 {
-    if (gateway->readings_max == 0 || gateway->readings < gateway->readings_max) {
-        return false;
-    }
     for (unsigned i = 0; i < gateway->sensors_count; i++) {
-        if (pipit_waiting(&gateway->sensors[i].device) > 0) {
+        const struct sensor *sensor = &gateway->sensors[i];
+        if (!sensor_has_enough(sensor, gateway) || pipit_waiting(&sensor->device) > 0) {
             return false;
         }
     }
@@ -185,14 +190,14 @@ static bool gateway_is_done(const struct gateway *gateway)
 
 static void gateway_read(struct gateway *gateway, uint32_t now_ms)
 {
-    bool is_due = (int32_t)(now_ms - gateway->due_ms) >= 0;
-    if (!is_due || (gateway->readings_max != 0 && gateway->readings >= gateway->readings_max)) {
+    if ((int32_t)(now_ms - gateway->due_ms) < 0) {
         return;
     }
     gateway->due_ms = now_ms + gateway->interval_ms;
-    gateway->readings++;
     for (unsigned i = 0; i < gateway->sensors_count; i++) {
-        sensor_read(&gateway->sensors[i]);
+        if (!sensor_has_enough(&gateway->sensors[i], gateway)) {
+            sensor_read(&gateway->sensors[i]);
+        }
     }
 }
 

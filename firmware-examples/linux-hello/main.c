@@ -33,7 +33,9 @@ int main(int argc, char **argv)
         pipit_paho_wait(&link, pipit_next_ms(&device));
     }
     if (rc != PIPIT_OK) {
-        fprintf(stderr, "hello: %s\n", pipit_err_text(rc));
+        char text[PIPIT_PAHO_ERROR_MAX];
+        pipit_paho_error(&link, text, sizeof(text));
+        fprintf(stderr, "hello: %s %s\n", pipit_err_text(rc), text);
     }
     if (rc == PIPIT_OK) {
         printf("stored by a hub\n");

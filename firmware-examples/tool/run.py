@@ -63,12 +63,16 @@ def main(arguments):
             print(f"{name:16} {load(path).TARGET}")
         return 0
     name, board = [*arguments, None, None][:2]
-    if arguments and arguments[0] in others() and len(arguments) == 1:
+    if len(arguments) > 2:
+        return usage_error(f"firmware [EXAMPLE [BOARD]]: '{arguments[2]}' is one argument too many")
+    if name in others():
+        if board is not None:
+            return usage_error(f"{name} runs on {load(others()[name]).TARGET} and takes no board, such as '{board}'")
         return 0 if run_other(others()[name]) else 1
-    if len(arguments) > 2 or (name is not None and name not in known):
-        return usage_error(f"firmware [EXAMPLE [BOARD]], with EXAMPLE one of {', '.join([*known, *others()])}")
+    if name is not None and name not in known:
+        return usage_error(f"there is no example '{name}' to run; there are {', '.join([*known, *others()])}")
     if board is not None and board not in known[name].boards:
-        return usage_error(f"{name} is built for {', '.join(known[name].boards)}")
+        return usage_error(f"{name} is not built for '{board}' but for {', '.join(known[name].boards)}")
     wanted = [known[name]] if name else list(known.values())
     try:
         build.build([example.name for example in wanted])

@@ -10,6 +10,7 @@
 #include "cli/client.h"
 #include "cli/field.h"
 #include "core/topic.h"
+#include "pipit/pipit.h"
 
 int command_command(int argc, char **argv);
 
@@ -241,6 +242,9 @@ static void reply_print(const struct order *order)
     printf("%s: %s", option_text(order->options, "device"), reply->status == 0 ? "done" : "status");
     if (reply->status != 0) {
         printf(" %d", (int)reply->status);
+        if (reply->status < 0) { // The SDK's own, so that its words fit.
+            printf(" (%s)", pipit_err_text((enum pipit_err)reply->status));
+        }
     }
     if (reply->message[0] != '\0') {
         fputs(", ", stdout);

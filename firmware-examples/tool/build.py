@@ -13,6 +13,7 @@ An example is a folder with example.json. Its members, all but `boards` optional
 """
 
 import dataclasses
+import functools
 import json
 import pathlib
 import subprocess
@@ -87,6 +88,7 @@ def examples(of_tests=True):
             for path in sorted(each.glob("*/example.json"))]
 
 
+@functools.cache
 def package_folder(name):
     """The unpacked source of a Debian package, fetched once."""
     done = subprocess.run([EXAMPLES / "fetch-sources", name], capture_output=True, text=True)

@@ -149,10 +149,16 @@ static inline void world_message(struct world *world)
     }
 }
 
+static inline size_t world_unread(const struct world *world)
+{
+    return world->client.end - world->client.begin;
+}
+
 // One poll, with all that must hold of it.
 static inline enum pipit_link_kind world_poll(struct world *world)
 {
     unsigned reads = world->pipe.read_count;
+    size_t taken = world->pipe.in_at, left = world_unread(world);
     bool is_due = world->link->type->next_ms(world->link) == 0;
     if (world->state == WORLD_TRYING && !world->has_polled) {
         world->has_polled = true;
@@ -161,9 +167,11 @@ static inline enum pipit_link_kind world_poll(struct world *world)
     memset(&world->event, 0xA5, sizeof(world->event));
     world->link->type->poll(world->link, world->now_ms, &world->event);
     WORLD_MUST(world->pipe.read_count - reads <= WORLD_READS_MAX);
-    // Else the device would spin: a poll may be for nothing, but not the next one too.
+    // Else the device would spin: a poll may be for nothing, but not the next one too. One that
+    // only gets on with what has come is not for nothing.
+    bool has_moved = world->pipe.in_at != taken || world_unread(world) != left;
     world->idle_count =
-        is_due && world->event.kind == PIPIT_LINK_NOTHING ? world->idle_count + 1 : 0;
+        is_due && !has_moved && world->event.kind == PIPIT_LINK_NOTHING ? world->idle_count + 1 : 0;
     WORLD_MUST(world->idle_count < 2);
     switch (world->event.kind) {
     case PIPIT_LINK_NOTHING: // A try ends in its time.

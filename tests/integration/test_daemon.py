@@ -210,10 +210,9 @@ def test_statistics_are_retained_and_say_goodbye(start_hub, broker):
             found = subscriber.on(f"pipit/v1/$hub/plant/{topic}")
             return found[-1].text() if found else None
         wait_for(lambda: value("books/delivered") == "1")
-        assert value("status") == "online" and value("state") == "ok"
-        assert value("sources/main/up") == "1" and value("targets/bus/up") == "1"
-        assert value("rules/all/matched") == "2"
-        wait_for(lambda: value("targets/bus/waiting") == "0")
+        for topic, text in (("status", "online"), ("state", "ok"), ("sources/main/up", "1"), ("targets/bus/up", "1"),
+                            ("rules/all/matched", "2"), ("targets/bus/waiting", "0")):
+            wait_for(lambda: value(topic) == text, what=f"{topic} is {text}")
         count = len(subscriber.on("pipit/v1/$hub/plant/version"))
         stays(lambda: len(subscriber.on("pipit/v1/$hub/plant/version")) == count, 0.7, "only what changed is published")
         hub.terminate()

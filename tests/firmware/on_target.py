@@ -68,7 +68,8 @@ TARGETS = {target.name: target for target in _TARGETS}
 
 # Of device-sdk/: what needs a host.
 NEEDS_LIBRARY = {"test_paho", "test_tls"}       # Linked with paho.mqtt.c, mbedTLS.
-# Takes the C library's place to count writes and syncs; test_spool runs the file spool on all Linux targets.
+# test_socket has no sockets on a bare processor; test_spool_file takes the C library's place to count writes and
+# syncs, and test_spool runs the file spool on all Linux targets.
 NEEDS_HOST = {"test_socket", "test_spool_file"}
 # Long, and of the processor only alignment and byte order matter to them.
 LONG = {"test_spool_flash", "test_spool_flash_open"}

@@ -12,6 +12,7 @@ from harness import wait_for
 CUTS = 12
 READINGS = 600
 RUN_SECONDS = 60
+SILENT_SECONDS = 2
 KEPT = re.compile(r"kept (\d+) \(boot (\d+), event (\d+)\)$")
 
 
@@ -29,15 +30,26 @@ def delivered(hub):
             for entry, (_, _, boot, event) in zip(entries, events)]
 
 
+def far_enough(machine, count):
+    """A fact to wait for: so many readings are kept, or it has kept its last one and is silent."""
+    seen = [0, time.monotonic()]
+
+    def fact():
+        now = time.monotonic()
+        if len(machine.lines) != seen[0]:
+            seen[:] = len(machine.lines), now
+        is_silent = seen[0] > 0 and now - seen[1] > SILENT_SECONDS
+        return len(kept(machine)) >= count or is_silent or not machine.is_running()
+    return fact
+
+
 def life(machine, chance, cut=qemu.Machine.cut_power, deadline=30):
     """From power on to a random moment: before it has begun, or somewhere in its first readings."""
     machine.start()
     if chance.random() < 0.15:
         time.sleep(chance.uniform(0, 0.15))
     else:
-        count = chance.randrange(60)
-        wait_for(lambda: len(kept(machine)) >= count or not machine.is_running(), deadline, machine.tail,
-                 step=0.001)
+        wait_for(far_enough(machine, chance.randrange(60)), deadline, machine.tail, step=0.001)
         time.sleep(chance.uniform(0, 0.003))
     assert machine.is_running(), f"it ended by itself:\n{machine.tail()}"
     cut(machine)

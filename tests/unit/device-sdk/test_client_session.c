@@ -232,6 +232,26 @@ static void test_pubrels_are_sent_again_by_themselves(void **state)
     bench_expect_nothing_sent(bench);
 }
 
+// What was settled before it was handed over again is over: the next one is a new message.
+static void test_token_of_a_settled_message_is_new_again(void **state)
+{
+    struct bench *bench = *state;
+    bench_up(bench);
+    assert_int_equal(bench_publish(bench, 2, 5), PIPIT_OK);
+    bench_put_answer(bench, 0x50, 1);
+    bench_quiet(bench);
+    bench_break(bench);
+    bench_up_again(bench, true);
+    bench_quiet(bench);
+    bench_put_answer(bench, 0x70, 1);
+    bench_expect_acked(bench, 5, PIPIT_OK);
+    bench->sent_len = 0;
+    assert_int_equal(bench_publish(bench, 2, 5), PIPIT_OK);
+    bench_quiet(bench);
+    assert_true(bench->sent_len > 0);
+    assert_int_equal(bench->sent[0], 0x34); // QoS 2, no DUP.
+}
+
 static void test_pubrels_wait_for_room(void **state)
 {
     struct bench *bench = *state;
@@ -423,6 +443,7 @@ int main(void)
         ON_BOTH(test_messages_that_never_come_again_do_not_fill_the_table),
         ON_BOTH(test_subscription_does_not_take_over_a_message),
         ON_BOTH(test_pubrels_are_sent_again_by_themselves),
+        ON_BOTH(test_token_of_a_settled_message_is_new_again),
         ON_BOTH(test_pubrels_wait_for_room),
         ON_5(test_pubcomp_of_a_broker_that_was_done_settles_it),
         ON_BOTH(test_qos_0_that_was_not_written_is_forgotten),

@@ -1,4 +1,4 @@
-// mqtt.h - MQTT's packets: measured and checked before they are written, checked while read.
+// mqtt.h - MQTT's packets: every byte is checked against the room as it is written and read.
 // Threads:   functions of their arguments.
 // Ownership: readers point into the caller's bytes.
 // Failure:   writers give 0 when the packet does not fit; readers give a reason code of MQTT 5.

@@ -11,7 +11,8 @@
 //
 //   FREE ──publish 0──▶ WRITING ──sent──▶ WRITTEN ──handed out──▶ FREE
 //   FREE ──publish 1──▶ PUBLISHED_1 ──PUBACK──▶ FREE
-//   FREE ──publish 2──▶ PUBLISHED_2 ──PUBREC──▶ RELEASE_DUE ──PUBREL──▶ RELEASED ──PUBCOMP──▶ FREE
+//   FREE ──publish 2──▶ PUBLISHED_2 ──PUBREC, PUBREL──▶ RELEASED ──PUBCOMP──▶ FREE
+//        RELEASED ──resumed──▶ RELEASE_DUE ──PUBREL──▶ RELEASED
 //   FREE ──subscribe──▶ SUBSCRIBED ──SUBACK──▶ FREE
 //
 // When the connection ends WRITING, WRITTEN and SUBSCRIBED are FREE; the others stay, marked as

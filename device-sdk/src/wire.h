@@ -1,4 +1,4 @@
-// wire.h - protobuf's bytes: measured and checked before they are written, checked while read.
+// wire.h - protobuf's bytes: every one is checked against the room as it is written and read.
 // Threads:   functions of their arguments.
 // Ownership: readers point into the caller's bytes.
 // Failure:   a sink keeps its first error; a reader says PIPIT_ERR_MALFORMED.

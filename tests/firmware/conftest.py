@@ -12,8 +12,8 @@ for folder in ("firmware-examples/tool", "tests/integration"):
         sys.path.insert(0, str(ROOT / folder))
 
 import build  # noqa: E402
-import harness  # noqa: E402
 import qemu  # noqa: E402
+from fixtures import broker, pytest_runtest_makereport, start_hub  # noqa: E402, F401
 
 
 @pytest.fixture(scope="session")
@@ -43,35 +43,3 @@ def machine(firmware):
     yield start
     for each in started:
         each.kill()
-
-
-@pytest.fixture
-def broker():
-    with harness.Broker() as running:
-        yield running
-
-
-@pytest.fixture
-def start_hub(tmp_path):
-    hubs = []
-
-    def start(config_text, folder="hub", **more):
-        hub = harness.Hub(config_text, tmp_path / folder, **more)
-        hubs.append(hub)
-        return hub.start()
-
-    yield start
-    for hub in hubs:
-        hub.cleanup()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A failed test shows what its machines, hubs and brokers said last."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.when != "call" or not report.failed:
-        return
-    for name, value in list(getattr(item, "funcargs", {}).items()):
-        if isinstance(value, harness.Process):
-            report.sections.append((f"{name} said", value.tail(60)))

@@ -1,44 +1,8 @@
 """Fixtures that every system test may ask for."""
 
-import sys
 import pathlib
-
-import pytest
+import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-import harness  # noqa: E402
-
-
-@pytest.fixture
-def broker():
-    """A mosquitto with limits that fit a hub, without persistence."""
-    with harness.Broker() as running:
-        yield running
-
-
-@pytest.fixture
-def start_hub(tmp_path):
-    """start_hub(config_text, ...) starts a hub in a folder of its own; killed after the test."""
-    hubs = []
-
-    def start(config_text, folder="hub", **more):
-        hub = harness.Hub(config_text, tmp_path / folder, **more)
-        hubs.append(hub)
-        return hub.start()
-
-    yield start
-    for hub in hubs:
-        hub.cleanup()
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A failed test shows what its hubs and brokers said last."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.when != "call" or not report.failed:
-        return
-    for name, value in list(getattr(item, "funcargs", {}).items()):
-        if isinstance(value, harness.Process):
-            report.sections.append((f"{name} said", value.tail(60)))
+from fixtures import broker, pytest_runtest_makereport, start_hub  # noqa: E402, F401

@@ -13,6 +13,7 @@ for folder in (HERE, HERE.parent / "integration"):
 
 import harness  # noqa: E402
 import peers  # noqa: E402
+from fixtures import pytest_runtest_makereport  # noqa: E402, F401
 
 
 def pytest_configure(config):
@@ -81,16 +82,3 @@ _topics = itertools.count(1)
 def topic():
     """A topic, and a client id, that no other test uses."""
     return f"interop/{next(_topics)}"
-
-
-@pytest.hookimpl(hookwrapper=True)
-def pytest_runtest_makereport(item, call):
-    """A failed test shows what its peers and brokers said last."""
-    outcome = yield
-    report = outcome.get_result()
-    if report.when != "call" or not report.failed:
-        return
-    for name, value in list(getattr(item, "funcargs", {}).items()):
-        shown = [value] if isinstance(value, harness.Process) else getattr(value, "_made", [])
-        for process in shown:
-            report.sections.append((f"{name} {process.name} said", process.tail(40)))

@@ -1,0 +1,39 @@
+"""What every folder of system tests shares; a conftest.py imports it."""
+
+import pytest
+
+import harness
+
+
+@pytest.fixture
+def broker():
+    """A mosquitto with limits that fit a hub, without persistence."""
+    with harness.Broker() as running:
+        yield running
+
+
+@pytest.fixture
+def start_hub(tmp_path):
+    """start_hub(config_text, ...) starts a hub in a folder of its own; killed after the test."""
+    hubs = []
+
+    def start(config_text, folder="hub", **more):
+        hub = harness.Hub(config_text, tmp_path / folder, **more)
+        hubs.append(hub)
+        return hub.start()
+
+    yield start
+    for hub in hubs:
+        hub.cleanup()
+
+
+@pytest.hookimpl(hookwrapper=True)
+def pytest_runtest_makereport(item, call):
+    """A failed test shows what its processes said last."""
+    outcome = yield
+    report = outcome.get_result()
+    if report.when != "call" or not report.failed:
+        return
+    for name, value in list(getattr(item, "funcargs", {}).items()):
+        for process in [value] if isinstance(value, harness.Process) else getattr(value, "_made", []):
+            report.sections.append((f"{name} {process.name} said", process.tail(60)))

@@ -122,11 +122,11 @@ static enum err read_row(struct dedupe *dedupe, struct entry *entry, struct erro
     bool has_row;
     enum err rc = sql_next(dedupe->store, dedupe->find, "read a device's window", &has_row, e);
     if (rc == ERR_OK && has_row) {
-        struct window *window = &entry->shown.window;
+        struct sequence_window *window = &entry->shown.window;
         entry->id = sqlite3_column_int64(dedupe->find, 0);
         window->first = sql_u64(dedupe->find, 1);
         window->upto = sql_u64(dedupe->find, 2);
-        window_set_bitmap(window, sql_bytes(dedupe->find, 3));
+        sequence_window_set_bitmap(window, sql_bytes(dedupe->find, 3));
         window->missing = entry->missing_stored = sql_u64(dedupe->find, 4);
         sqlite3_reset(dedupe->find);
     }
@@ -140,7 +140,7 @@ static enum err load(struct dedupe *dedupe, const uint8_t *key, uint32_t key_byt
     if (entry == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for the dedupe windows");
     }
-    window_init(&entry->shown.window, is_counted_from_one ? 1 : 0);
+    sequence_window_init(&entry->shown.window, is_counted_from_one ? 1 : 0);
     enum err rc = read_row(dedupe, entry, e);
     if (rc != ERR_OK) {
         free(entry);
@@ -186,7 +186,7 @@ enum err dedupe_see(struct dedupe *dedupe, const struct event_identity *identity
     }
     touch(dedupe, entry);
     uint64_t upto = entry->shown.window.upto;
-    *out_is_new = window_add(&entry->shown.window, identity->sequence);
+    *out_is_new = sequence_window_add(&entry->shown.window, identity->sequence);
     entry->is_dirty |= *out_is_new;
     if ((dedupe->faults & FAULT_DEDUPE_OFF_BY_ONE) != 0 && identity->sequence == upto) {
         *out_is_new = true;
@@ -202,10 +202,10 @@ static struct entry *entry_of(const struct dedupe_entry *shown)
 
 static enum err write_row(struct dedupe *dedupe, struct entry *entry, struct error *e)
 {
-    const struct window *window = &entry->shown.window;
+    const struct sequence_window *window = &entry->shown.window;
     sqlite3_stmt *statement = entry->id == 0 ? dedupe->insert : dedupe->update;
-    uint8_t bitmap[WINDOW_BITS / 8];
-    size_t bitmap_bytes = window_bitmap(window, bitmap);
+    uint8_t bitmap[SEQUENCE_WINDOW_BITS / 8];
+    size_t bitmap_bytes = sequence_window_bitmap(window, bitmap);
     if (entry->id == 0) {
         sql_bind_text(statement, 1, bytes_from_text(entry->shown.device));
         sqlite3_bind_int64(statement, 2, entry->shown.boot);

@@ -13,7 +13,7 @@
 #include <stdbool.h>
 
 #include "core/event.h"
-#include "core/window.h"
+#include "core/sequence_window.h"
 #include "store/store.h"
 
 #define DEDUPE_BOOTS_MAX 64    // Kept of a device.
@@ -23,7 +23,7 @@ struct dedupe;
 
 // One boot of one device.
 struct dedupe_entry {
-    struct window window;
+    struct sequence_window window;
     bool wants_receipt;
     struct dedupe_entry *next_touched; // In this batch, in order of their first event.
     uint32_t boot;

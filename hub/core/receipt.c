@@ -6,11 +6,11 @@
 enum err receipt_make(const struct dedupe_entry *entry, struct event_memory *memory,
                       struct receipt *out_receipt, struct error *e)
 {
-    uint8_t bitmap[WINDOW_BITS / 8];
+    uint8_t bitmap[SEQUENCE_WINDOW_BITS / 8];
     Pipit__V1__Receipt receipt = PIPIT__V1__RECEIPT__INIT;
     receipt.boot = entry->boot;
     receipt.upto = entry->window.upto;
-    receipt.bitmap.len = window_bitmap(&entry->window, bitmap);
+    receipt.bitmap.len = sequence_window_bitmap(&entry->window, bitmap);
     receipt.bitmap.data = bitmap;
     size_t len = pipit__v1__receipt__get_packed_size(&receipt);
     size_t topic_bytes = strlen(entry->device) + sizeof("pipit/v1//receipt");

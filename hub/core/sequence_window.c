@@ -1,13 +1,13 @@
-#include "core/window.h"
+#include "core/sequence_window.h"
 
-#define WORDS (WINDOW_BITS / 64)
+#define WORDS (SEQUENCE_WINDOW_BITS / 64)
 
-void window_init(struct window *window, uint64_t first)
+void sequence_window_init(struct sequence_window *window, uint64_t first)
 {
-    *window = (struct window){.first = first};
+    *window = (struct sequence_window){.first = first};
 }
 
-uint64_t window_highest(const struct window *window)
+uint64_t sequence_window_highest(const struct sequence_window *window)
 {
     for (int word = WORDS - 1; word >= 0; word--) {
         if (window->bits[word] != 0) {
@@ -19,7 +19,7 @@ uint64_t window_highest(const struct window *window)
 }
 
 // upto moves on by count; the bits that fall out are given up.
-static void slide(struct window *window, uint64_t count)
+static void slide(struct sequence_window *window, uint64_t count)
 {
     window->upto += count;
     uint64_t words = count / 64, shift = count % 64;
@@ -32,10 +32,10 @@ static void slide(struct window *window, uint64_t count)
 }
 
 // Past what was seen without a gap.
-static void settle(struct window *window)
+static void settle(struct sequence_window *window)
 {
     uint64_t run = 0;
-    while (run < WINDOW_BITS) {
+    while (run < SEQUENCE_WINDOW_BITS) {
         uint64_t word = ~window->bits[run / 64];
         uint64_t count = word == 0 ? 64 : (uint64_t)__builtin_ctzll(word);
         run += count;
@@ -48,9 +48,9 @@ static void settle(struct window *window)
     }
 }
 
-static void count_missing(struct window *window, uint64_t sequence)
+static void count_missing(struct sequence_window *window, uint64_t sequence)
 {
-    uint64_t highest = window_highest(window);
+    uint64_t highest = sequence_window_highest(window);
     if (window->first == 0) {
         window->first = sequence;
         highest = sequence - 1;
@@ -65,39 +65,40 @@ static void count_missing(struct window *window, uint64_t sequence)
     }
 }
 
-bool window_add(struct window *window, uint64_t sequence)
+bool sequence_window_add(struct sequence_window *window, uint64_t sequence)
 {
     if (sequence <= window->upto) {
         return false;
     }
     uint64_t offset = sequence - window->upto - 1;
-    if (offset < WINDOW_BITS && (window->bits[offset / 64] >> (offset % 64) & 1) != 0) {
+    if (offset < SEQUENCE_WINDOW_BITS && (window->bits[offset / 64] >> (offset % 64) & 1) != 0) {
         return false;
     }
     count_missing(window, sequence);
-    if (offset >= WINDOW_BITS) {
-        slide(window, offset - WINDOW_BITS + 1);
-        offset = WINDOW_BITS - 1;
+    if (offset >= SEQUENCE_WINDOW_BITS) {
+        slide(window, offset - SEQUENCE_WINDOW_BITS + 1);
+        offset = SEQUENCE_WINDOW_BITS - 1;
     }
     window->bits[offset / 64] |= UINT64_C(1) << (offset % 64);
     settle(window);
     return true;
 }
 
-size_t window_bitmap(const struct window *window, uint8_t out_bytes[WINDOW_BITS / 8])
+size_t sequence_window_bitmap(const struct sequence_window *window,
+                              uint8_t out_bytes[SEQUENCE_WINDOW_BITS / 8])
 {
     size_t len = 0;
-    for (size_t i = 0; i < WINDOW_BITS / 8; i++) {
+    for (size_t i = 0; i < SEQUENCE_WINDOW_BITS / 8; i++) {
         out_bytes[i] = (uint8_t)(window->bits[i / 8] >> (i % 8 * 8));
         len = out_bytes[i] != 0 ? i + 1 : len;
     }
     return len;
 }
 
-void window_set_bitmap(struct window *window, struct bytes bytes)
+void sequence_window_set_bitmap(struct sequence_window *window, struct bytes bytes)
 {
     memset(window->bits, 0, sizeof(window->bits));
-    for (size_t i = 0; i < bytes.len && i < WINDOW_BITS / 8; i++) {
+    for (size_t i = 0; i < bytes.len && i < SEQUENCE_WINDOW_BITS / 8; i++) {
         window->bits[i / 8] |= (uint64_t)bytes.ptr[i] << (i % 8 * 8);
     }
 }

@@ -9,7 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "core/window.h"
+#include "core/sequence_window.h"
 
 #define END 0
 
@@ -43,10 +43,10 @@ static void rows(void **state)
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct window window;
-        window_init(&window, cases[i].first);
+        struct sequence_window window;
+        sequence_window_init(&window, cases[i].first);
         for (size_t n = 0; cases[i].sequences[n] != END; n++) {
-            bool is_new = window_add(&window, cases[i].sequences[n]);
+            bool is_new = sequence_window_add(&window, cases[i].sequences[n]);
             if (is_new != (cases[i].fresh[n] == 'n')) {
                 fail_msg("%s: number %zu", cases[i].why, n);
             }
@@ -68,21 +68,21 @@ static void agrees_with_a_model(void **state)
         srand(seed);
         bool seen[MODEL_MAX] = {false};
         uint64_t highest = 0, count = 0;
-        struct window window;
-        window_init(&window, 1);
+        struct sequence_window window;
+        sequence_window_init(&window, 1);
         for (int step = 0; step < 1500 && highest < MODEL_MAX - 300; step++) {
             uint64_t sequence = highest + (uint64_t)(rand() % 40);
             uint64_t back = (uint64_t)(rand() % 250);
             sequence = sequence > back ? sequence - back : 1;
             bool is_old = sequence <= window.upto;
-            bool is_new = window_add(&window, sequence);
+            bool is_new = sequence_window_add(&window, sequence);
             if (is_new == seen[sequence] && !(is_old && !is_new)) {
                 fail_msg("seed %u: sequence %llu", seed, (unsigned long long)sequence);
             }
             count += is_new;
             seen[sequence] |= is_new;
             highest = sequence > highest ? sequence : highest;
-            assert_int_equal(window_highest(&window), highest);
+            assert_int_equal(sequence_window_highest(&window), highest);
             assert_int_equal(window.missing, highest - count);
         }
     }
@@ -91,17 +91,17 @@ static void agrees_with_a_model(void **state)
 static void bitmap_survives_the_store(void **state)
 {
     (void)state;
-    struct window window, back;
-    uint8_t bytes[WINDOW_BITS / 8];
-    window_init(&window, 1);
-    assert_int_equal(window_bitmap(&window, bytes), 0);
-    window_add(&window, 3);
-    window_add(&window, 200);
-    size_t len = window_bitmap(&window, bytes);
+    struct sequence_window window, back;
+    uint8_t bytes[SEQUENCE_WINDOW_BITS / 8];
+    sequence_window_init(&window, 1);
+    assert_int_equal(sequence_window_bitmap(&window, bytes), 0);
+    sequence_window_add(&window, 3);
+    sequence_window_add(&window, 200);
+    size_t len = sequence_window_bitmap(&window, bytes);
     assert_int_equal(len, 25);
     assert_int_equal(bytes[0], 1 << 2);
-    window_init(&back, 1);
-    window_set_bitmap(&back, bytes_of(bytes, len));
+    sequence_window_init(&back, 1);
+    sequence_window_set_bitmap(&back, bytes_of(bytes, len));
     assert_memory_equal(back.bits, window.bits, sizeof(window.bits));
 }
 

@@ -20,12 +20,15 @@
     X(books.rule_failures)                                                                         \
     X(books.quarantined)                                                                           \
     X(books.dead_dropped)                                                                          \
+    X(books.derived)                                                                               \
+    X(books.late)                                                                                  \
     X(next_event)                                                                                  \
     X(quarantine_bytes)
 
 #define NAMES                                                                                      \
     "received, routed, filtered, duplicate, rejected, enqueued, delivered, waiting, dead, "        \
-    "dropped, missing, rule_failures, quarantined, dead_dropped, next_event, quarantine_bytes"
+    "dropped, missing, rule_failures, quarantined, dead_dropped, derived, late, "                  \
+    "next_event, quarantine_bytes"
 
 struct ledger_file {
     struct store *store;
@@ -68,7 +71,7 @@ enum err ledger_open(struct ledger_file **out_file, struct store *store, struct 
     const struct sql_text texts[] = {
         {"SELECT " NAMES " FROM pipit_books WHERE id = 1", &file->read},
         {"UPDATE pipit_books SET (" NAMES ") = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-         "?12, ?13, ?14, ?15, ?16) WHERE id = 1",
+         "?12, ?13, ?14, ?15, ?16, ?17, ?18) WHERE id = 1",
          &file->write},
     };
     enum err rc = sql_prepare(store, texts, 2, e);

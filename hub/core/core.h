@@ -17,10 +17,18 @@
 #include "core/spec.h"
 
 struct core;
+struct event_value;
 struct store;
 
 struct user_property {
     struct bytes name, value;
+};
+
+// What tells a message that is played again from one that comes from a device.
+struct playback {
+    const char *event_id; // Idempotency keys begin with it; NULL: as for any message.
+    const char *rule;     // Only this rule sees it; NULL: all.
+    bool is_known;        // It was let in before: whether its sequence was seen does not matter.
 };
 
 // A message as a source gave it. The core does not know that sources speak MQTT.
@@ -32,6 +40,7 @@ struct message {
     uint8_t qos;
     bool is_retained;
     int64_t received_ms;
+    const struct playback *playback; // NULL: it comes from a device.
 };
 
 // A connector's answer.
@@ -48,7 +57,9 @@ struct operation {
     uint64_t first, last;
 };
 
-enum input_kind { INPUT_MESSAGE, INPUT_SETTLEMENT, INPUT_OPERATION };
+// INPUT_TICK says that time has passed: what core_next_timer_ms told is due. Any batch with
+// messages does the same.
+enum input_kind { INPUT_MESSAGE, INPUT_SETTLEMENT, INPUT_OPERATION, INPUT_TICK };
 
 struct input {
     enum input_kind kind;
@@ -69,6 +80,8 @@ struct books {
     uint64_t rule_failures; // A rule failed on an event that others may have routed.
     uint64_t quarantined;   // Entries ever put; the oldest make room.
     uint64_t dead_dropped;  // Dead letters dropped by an operator; they count in `dropped`, too.
+    uint64_t derived;       // Events that rules made for rules; they are not among received.
+    uint64_t late; // Too late for a window of a rule; an event may be so for several rules.
 };
 
 // Publish on topic at QoS 0 or 1 to the source that the device is on.
@@ -112,6 +125,23 @@ uint32_t core_take(struct core *core, uint32_t target, uint32_t count_max, uint6
 // When core_take could next give something that is now backing off; INT64_MAX: nothing is waiting
 // so.
 int64_t core_next_due_ms(const struct core *core);
+
+// When an INPUT_TICK has something to do (windows that end), wall clock; INT64_MAX: nothing waits.
+int64_t core_next_timer_ms(const struct core *core);
+
+// The rows of a table that comes from a file.
+struct table_data {
+    const char *table;          // Name in the spec.
+    const char *const *columns; // Names.
+    uint32_t column_count;
+    uint64_t row_count;
+    const struct event_value *values; // Row after row; texts are borrowed for the call.
+    const char *fingerprint;          // Names this content: loading the same again costs nothing.
+};
+
+// Replaces all rows of the table in a transaction of its own. ERR_CONFIG: a key is there twice or
+// NULL, a rule names a column that is gone, ...; then the old rows stay.
+enum err core_load_table(struct core *core, const struct table_data *data, struct error *e);
 
 // Replaces the spec between two batches; on error (compile) nothing has changed. Rows of targets
 // that are gone wait in the store until a target of that name comes back; the books count them as

@@ -17,6 +17,7 @@ struct delivery {
     struct bytes topic;       // Rendered.
     struct bytes payload;     // Rendered.
     const char *content_type; // "" when none.
+    struct bytes properties;  // Name, value, name, value, ... each ended by a zero byte.
     uint8_t qos;
     bool is_retained;
     uint32_t attempts; // Made before this one.

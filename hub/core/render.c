@@ -43,6 +43,9 @@ static enum err create_payload(struct render *render, struct route *route, sqlit
     case PAYLOAD_PIPIT:
         route->type = spec->type == NULL ? render->rule->name : spec->type;
         return pipit_row_check(compiled, route->type, e);
+    case PAYLOAD_CBOR:
+    case PAYLOAD_PROTOBUF:
+    case PAYLOAD_CLOUDEVENT:
     case PAYLOAD_ORIGINAL:
         break;
     }
@@ -209,6 +212,9 @@ static enum err render_payload(struct render *render, const struct route *route,
     case PAYLOAD_PIPIT:
         out->content_type = CONTENT_TYPE_PIPIT;
         return pipit_row_render(row, route->type, &out->payload, e);
+    case PAYLOAD_CBOR:
+    case PAYLOAD_PROTOBUF:
+    case PAYLOAD_CLOUDEVENT:
     case PAYLOAD_ORIGINAL:
         break;
     }

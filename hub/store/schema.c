@@ -1,8 +1,10 @@
 #include "store/schema.h"
 
+#include <stddef.h>
+
 // Whole numbers without a sign (sequences, counts) are kept as SQLite's signed ones of the same 64
 // bits. Times are milliseconds since 1970-01-01 UTC.
-const char store_schema_sql[] =
+static const char *const version_1[] = {
     "CREATE TABLE pipit_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
 
     // One row: struct books, and what is counted beside it.
@@ -62,4 +64,25 @@ const char store_schema_sql[] =
     // What was rejected and why. payload is cut short, payload_bytes is its whole length.
     "CREATE TABLE pipit_quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL,"
     " topic NOT NULL, reason TEXT NOT NULL, payload BLOB NOT NULL,"
-    " payload_bytes INTEGER NOT NULL);";
+    " payload_bytes INTEGER NOT NULL);",
+    NULL};
+
+static const char *const version_2[] = {
+    // Name, value, name, value, ... each ended by a zero byte: MQTT 5 user properties.
+    "ALTER TABLE pipit_outbox ADD COLUMN properties BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE pipit_dead ADD COLUMN properties BLOB NOT NULL DEFAULT x'';",
+
+    // rule: the one that failed, NULL when the message could not be read. The message came with
+    // the rest; received is when.
+    "ALTER TABLE pipit_quarantine ADD COLUMN rule TEXT;"
+    "ALTER TABLE pipit_quarantine ADD COLUMN content_type TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE pipit_quarantine ADD COLUMN properties BLOB NOT NULL DEFAULT x'';"
+    "ALTER TABLE pipit_quarantine ADD COLUMN qos INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_quarantine ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_quarantine ADD COLUMN received INTEGER NOT NULL DEFAULT 0;",
+
+    "ALTER TABLE pipit_books ADD COLUMN derived INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_books ADD COLUMN late INTEGER NOT NULL DEFAULT 0;",
+    NULL};
+
+const char *const *const store_schema_steps[STORE_SCHEMA_VERSION] = {version_1, version_2};

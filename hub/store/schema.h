@@ -1,9 +1,12 @@
-// schema.h - the tables of version STORE_SCHEMA_VERSION.
+// schema.h - the tables of a store, as the steps that lead from one version to the next.
 // Threads: any; constant.
 #ifndef PIPIT_STORE_SCHEMA_H
 #define PIPIT_STORE_SCHEMA_H
 
-// Statements that make an empty file a store; run in one transaction.
-extern const char store_schema_sql[];
+#include "store/store.h"
+
+// store_schema_steps[v]: NULL-terminated statements that bring version v (0: an empty file) to v +
+// 1; run in one transaction.
+extern const char *const *const store_schema_steps[STORE_SCHEMA_VERSION];
 
 #endif

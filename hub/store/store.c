@@ -141,21 +141,83 @@ static int on_commit(void *context, sqlite3 *db, const char *name, int pages)
     return SQLITE_OK;
 }
 
-static enum err create_schema(struct store *store, struct error *e)
+static enum err read_version(struct store *store, int64_t *out_version, struct error *e)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(store->db, "PRAGMA user_version", -1, &statement, NULL);
+    if (rc == SQLITE_OK) {
+        rc = sqlite3_step(statement);
+    }
+    if (rc == SQLITE_ROW) {
+        *out_version = sqlite3_column_int64(statement, 0);
+    }
+    sqlite3_finalize(statement);
+    return rc == SQLITE_ROW ? ERR_OK : store_fail(store, rc, "read", e);
+}
+
+// Who only reads cannot bring it up to date.
+static enum err check_version(struct store *store, struct error *e)
+{
+    int64_t version = 0;
+    enum err rc = read_version(store, &version, e);
+    if (rc != ERR_OK || version == STORE_SCHEMA_VERSION) {
+        return rc;
+    }
+    return error_set(
+        e, ERR_VERSION,
+        "store %s: written by an older version of Pipit (format %d, this one reads %d); "
+        "a hub of this version brings it up to date when it opens it",
+        store->path, (int)version, STORE_SCHEMA_VERSION);
+}
+
+static enum err add_id(struct store *store, struct error *e)
 {
     sqlite3_vfs *base = store_vfs_base(store->vfs);
     uint8_t chance[4];
     base->xRandomness(base, sizeof(chance), (char *)chance);
-    char *sql = sqlite3_mprintf(
-        "BEGIN IMMEDIATE;%s INSERT INTO pipit_meta VALUES ('store_id', '%02x%02x%02x%02x');"
-        "PRAGMA application_id=%d; PRAGMA user_version=%d; COMMIT;",
-        store_schema_sql, chance[0], chance[1], chance[2], chance[3], STORE_APPLICATION_ID,
-        STORE_SCHEMA_VERSION);
-    if (sql == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "store %s: out of memory", store->path);
+    char sql[120];
+    snprintf(sql, sizeof(sql), "INSERT INTO pipit_meta VALUES ('store_id', '%02x%02x%02x%02x')",
+             chance[0], chance[1], chance[2], chance[3]);
+    return run(store, sql, "create", e);
+}
+
+static enum err run_steps(struct store *store, int64_t version, struct error *e)
+{
+    enum err rc = ERR_OK;
+    for (int64_t v = version; rc == ERR_OK && v < STORE_SCHEMA_VERSION; v++) {
+        for (const char *const *sql = store_schema_steps[v]; rc == ERR_OK && *sql != NULL; sql++) {
+            rc = run(store, *sql, version == 0 ? "create" : "upgrade", e);
+        }
     }
-    enum err rc = run(store, sql, "create", e);
-    sqlite3_free(sql);
+    char pragmas_sql[96];
+    snprintf(pragmas_sql, sizeof(pragmas_sql), "PRAGMA application_id=%d; PRAGMA user_version=%d",
+             STORE_APPLICATION_ID, STORE_SCHEMA_VERSION);
+    return rc == ERR_OK ? run(store, pragmas_sql, "upgrade", e) : rc;
+}
+
+// From whatever version the file is, an empty one included, to ours: all of it or nothing.
+static enum err upgrade(struct store *store, struct error *e)
+{
+    int64_t version = 0;
+    enum err rc = read_version(store, &version, e);
+    if (rc != ERR_OK || version == STORE_SCHEMA_VERSION) {
+        return rc;
+    }
+    rc = run(store, "BEGIN IMMEDIATE", "upgrade", e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    rc = run_steps(store, version, e);
+    if (rc == ERR_OK && version == 0) {
+        rc = add_id(store, e);
+    }
+    rc = rc == ERR_OK ? run(store, "COMMIT", "upgrade", e) : rc;
+    if (rc != ERR_OK) {
+        sqlite3_exec(store->db, "ROLLBACK", NULL, NULL, NULL);
+    } else if (version > 0) {
+        log_line(LOG_INFO, "store", "STORE-UPGRADED", "path=%s from=%d to=%d", store->path,
+                 (int)version, STORE_SCHEMA_VERSION);
+    }
     return rc;
 }
 
@@ -235,7 +297,7 @@ static enum err open_to_write(struct store *store, bool is_new, struct error *e)
     }
     if (rc == ERR_OK) {
         sqlite3_wal_hook(store->db, on_commit, store);
-        rc = is_new ? create_schema(store, e) : ERR_OK;
+        rc = upgrade(store, e);
     }
     return rc == ERR_OK && !store->is_memory ? make_durable(store, e) : rc;
 }
@@ -262,7 +324,8 @@ static enum err open_db(struct store *store, struct error *e)
     }
     sqlite3_extended_result_codes(store->db, 1);
     sqlite3_busy_timeout(store->db, BUSY_MS);
-    enum err result = store->is_read_only ? ERR_OK : open_to_write(store, is_new, e);
+    enum err result =
+        store->is_read_only ? check_version(store, e) : open_to_write(store, is_new, e);
     if (result == ERR_OK) {
         result = read_id(store, e);
     }

@@ -18,7 +18,7 @@
 
 struct store;
 
-#define STORE_SCHEMA_VERSION 1
+#define STORE_SCHEMA_VERSION 2
 #define STORE_APPLICATION_ID 0x50697074 // "Pipt" in the SQLite header.
 
 struct store_options {
@@ -29,7 +29,8 @@ struct store_options {
 };
 
 // Opens or creates, takes the lock (PATH.lock, flock), checks application id, version and integrity
-// of the header, and makes what an earlier process wrote durable (checkpoint, synced) before
+// of the header, brings a store of an earlier version up to date in one transaction (read-only:
+// ERR_VERSION), and makes what an earlier process wrote durable (checkpoint, synced) before
 // returning.
 enum err store_open(struct store **out_store, const struct store_options *options, struct error *e);
 void store_close(struct store *store); // NULL is fine.

@@ -59,8 +59,11 @@ static inline int fixture_setup(void **state)
     fixture->routes[0] = (struct route_spec){.target = 0, .topic = "hot/{device}", .qos = 1};
     fixture->routes[1] = (struct route_spec){.target = 1, .topic = "copy/{device}"};
     fixture->rules[0] = (struct rule_spec){
-        "hot", "SELECT device, celsius FROM \"pipit/v1/+/+/event/temperature\" WHERE celsius >= 50",
-        "device", fixture->routes, 1};
+        .name = "hot",
+        .sql = "SELECT device, celsius FROM \"pipit/v1/+/+/event/temperature\" WHERE celsius >= 50",
+        .key = "device",
+        .routes = fixture->routes,
+        .route_count = 1};
     fixture->targets[0] = (struct target_spec){"bus", 3, 1000, 8000};
     fixture->targets[1] = (struct target_spec){"log", 3, 1000, 8000};
     fixture->spec = (struct core_spec){.hub_id = "h1",

@@ -14,11 +14,22 @@
 static const struct route_spec all_routes[] = {{.target = 0, .topic = "all/{device}", .qos = 1}};
 static const struct route_spec some_routes[] = {{.target = 1, .topic = "some/{device}", .qos = 1}};
 static const struct rule_spec rules[] = {
-    {"all", "SELECT device, value FROM \"pipit/v1/+/+/event/#\"", "device", all_routes, 1},
-    {"some",
-     "SELECT device, value * 2 AS twice FROM \"pipit/v1/+/+/event/reading\" WHERE value % 3 = 0",
-     "device", some_routes, 1},
-    {"plain", "SELECT device, n, value FROM \"plain/+/telemetry\"", "device", all_routes, 1},
+    {.name = "all",
+     .sql = "SELECT device, value FROM \"pipit/v1/+/+/event/#\"",
+     .key = "device",
+     .routes = all_routes,
+     .route_count = 1},
+    {.name = "some",
+     .sql = "SELECT device, value * 2 AS twice FROM \"pipit/v1/+/+/event/reading\" "
+            "WHERE value % 3 = 0",
+     .key = "device",
+     .routes = some_routes,
+     .route_count = 1},
+    {.name = "plain",
+     .sql = "SELECT device, n, value FROM \"plain/+/telemetry\"",
+     .key = "device",
+     .routes = all_routes,
+     .route_count = 1},
 };
 static const struct identity_spec identities[] = {
     {.name = "plain", .from = "plain/+/telemetry", .device = "topic_part(2)", .sequence = "n"},

@@ -165,10 +165,13 @@ static double wall_s(void)
 int main(int argc, char **argv)
 {
     static const struct route_spec route = {.target = 0, .topic = "hot/{device}", .qos = 1};
-    static const struct rule_spec rule = {"hot",
-                                          "SELECT device, celsius * 1.8 + 32 AS fahrenheit FROM "
-                                          "\"pipit/v1/+/+/event/temperature\" WHERE celsius >= 50",
-                                          "device", &route, 1};
+    static const struct rule_spec rule = {
+        .name = "hot",
+        .sql = "SELECT device, celsius * 1.8 + 32 AS fahrenheit FROM "
+               "\"pipit/v1/+/+/event/temperature\" WHERE celsius >= 50",
+        .key = "device",
+        .routes = &route,
+        .route_count = 1};
     static const struct target_spec target = {"sink", 10, 100, 1000};
     static const struct core_spec spec = {.hub_id = "bench",
                                           .rules = &rule,

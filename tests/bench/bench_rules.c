@@ -83,7 +83,10 @@ static void measure(struct bench *bench, const char *name, const char *topic, st
     char(*texts)[64] = calloc(rule_count, sizeof(*texts));
     for (uint32_t i = 0; i < rule_count; i++) {
         snprintf(texts[i], sizeof(texts[i]), "SELECT device, celsius FROM \"other/%u/+/x\"", i);
-        specs[i] = (struct rule_spec){"r", i == 0 && sql != NULL ? sql : texts[i], NULL, route, 1};
+        specs[i] = (struct rule_spec){.name = "r",
+                                      .sql = i == 0 && sql != NULL ? sql : texts[i],
+                                      .routes = route,
+                                      .route_count = 1};
     }
     struct core_spec spec = {.rules = specs, .rule_count = rule_count, .rule_steps_max = 100000};
     struct rules *rules = NULL;

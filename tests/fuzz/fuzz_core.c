@@ -27,13 +27,22 @@ static const struct route_spec routes[] = {
      .overflow = OVERFLOW_DROP_NEW},
 };
 static const struct rule_spec rules[] = {
-    {"all",
-     "SELECT device, celsius AS v, fields() AS f, \"a.b\" AS ab FROM \"pipit/v1/+/+/event/#\"",
-     "device", routes, 4},
-    {"plain",
-     "SELECT device, v, v / 2 AS half, \"a.0\" AS first FROM \"plain/+\" WHERE v > 0 OR v IS NULL",
-     "device", routes, 4},
-    {"every", "SELECT topic_part(2) AS device, payload AS v FROM \"#\"", NULL, routes, 2},
+    {.name = "all",
+     .sql =
+         "SELECT device, celsius AS v, fields() AS f, \"a.b\" AS ab FROM \"pipit/v1/+/+/event/#\"",
+     .key = "device",
+     .routes = routes,
+     .route_count = 4},
+    {.name = "plain",
+     .sql = "SELECT device, v, v / 2 AS half, \"a.0\" AS first FROM \"plain/+\" WHERE v > 0 OR v "
+            "IS NULL",
+     .key = "device",
+     .routes = routes,
+     .route_count = 4},
+    {.name = "every",
+     .sql = "SELECT topic_part(2) AS device, payload AS v FROM \"#\"",
+     .routes = routes,
+     .route_count = 2},
 };
 static const struct identity_spec identities[] = {
     {"plain", "plain/+", "coalesce(serial, topic_part(2))", "n", "b", "t"},

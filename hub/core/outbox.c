@@ -9,7 +9,7 @@
 
 #define COLUMNS                                                                                    \
     "id, route, idempotency_key, key, topic, payload, content_type, qos, retain, attempts, "       \
-    "next_at, created_at"
+    "next_at, created_at, properties"
 
 #define TALLY_IS "(enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried) = "
 
@@ -17,7 +17,7 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
 {
     const struct sql_text texts[STATEMENTS] = {
         {"INSERT INTO pipit_outbox(" COLUMNS ")"
-         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
          &outbox->insert},
         {"DELETE FROM pipit_outbox WHERE id = ?1", &outbox->remove},
         {"UPDATE pipit_outbox SET attempts = ?2, next_at = ?3 WHERE id = ?1", &outbox->update},
@@ -28,15 +28,17 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
          &outbox->load_key},
         {"SELECT id, length(CAST(idempotency_key AS BLOB)) + length(key) +"
          " length(CAST(topic AS BLOB)) + length(payload) + length(CAST(content_type AS BLOB))"
-         " FROM pipit_outbox WHERE id >= ?1 AND id < ?2 AND route = ?3 ORDER BY id",
+         " + length(properties) FROM pipit_outbox WHERE id >= ?1 AND id < ?2 AND route = ?3 ORDER "
+         "BY id",
          &outbox->oldest},
         {"INSERT INTO pipit_dead(target, rule, route, idempotency_key, key, topic, payload,"
-         " content_type, qos, retain, attempts, created_at, reason, died_at)"
+         " content_type, qos, retain, attempts, created_at, properties, reason, died_at)"
          " SELECT ?2, ?3, ?4, idempotency_key, key, topic, payload, content_type, qos, retain, ?5,"
-         " created_at, ?6, ?7 FROM pipit_outbox WHERE id = ?1",
+         " created_at, properties, ?6, ?7 FROM pipit_outbox WHERE id = ?1",
          &outbox->die},
         {"SELECT id, target, rule, route, idempotency_key, key, topic, payload, content_type, qos,"
-         " retain, created_at FROM pipit_dead WHERE id >= ?1 AND id <= ?2 ORDER BY id LIMIT 1",
+         " retain, created_at, properties FROM pipit_dead WHERE id >= ?1 AND id <= ?2 ORDER BY id "
+         "LIMIT 1",
          &outbox->find_dead},
         {"DELETE FROM pipit_dead WHERE id = ?1", &outbox->drop_dead},
         {"INSERT INTO pipit_target(name) VALUES (?1)", &outbox->add_target},
@@ -216,8 +218,8 @@ struct queue_row *queue_row_create(const struct delivery *from, struct outbox_ta
 {
     struct bytes idempotency = bytes_from_text(from->idempotency_key);
     struct bytes content_type = bytes_from_text(from->content_type);
-    size_t bytes =
-        idempotency.len + from->key.len + from->topic.len + from->payload.len + content_type.len;
+    size_t bytes = idempotency.len + from->key.len + from->topic.len + from->payload.len +
+                   content_type.len + from->properties.len;
     struct queue_row *row = malloc(sizeof(*row) + bytes + 2);
     if (row == NULL || bytes > UINT32_MAX) {
         free(row);
@@ -232,6 +234,7 @@ struct queue_row *queue_row_create(const struct delivery *from, struct outbox_ta
     copy_bytes(&at, from->key, &row->delivery.key);
     copy_bytes(&at, from->topic, &row->delivery.topic);
     copy_bytes(&at, from->payload, &row->delivery.payload);
+    copy_bytes(&at, from->properties, &row->delivery.properties);
     row->delivery.idempotency_key = copy_text(&at, idempotency);
     row->delivery.content_type = copy_text(&at, content_type);
     row->delivery.rule = route->rule;

@@ -26,6 +26,7 @@ static struct queue_row *read_dead(struct outbox *outbox)
         .qos = (uint8_t)sqlite3_column_int(found, 9),
         .is_retained = sqlite3_column_int(found, 10) != 0,
         .created_ms = sqlite3_column_int64(found, 11),
+        .properties = sql_bytes(found, 12),
     };
     return queue_row_create(&delivery, target, route);
 }

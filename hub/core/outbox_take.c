@@ -26,6 +26,7 @@ static struct queue_row *read_row(struct outbox *outbox, struct outbox_target *t
         .is_retained = sqlite3_column_int(load, 8) != 0,
         .attempts = (uint32_t)sqlite3_column_int64(load, 9),
         .created_ms = sqlite3_column_int64(load, 11),
+        .properties = sql_bytes(load, 12),
     };
     struct queue_row *row = queue_row_create(&delivery, target, route);
     if (row != NULL) {

@@ -48,6 +48,7 @@ enum err outbox_add(struct outbox *outbox, const struct rule_output *output, con
         .topic = output->topic,
         .payload = output->payload,
         .content_type = output->content_type,
+        .properties = output->properties,
         .qos = route->spec->qos,
         .is_retained = route->spec->is_retained,
         .created_ms = outbox->now_ms,
@@ -138,6 +139,7 @@ enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struc
     sqlite3_bind_int64(insert, 10, delivery->attempts);
     sqlite3_bind_int64(insert, 11, row->next_at_ms);
     sqlite3_bind_int64(insert, 12, delivery->created_ms);
+    sql_bind_blob(insert, 13, delivery->properties);
     return sql_run(outbox->store, insert, "put into the outbox", e);
 }
 

@@ -243,6 +243,7 @@ enum err render_row(struct render *render, const struct render_row *row,
         struct rendered *out = &out_rendered[i];
         const struct rendered *same = earlier_json(render, i, out_rendered);
         out->key = key;
+        out->properties = bytes_of("", 0);
         rc = render_topic(render, route, row, &out->topic, e);
         if (rc == ERR_OK && same != NULL) {
             out->payload = same->payload;

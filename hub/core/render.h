@@ -21,10 +21,12 @@ struct render_row {
     sqlite3_stmt *compiled; // Standing on the row.
     struct event *event;
     struct event_memory *memory;
+    uint32_t row_index; // Among the rows that this event gave in this rule.
 };
 
 struct rendered {
     struct bytes key, topic, payload;
+    struct bytes properties; // As in struct delivery.
     const char *content_type;
 };
 

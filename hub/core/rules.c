@@ -165,21 +165,22 @@ static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compil
     const struct rule *rule = &rules->rules[pass->rule_index];
     uint32_t route_count = rule->spec->route_count;
     struct rendered rendered[ROUTES_MAX];
-    struct render_row row = {compiled, event_batch_at(pass->batch, event_index), &rules->memory};
+    struct render_row row = {compiled, event_batch_at(pass->batch, event_index), &rules->memory,
+                             row_of_next(rules, route_count)};
     enum err rc = reserve_outputs(rules, route_count, e);
     if (rc == ERR_OK) {
         rc = render_row(rule->render, &row, rendered, e);
     }
-    uint32_t row_index = row_of_next(rules, route_count);
     for (uint32_t i = 0; rc == ERR_OK && i < route_count; i++) {
         rules->outputs[rules->output_count++] = (struct rule_output){
             .event_index = event_index,
             .rule_index = pass->rule_index,
             .route_index = i,
-            .row_index = row_index,
+            .row_index = row.row_index,
             .key = rendered[i].key,
             .topic = rendered[i].topic,
             .payload = rendered[i].payload,
+            .properties = rendered[i].properties,
             .content_type = rendered[i].content_type,
         };
     }

@@ -26,6 +26,7 @@ struct rule_output {
     uint32_t event_index, rule_index, route_index;
     uint32_t row_index; // 0 for the first row that this event gave in this rule.
     struct bytes key, topic, payload;
+    struct bytes properties; // As in struct delivery.
     const char *content_type;
 };
 

@@ -1,0 +1,17 @@
+// properties.h - user properties as they travel with a delivery: name, value, name, value, ... each
+// ended by a zero byte.
+// Threads:   any.
+// Ownership: what is read is borrowed from the bytes, and is a C string, too.
+#ifndef PIPIT_CORE_PROPERTIES_H
+#define PIPIT_CORE_PROPERTIES_H
+
+#include <stdbool.h>
+
+#include "base/bytes.h"
+
+#define PROPERTIES_BYTES_MAX 32768 // Of one delivery.
+
+// Takes the next pair off *rest; false: there is none, or what is left is no pair.
+bool properties_next(struct bytes *rest, struct bytes *out_name, struct bytes *out_value);
+
+#endif

@@ -31,7 +31,8 @@ static const struct option_spec options[] = {
      "Client id on the broker; without it pipit-<hub>-to-<target>."},
     {"version", OPTION_ENUM, false, "auto", 0, 0, "auto|5|3.1.1",
      "MQTT version; auto is 5, and 3.1.1 when the broker refuses that. On 3.1.1 deliveries carry "
-     "neither idempotency key nor content type, and the broker cannot say why it drops one."},
+     "neither idempotency key, content type nor properties, and the broker cannot say why it drops "
+     "one."},
     {"timeout", OPTION_DURATION, false, "30 s", 100, 600000, NULL,
      "Longest wait for the broker's next answer; then the connection is made anew."},
     {"keepalive", OPTION_DURATION, false, "30 s", 5000, 3600000, NULL,
@@ -192,6 +193,7 @@ static enum err publish_one(struct mqtt_state *state, uint32_t index, struct err
         .is_retained = delivery->is_retained,
         .content_type = delivery->content_type,
         .idempotency_key = delivery->idempotency_key,
+        .properties = delivery->properties,
     };
     if (publish.topic == NULL || is_beyond_limits(&state->link, &publish, answer)) {
         return ERR_OK;

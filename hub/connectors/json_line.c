@@ -9,6 +9,7 @@
 
 #include "base/json_bytes.h"
 #include "base/utf8.h"
+#include "core/properties.h"
 
 static bool is_json_type(const char *content_type)
 {
@@ -49,6 +50,36 @@ static bool set_time(json_t *line, int64_t ms)
     return set_text(line, "time", text);
 }
 
+// A name that is there twice has all its values, in a list.
+static bool add_property(json_t *object, struct bytes name, struct bytes value)
+{
+    const char *key = (const char *)name.ptr; // Ended by a zero byte.
+    json_t *new = json_stringn((const char *)value.ptr, value.len);
+    json_t *old = json_object_get(object, key);
+    if (new == NULL || old == NULL) {
+        return json_object_set_new(object, key, new) == 0;
+    }
+    if (json_is_array(old)) {
+        return json_array_append_new(old, new) == 0;
+    }
+    return json_object_set_new(object, key, json_pack("[oo]", json_incref(old), new)) == 0;
+}
+
+static bool set_properties(json_t *line, struct bytes properties)
+{
+    struct bytes name, value;
+    if (properties.len == 0) {
+        return true;
+    }
+    json_t *object = json_object();
+    bool is_made = object != NULL;
+    while (is_made && properties_next(&properties, &name, &value)) {
+        is_made = !utf8_is_valid(name) || !utf8_is_valid(value) || // No MQTT property.
+                  add_property(object, name, value);
+    }
+    return json_object_set_new(line, "properties", object) == 0 && is_made;
+}
+
 static json_t *make_members(const struct delivery *delivery, bool has_json)
 {
     json_t *line = json_object();
@@ -57,6 +88,7 @@ static json_t *make_members(const struct delivery *delivery, bool has_json)
                    (delivery->key.len == 0 || json_set_bytes(line, "key", delivery->key)) &&
                    (delivery->topic.len == 0 || json_set_bytes(line, "topic", delivery->topic)) &&
                    set_text(line, "content_type", delivery->content_type) &&
+                   set_properties(line, delivery->properties) &&
                    (has_json || json_set_bytes(line, "payload", delivery->payload));
     if (!is_made) {
         json_decref(line);

@@ -15,6 +15,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "core/properties.h"
 
 #define TEND_INTERVAL_MS 1000
 
@@ -408,6 +409,10 @@ uint64_t mqtt_publish_bytes(const struct mqtt_link *link, const struct mqtt_publ
         if (has_text(publish->idempotency_key)) {
             properties += 5 + sizeof(key_name) - 1 + strlen(publish->idempotency_key);
         }
+        struct bytes rest = publish->properties, name, value;
+        while (properties_next(&rest, &name, &value)) {
+            properties += 5 + name.len + value.len;
+        }
         remaining += varint_bytes(properties) + properties;
     }
     remaining += publish->payload.len;
@@ -423,6 +428,11 @@ static int make_properties(const struct mqtt_publish *publish, mosquitto_propert
     if (rc == MOSQ_ERR_SUCCESS && has_text(publish->idempotency_key)) {
         rc = mosquitto_property_add_string_pair(out_list, MQTT_PROP_USER_PROPERTY, key_name,
                                                 publish->idempotency_key);
+    }
+    struct bytes rest = publish->properties, name, value;
+    while (rc == MOSQ_ERR_SUCCESS && properties_next(&rest, &name, &value)) {
+        rc = mosquitto_property_add_string_pair(out_list, MQTT_PROP_USER_PROPERTY,
+                                                (const char *)name.ptr, (const char *)value.ptr);
     }
     return rc;
 }

@@ -68,8 +68,9 @@ struct mqtt_publish {
     struct bytes payload;
     uint8_t qos;
     bool is_retained;
-    const char *content_type;    // "" or NULL: none. Sent on MQTT 5 only, as is the next one.
+    const char *content_type;    // "" or NULL: none. Sent on MQTT 5 only, as are the next two.
     const char *idempotency_key; // As user property idempotency-key.
+    struct bytes properties;     // More of them, as in struct delivery.
 };
 
 // Writes or queues one publish; *out_mid is set before answered is called. ERR_INVALID: this one

@@ -34,6 +34,7 @@ HOMES = {
     "yaml.h": ["hub/config/document.c"],
     "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/admin/", "hub/cli/", "tests/"],
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
+    "cbor.h": ["hub/core/"],
     "uthash.h": ["hub/"],
     "utlist.h": ["hub/"],
     "cmocka.h": ["tests/unit/", "tests/firmware/lwip/"],

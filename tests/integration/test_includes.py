@@ -35,6 +35,8 @@ HOMES = {
     "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/admin/", "hub/cli/", "tests/"],
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
     "cbor.h": ["hub/core/"],
+    "sparkplug/": ["hub/core/", "tests/"],
+    "cloudevents/": ["hub/core/", "tests/"],
     "uthash.h": ["hub/"],
     "utlist.h": ["hub/"],
     "cmocka.h": ["tests/unit/", "tests/firmware/lwip/"],

@@ -126,6 +126,9 @@ static enum err add_message(struct core *core, const struct message *message, st
     if (rc != ERR_OK) {
         return reject(core, message, why.text, e);
     }
+    if (message->playback != NULL && message->playback->event_id != NULL) {
+        event_set_id(event, message->playback->event_id);
+    }
     core->batch.slots[index] = (struct slot){.fate = FATE_NEW};
     core->batch.is_skipped[index] = false;
     if (message->payload.len > core->spec->payload_bytes_max) {
@@ -167,7 +170,9 @@ static enum err see(struct core *core, uint32_t index, struct error *e)
 {
     struct event *event = event_batch_at(core->batch.events, index);
     const struct event_identity *identity = event_identity(event);
-    if (identity->key[0] == '\0' || identity->sequence == 0) {
+    const struct playback *playback = event_message(event)->playback;
+    bool is_known = playback != NULL && playback->is_known;
+    if (identity->key[0] == '\0' || identity->sequence == 0 || is_known) {
         return ERR_OK;
     }
     bool is_new, is_ours = event_kind(event) == EVENT_PIPIT;

@@ -284,6 +284,11 @@ const char *event_id(struct event *event)
 
 void event_set_id(struct event *event, const char *id)
 {
+    if (strlen(id) >= sizeof(event->id_buffer)) { // Of a message that is played again.
+        const char *copy = event_memory_text(event->memory, bytes_from_text(id));
+        event->id = copy == NULL ? "" : copy;
+        return;
+    }
     snprintf(event->id_buffer, sizeof(event->id_buffer), "%s", id);
     event->id = event->id_buffer;
 }

@@ -133,6 +133,29 @@ enum err rule_matches_put_first(struct rule_matches *matches, struct bytes topic
     return matches->is_short ? no_memory(e) : ERR_OK;
 }
 
+struct wanted {
+    struct rule_matches *matches;
+    rule_wanted_fn *is_wanted;
+    const void *context;
+};
+
+static void put_if_wanted(void *context, uint32_t rule)
+{
+    struct wanted *wanted = context;
+    if (wanted->is_wanted(wanted->context, rule)) {
+        put_pair(wanted->matches, rule);
+    }
+}
+
+enum err rule_matches_put_wanted(struct rule_matches *matches, struct bytes topic, uint32_t event,
+                                 rule_wanted_fn *is_wanted, const void *context, struct error *e)
+{
+    struct wanted wanted = {matches, is_wanted, context};
+    matches->event = event;
+    topic_trie_match(matches->trie, topic, put_if_wanted, &wanted);
+    return matches->is_short ? no_memory(e) : ERR_OK;
+}
+
 static int by_number(const void *a, const void *b)
 {
     uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;

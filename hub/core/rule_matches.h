@@ -24,6 +24,11 @@ enum err rule_matches_put(struct rule_matches *matches, struct bytes topic, uint
 enum err rule_matches_put_first(struct rule_matches *matches, struct bytes topic, uint32_t event,
                                 struct error *e);
 
+// The same, but only rules that is_wanted says true of get the event.
+typedef bool rule_wanted_fn(const void *context, uint32_t rule);
+enum err rule_matches_put_wanted(struct rule_matches *matches, struct bytes topic, uint32_t event,
+                                 rule_wanted_fn *is_wanted, const void *context, struct error *e);
+
 // Calls run for each rule that has events, in the order of rules, until it fails.
 typedef enum err rule_matches_fn(void *context, uint32_t rule, const uint32_t *events,
                                  uint32_t count, struct error *e);

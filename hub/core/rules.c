@@ -2,6 +2,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/render.h"
 #include "core/rule_identity.h"
@@ -226,6 +227,33 @@ static enum err run_rule(void *context, uint32_t rule_index, const uint32_t *eve
                               rules->is_batched, &reader, e);
 }
 
+struct chosen {
+    const struct rules *rules;
+    const char *name;
+};
+
+// The rule that a played message is for, or a branch of it.
+static bool is_chosen(const void *context, uint32_t rule_index)
+{
+    const struct chosen *chosen = context;
+    const struct rule_spec *spec = chosen->rules->rules[rule_index].spec;
+    if (spec->branch != BRANCH_MAIN) {
+        spec = chosen->rules->rules[spec->parent].spec;
+    }
+    return strcmp(spec->name, chosen->name) == 0;
+}
+
+static enum err match_event(struct rules *rules, const struct event *event, uint32_t index,
+                            struct error *e)
+{
+    const struct message *message = event_message(event);
+    if (message->playback == NULL || message->playback->rule == NULL) {
+        return rule_matches_put(rules->matches, message->topic, index, e);
+    }
+    const struct chosen chosen = {rules, message->playback->rule};
+    return rule_matches_put_wanted(rules->matches, message->topic, index, is_chosen, &chosen, e);
+}
+
 enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *is_skipped,
                    int64_t now_ms, const struct rule_sink *sink, struct error *e)
 {
@@ -237,8 +265,7 @@ enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *i
     uint32_t count = event_batch_count(batch);
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         if (is_skipped == NULL || !is_skipped[i]) {
-            rc = rule_matches_put(rules->matches, event_message(event_batch_at(batch, i))->topic, i,
-                                  e);
+            rc = match_event(rules, event_batch_at(batch, i), i, e);
         }
     }
     if (rc == ERR_OK) {

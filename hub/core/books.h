@@ -9,8 +9,9 @@
 
 struct ledger {
     struct books books;
-    uint64_t next_event;       // Number of the next event without identity.
-    uint64_t quarantine_bytes; // In the quarantine now.
+    uint64_t next_event;                  // Number of the next event without identity.
+    uint64_t quarantine_bytes;            // In the quarantine now.
+    uint64_t history_rows, history_bytes; // In the history now.
 };
 
 struct ledger_file;

@@ -58,6 +58,7 @@ void core_close(struct core *core)
     ledger_close(core->ledger_file);
     rules_close(core->rules);
     event_memory_deinit(&core->memory);
+    notes_deinit(&core->notes);
     free(core);
 }
 
@@ -299,16 +300,45 @@ int64_t core_next_timer_ms(const struct core *core)
     return INT64_MAX;
 }
 
-static enum err swap_parts(struct core *core, const struct core_spec *spec,
-                           struct rule_count **out_count, struct error *e)
+// What stands ready while a swap is under way.
+struct swap {
+    const struct core_spec *spec;
+    struct rules *rules;
+    struct rule_count *count;
+};
+
+static enum err prepare_swap(struct core *core, struct swap *swap, struct error *e)
 {
-    enum err rc = store_begin(core->store, true, e);
+    notes_deinit(&core->notes);
+    enum err rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
     if (rc == ERR_OK) {
-        rc = rule_count_create(out_count, core->store, spec, e);
+        rc = store_begin(core->store, true, e);
     }
     if (rc == ERR_OK) {
-        rc = outbox_prepare_spec(core->outbox, spec, e);
+        rc = rule_count_create(&swap->count, core->store, swap->spec, e);
     }
+    return rc == ERR_OK ? outbox_prepare_spec(core->outbox, swap->spec, e) : rc;
+}
+
+static void swap_deinit(struct swap *swap)
+{
+    rule_count_destroy(swap->count);
+    rules_close(swap->rules);
+}
+
+enum err core_try_swap(struct core *core, const struct core_spec *spec, struct error *e)
+{
+    struct swap swap = {.spec = spec};
+    enum err rc = prepare_swap(core, &swap, e);
+    store_rollback(core->store);
+    swap_deinit(&swap);
+    return rc;
+}
+
+enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e)
+{
+    struct swap swap = {.spec = spec};
+    enum err rc = prepare_swap(core, &swap, e);
     if (rc == ERR_OK) {
         rc = store_commit(core->store, e);
     }
@@ -317,29 +347,20 @@ static enum err swap_parts(struct core *core, const struct core_spec *spec,
     }
     if (rc != ERR_OK) {
         store_rollback(core->store);
-    }
-    return rc;
-}
-
-enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e)
-{
-    struct rules *rules = NULL;
-    struct rule_count *count = NULL;
-    enum err rc = rules_open(&rules, store_db(core->store), spec, e);
-    if (rc == ERR_OK) {
-        rc = swap_parts(core, spec, &count, e);
-    }
-    if (rc != ERR_OK) {
-        rule_count_destroy(count);
-        rules_close(rules);
+        swap_deinit(&swap);
         return rc;
     }
     rules_close(core->rules);
     rule_count_destroy(core->rule_count);
-    core->rules = rules;
-    core->rule_count = count;
+    core->rules = swap.rules;
+    core->rule_count = swap.count;
     core->spec = spec;
     return ERR_OK;
+}
+
+const struct notes *core_notes(const struct core *core)
+{
+    return &core->notes;
 }
 
 void core_books(const struct core *core, struct books *out_books)

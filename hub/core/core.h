@@ -14,6 +14,7 @@
 #include "base/bytes.h"
 #include "base/error.h"
 #include "core/delivery.h"
+#include "core/notes.h"
 #include "core/spec.h"
 
 struct core;
@@ -50,11 +51,45 @@ struct settlement {
     const char *reason; // For RETRY and REJECT, a sentence; else NULL.
 };
 
+// What an operator changes of a dead letter or quarantine entry; ptr NULL: it stays as it is.
+struct edit {
+    struct bytes topic, payload;
+};
+
+// A delivery that a trial of the rules made of the history.
+struct replayed {
+    const char *target;
+    uint32_t route;           // Of delivery.rule; 1: its first.
+    struct delivery delivery; // idempotency_key as in a first run.
+};
+
+// Part of a replay. Chunks come in order, 1, 2, ...; one that is there already changes nothing.
+struct replay_chunk {
+    const char *rule, *what, *token; // Of OPERATION_REPLAY_BEGIN; the same token: the same replay.
+    uint64_t replay, number;         // Of OPERATION_REPLAY_CHUNK.
+    const struct replayed *deliveries;
+    uint32_t count;
+    bool is_last;
+};
+
+enum operation_kind {
+    OPERATION_DEAD_REPLAY,
+    OPERATION_DEAD_DROP,
+    OPERATION_QUARANTINE_DROP,   // Changes no book: they are counted in rejected.
+    OPERATION_QUARANTINE_REPLAY, // Some of the range at a time: outcome.operated_upto.
+    OPERATION_DEAD_EDIT,
+    OPERATION_QUARANTINE_EDIT,
+    OPERATION_REPLAY_BEGIN,
+    OPERATION_REPLAY_CHUNK,
+};
+
 // An operator's wish. Ranges are inclusive ids of dead letters or quarantine entries; first 0, last
-// UINT64_MAX: all. Dropping quarantine entries changes no book: they are counted in rejected.
+// UINT64_MAX: all. ERR_NOT_FOUND, ERR_INVALID: refused, nothing has changed.
 struct operation {
-    enum { OPERATION_DEAD_REPLAY, OPERATION_DEAD_DROP, OPERATION_QUARANTINE_DROP } kind;
+    enum operation_kind kind;
     uint64_t first, last;
+    const struct edit *edit;
+    const struct replay_chunk *chunk;
 };
 
 // INPUT_TICK says that time has passed: what core_next_timer_ms told is due. Any batch with
@@ -81,7 +116,8 @@ struct books {
     uint64_t quarantined;   // Entries ever put; the oldest make room.
     uint64_t dead_dropped;  // Dead letters dropped by an operator; they count in `dropped`, too.
     uint64_t derived;       // Events that rules made for rules; they are not among received.
-    uint64_t late; // Too late for a window of a rule; an event may be so for several rules.
+    uint64_t late;     // Too late for a window of a rule; an event may be so for several rules.
+    uint64_t replayed; // Deliveries of replays; they are among enqueued.
 };
 
 // Publish on topic at QoS 0 or 1 to the source that the device is on.
@@ -97,7 +133,11 @@ struct outcome {
     const char *const *mirror_topics; // pipit/v1/$hub/<hub>/mirror/<topic of the event>
     uint32_t mirror_count;
     uint64_t operated; // Dead letters or quarantine entries an operation touched.
-    uint32_t rejected; // In this batch; `rejection` is the newest reason with its topic.
+    uint64_t skipped;  // Quarantine entries that cannot be replayed; the last reason is in `skip`.
+    uint64_t operated_upto; // The last id that was looked at; UINT64_MAX: the range is done.
+    char skip[300];
+    uint64_t replay, chunks; // Number of the replay, and how many chunks of it are there.
+    uint32_t rejected;       // In this batch; `rejection` is the newest reason with its topic.
     const char *rejection;
 };
 
@@ -147,6 +187,10 @@ enum err core_load_table(struct core *core, const struct table_data *data, struc
 // that are gone wait in the store until a target of that name comes back; the books count them as
 // waiting.
 enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e);
+// As core_swap and undone at once: the same errors and notes, and nothing has changed.
+enum err core_try_swap(struct core *core, const struct core_spec *spec, struct error *e);
+// What the last of either did, or would do, to what rules keep.
+const struct notes *core_notes(const struct core *core);
 
 void core_books(const struct core *core, struct books *out_books);
 

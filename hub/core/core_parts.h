@@ -66,6 +66,7 @@ struct core {
     uint64_t needs_disk_bytes; // The same of the disk, beyond what is reserved.
     struct outcome outcome;
     char rejection[400];
+    struct notes notes; // Of the last swap.
 };
 
 // core_batch.c: all messages among the inputs, up to deliveries and counts. Within the transaction.

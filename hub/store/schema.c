@@ -79,10 +79,31 @@ static const char *const version_2[] = {
     "ALTER TABLE pipit_quarantine ADD COLUMN properties BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE pipit_quarantine ADD COLUMN qos INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_quarantine ADD COLUMN retain INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE pipit_quarantine ADD COLUMN received INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE pipit_quarantine ADD COLUMN received INTEGER NOT NULL DEFAULT 0;"
+    // edited: when an operator changed it, 0: never. event: what idempotency keys begin with, "" if
+    // the message has not got as far.
+    "ALTER TABLE pipit_quarantine ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_quarantine ADD COLUMN event TEXT NOT NULL DEFAULT '';"
+    "ALTER TABLE pipit_dead ADD COLUMN edited INTEGER NOT NULL DEFAULT 0;",
+
+    // What was let in, whole. device: "<group>/<name>" or ''. time: the event's own, NULL: none.
+    "CREATE TABLE pipit_history(id INTEGER PRIMARY KEY AUTOINCREMENT, received INTEGER NOT NULL,"
+    " event TEXT NOT NULL, device TEXT NOT NULL, time INTEGER, topic TEXT NOT NULL,"
+    " payload BLOB NOT NULL, content_type TEXT NOT NULL, properties BLOB NOT NULL,"
+    " qos INTEGER NOT NULL, retain INTEGER NOT NULL);"
+
+    // Replays that were made for real. what: the selection, as JSON. last_key: idempotency key, as
+    // in a first run, of the last delivery that is in.
+    "CREATE TABLE pipit_replay(id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE,"
+    " rule TEXT NOT NULL, what TEXT NOT NULL, started INTEGER NOT NULL,"
+    " ended INTEGER NOT NULL DEFAULT 0, chunks INTEGER NOT NULL DEFAULT 0,"
+    " deliveries INTEGER NOT NULL DEFAULT 0, last_key TEXT NOT NULL DEFAULT '');",
 
     "ALTER TABLE pipit_books ADD COLUMN derived INTEGER NOT NULL DEFAULT 0;"
-    "ALTER TABLE pipit_books ADD COLUMN late INTEGER NOT NULL DEFAULT 0;",
+    "ALTER TABLE pipit_books ADD COLUMN late INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_books ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_books ADD COLUMN history_rows INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_books ADD COLUMN history_bytes INTEGER NOT NULL DEFAULT 0;",
     NULL};
 
 const char *const *const store_schema_steps[STORE_SCHEMA_VERSION] = {version_1, version_2};

@@ -9,7 +9,7 @@
 
 // A level's text, once for all filters that use it, so that edges have keys of a fixed size.
 struct segment {
-    uint32_t number;
+    uint32_t number, len;
     UT_hash_handle hh;
     char text[];
 };
@@ -19,13 +19,16 @@ struct edge {
         uint32_t parent, segment;
     } key;
     uint32_t child;
+    const struct segment *segment;
     UT_hash_handle hh;
 };
 
 struct node {
-    uint32_t plus;      // Child behind "+", NONE.
-    uint32_t here;      // First id of filters that end here.
-    uint32_t and_below; // First id of filters that end here with "#".
+    const struct edge *only; // Where there is one edge: most nodes need no hash.
+    uint32_t edge_count;     // Without the one of "+".
+    uint32_t plus;           // Child behind "+", NONE.
+    uint32_t here;           // First id of filters that end here.
+    uint32_t and_below;      // First id of filters that end here with "#".
 };
 
 struct listed_id {
@@ -67,7 +70,7 @@ static uint32_t add_node(struct topic_trie *trie)
                  sizeof(trie->nodes[0]))) {
         return NONE;
     }
-    trie->nodes[trie->node_count] = (struct node){NONE, NONE, NONE};
+    trie->nodes[trie->node_count] = (struct node){NULL, 0, NONE, NONE, NONE};
     return trie->node_count++;
 }
 
@@ -120,6 +123,7 @@ static struct segment *add_segment(struct topic_trie *trie, struct bytes level)
     segment = calloc(1, sizeof(*segment) + level.len + 1);
     if (segment != NULL) {
         segment->number = HASH_COUNT(trie->segments);
+        segment->len = (uint32_t)level.len;
         memcpy(segment->text, level.ptr, level.len);
         HASH_ADD_KEYPTR(hh, trie->segments, segment->text, level.len, segment);
     }
@@ -165,7 +169,10 @@ static uint32_t add_child(struct topic_trie *trie, uint32_t parent, struct bytes
     edge->key.parent = parent;
     edge->key.segment = segment->number;
     edge->child = child;
+    edge->segment = segment;
     HASH_ADD(hh, trie->edges, key, sizeof(edge->key), edge);
+    struct node *node = &trie->nodes[parent];
+    node->only = ++node->edge_count == 1 ? edge : NULL;
     return child;
 }
 
@@ -206,6 +213,22 @@ static void report(const struct match *match, uint32_t list)
     }
 }
 
+static const struct edge *edge_behind(const struct topic_trie *trie, uint32_t at,
+                                      struct bytes level)
+{
+    const struct node *node = &trie->nodes[at];
+    if (node->edge_count == 0) {
+        return NULL;
+    }
+    if (node->only != NULL) {
+        const struct segment *text = node->only->segment;
+        bool is_it = text->len == level.len && memcmp(text->text, level.ptr, level.len) == 0;
+        return is_it ? node->only : NULL;
+    }
+    const struct segment *segment = find_segment(trie, level);
+    return segment == NULL ? NULL : find_edge(trie, at, segment->number);
+}
+
 // Depth is bounded by the filters' levels, for only their nodes are walked.
 static void walk(const struct match *match, uint32_t at, struct bytes rest, bool wildcards_match)
 {
@@ -221,8 +244,7 @@ static void walk(const struct match *match, uint32_t at, struct bytes rest, bool
     if (wildcards_match && node->plus != NONE) {
         walk(match, node->plus, rest, true);
     }
-    const struct segment *segment = find_segment(match->trie, level);
-    const struct edge *edge = segment == NULL ? NULL : find_edge(match->trie, at, segment->number);
+    const struct edge *edge = edge_behind(match->trie, at, level);
     if (edge != NULL) {
         walk(match, edge->child, rest, true);
     }

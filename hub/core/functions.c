@@ -1,5 +1,6 @@
 // functions.c - SQL functions about the event at hand and the core's time.
 #include "core/event_value.h"
+#include "core/function_series.h"
 #include "core/rule_space.h"
 #include "core/topic.h"
 
@@ -68,7 +69,7 @@ static void now_ms_function(sqlite3_context *context, int count, sqlite3_value *
     sqlite3_result_int64(context, space->now_ms);
 }
 
-enum err functions_register(struct rule_space *space, struct error *e)
+static enum err scalars_register(struct rule_space *space, struct error *e)
 {
     static const struct {
         const char *name;
@@ -90,4 +91,12 @@ enum err functions_register(struct rule_space *space, struct error *e)
         }
     }
     return ERR_OK;
+}
+
+enum err functions_register(struct rule_space *space, struct error *e)
+{
+    enum err rc = scalars_register(space, e);
+    rc = rc == ERR_OK ? function_series_register(space, e) : rc;
+    rc = rc == ERR_OK ? function_spread_register(space, e) : rc;
+    return rc == ERR_OK ? function_ends_register(space, e) : rc;
 }

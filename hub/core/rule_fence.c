@@ -3,34 +3,10 @@
 #include <string.h>
 #include <strings.h>
 
+#include "core/function_list.h"
 #include "core/rule_statement.h"
 
 #define LENGTH_BYTES_MAX 16777216 // A text, blob or row on this connection.
-
-// No random numbers, no state of the connection, no loading, nothing that makes memory of nothing.
-static const char *const functions[] = {
-    // Ours.
-    "topic_part", "prop", "fields", "now_ms",
-    // Scalar.
-    "abs", "char", "coalesce", "concat", "format", "glob", "hex", "ifnull", "iif", "instr",
-    "length", "like", "likelihood", "likely", "lower", "ltrim", "max", "min", "nullif", "printf",
-    "quote", "replace", "round", "rtrim", "sign", "soundex", "substr", "substring", "trim",
-    "typeof", "unicode", "unlikely", "upper",
-    // Date and time; 'now' is the core's time.
-    "date", "time", "datetime", "julianday", "strftime", "unixepoch", "current_date",
-    "current_time", "current_timestamp",
-    // Mathematics.
-    "acos", "acosh", "asin", "asinh", "atan", "atan2", "atanh", "ceil", "ceiling", "cos", "cosh",
-    "degrees", "exp", "floor", "ln", "log", "log10", "log2", "mod", "pi", "pow", "power", "radians",
-    "sin", "sinh", "sqrt", "tan", "tanh", "trunc",
-    // JSON.
-    "json", "json_array", "json_array_length", "json_extract", "->", "->>", "json_insert",
-    "json_object", "json_patch", "json_quote", "json_remove", "json_replace", "json_set",
-    "json_type", "json_valid", "json_group_array", "json_group_object",
-    // Aggregates and windows, over the rows that one event gives.
-    "avg", "count", "group_concat", "string_agg", "sum", "total", "row_number", "rank",
-    "dense_rank", "percent_rank", "cume_dist", "ntile", "lag", "lead", "first_value", "last_value",
-    "nth_value"};
 
 // Tables that are nobody's data.
 static const char *const denied_tables[] = {"dbstat", "fts3tokenize", "bytecode", "tables_used",
@@ -76,7 +52,7 @@ static int authorize(void *context, int action, const char *first, const char *s
     case SQLITE_RECURSIVE: // Bounded by the instruction budget.
         return SQLITE_OK;
     case SQLITE_FUNCTION:
-        return LISTED(second, functions) ? SQLITE_OK : SQLITE_DENY;
+        return function_is_known(second) ? SQLITE_OK : SQLITE_DENY;
     case SQLITE_READ:
         return may_read(space->compiling, first, schema) ? SQLITE_OK : SQLITE_DENY;
     default:

@@ -3,7 +3,7 @@
 //
 // Threads:   one at a time.
 //
-// Ownership: borrows the configuration; deliveries are the trial's until the next call.
+// Ownership: borrows the configuration; deliveries are the trial's until the next trial_take.
 //
 // Failure:   ERR_CONFIG as config_check; the rest as core_step.
 #ifndef PIPIT_TRIAL_TRIAL_H
@@ -20,33 +20,44 @@ struct trial_options {
     int64_t now_ms;   // The clock at the start.
 };
 
+#define TRIAL_BATCH_MAX  20000   // Messages of one trial_step.
+#define TRIAL_TIMERS_MAX 1000000 // Timers that one call lets fire.
+
 // Reads the tables that come from files, too.
 enum err trial_create(struct trial **out_trial, const struct trial_options *options,
                       struct error *e);
 void trial_destroy(struct trial *trial); // NULL is fine.
 
-// Steps the core with the messages, after every timer that is due before now_ms has fired at its
+// Steps the core with the messages, after everything that is due before now_ms has happened at its
 // own time. now_ms may be less than before: a clock that steps back.
 enum err trial_step(struct trial *trial, const struct message *messages, uint32_t count,
                     int64_t now_ms, struct error *e);
-// Time passes until now_ms: timers fire one after the other, each at its time.
+// Time passes until now_ms: timers fire and deliveries become due one after the other, each at its
+// time.
 enum err trial_advance(struct trial *trial, int64_t now_ms, struct error *e);
 // So far that every window that is open now has been closed.
 enum err trial_close_windows(struct trial *trial, struct error *e);
+int64_t trial_now_ms(const struct trial *trial);
 
 struct trial_delivery {
-    const char *target; // Its name.
-    const struct delivery *delivery;
+    uint32_t target; // Index in the configuration.
+    int64_t at_ms;   // When it went out.
+    struct delivery delivery;
 };
 
-// Everything that is due, in the order in which it was enqueued; settled as delivered with the next
-// call of any function here.
+// What has gone out since the last call, in that order, and by target at each moment. A target
+// takes what is due when the clock moves on and when it is asked for here, so that within a moment
+// classes of priority show.
 enum err trial_take(struct trial *trial, const struct trial_delivery **out_deliveries,
                     uint32_t *out_count, struct error *e);
 
-// What was rejected since the last call, newest reason of each: each(context, topic, reason).
-typedef void trial_rejection_fn(void *context, struct bytes topic, const char *rule,
-                                const char *reason);
+// What was rejected since the last call. rule: the one that failed; NULL: the message could not be
+// used at all.
+struct trial_rejection {
+    struct bytes topic;
+    const char *rule, *reason;
+};
+typedef void trial_rejection_fn(void *context, const struct trial_rejection *rejection);
 enum err trial_rejections(struct trial *trial, trial_rejection_fn *each, void *context,
                           struct error *e);
 

@@ -19,9 +19,10 @@ MAY_INCLUDE = {
     "delivery": {"connectors", "core", "base"},
     "intake": {"core", "base"},
     "config": {"connectors", "core", "base"},
+    "trial": {"config", "connectors", "core", "store", "base", "proto"},
     "admin": {"config", "core", "base"},
     "daemon": {"admin", "config", "delivery", "intake", "connectors", "core", "store", "base"},
-    "cli": {"daemon", "admin", "config", "delivery", "intake", "connectors", "core", "store", "base",
+    "cli": {"daemon", "trial", "admin", "config", "delivery", "intake", "connectors", "core", "store", "base",
             "proto", "sdk"},
 }
 
@@ -32,7 +33,8 @@ HOMES = {
     "mosquitto.h": ["hub/intake/", "hub/connectors/", "hub/cli/client.c", "tests/"],
     "mqtt_protocol.h": ["hub/intake/", "hub/connectors/", "hub/cli/client.c", "tests/"],
     "yaml.h": ["hub/config/document.c"],
-    "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/admin/", "hub/cli/", "tests/"],
+    "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/trial/", "hub/admin/",
+                  "hub/cli/", "tests/"],
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
     "cbor.h": ["hub/core/"],
     "sparkplug/": ["hub/core/", "tests/"],

@@ -20,7 +20,10 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
     core->spec = spec;
     event_memory_init(&core->memory);
     // The rules first: a configuration that cannot be used leaves nothing behind.
-    enum err rc = rules_open(&core->rules, store_db(store), spec, e);
+    enum err rc = formats_create(&core->formats, spec, e);
+    if (rc == ERR_OK) {
+        rc = rules_open(&core->rules, store_db(store), spec, e);
+    }
     if (rc == ERR_OK) {
         rc = ledger_open(&core->ledger_file, store, &core->ledger, e);
     }
@@ -57,6 +60,7 @@ void core_close(struct core *core)
     quarantine_destroy(core->quarantine);
     ledger_close(core->ledger_file);
     rules_close(core->rules);
+    formats_destroy(core->formats);
     event_memory_deinit(&core->memory);
     notes_deinit(&core->notes);
     free(core);
@@ -303,6 +307,7 @@ int64_t core_next_timer_ms(const struct core *core)
 // What stands ready while a swap is under way.
 struct swap {
     const struct core_spec *spec;
+    struct formats *formats;
     struct rules *rules;
     struct rule_count *count;
 };
@@ -310,7 +315,10 @@ struct swap {
 static enum err prepare_swap(struct core *core, struct swap *swap, struct error *e)
 {
     notes_deinit(&core->notes);
-    enum err rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
+    enum err rc = formats_create(&swap->formats, swap->spec, e);
+    if (rc == ERR_OK) {
+        rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
+    }
     if (rc == ERR_OK) {
         rc = store_begin(core->store, true, e);
     }
@@ -324,6 +332,7 @@ static void swap_deinit(struct swap *swap)
 {
     rule_count_destroy(swap->count);
     rules_close(swap->rules);
+    formats_destroy(swap->formats);
 }
 
 enum err core_try_swap(struct core *core, const struct core_spec *spec, struct error *e)
@@ -350,8 +359,11 @@ enum err core_swap(struct core *core, const struct core_spec *spec, struct error
         swap_deinit(&swap);
         return rc;
     }
+    core_batch_clear(&core->batch); // Its events use the formats.
     rules_close(core->rules);
+    formats_destroy(core->formats);
     rule_count_destroy(core->rule_count);
+    core->formats = swap.formats;
     core->rules = swap.rules;
     core->rule_count = swap.count;
     core->spec = spec;

@@ -149,6 +149,9 @@ static enum err add_all(struct core *core, const struct input *inputs, uint32_t 
     if (rc == ERR_OK) {
         rc = reserve_rules(&core->batch, core->spec->rule_count, e);
     }
+    if (rc == ERR_OK) {
+        event_batch_set_formats(core->batch.events, core->formats);
+    }
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         if (inputs[i].kind == INPUT_MESSAGE) {
             rc = add_message(core, &inputs[i].message, e);

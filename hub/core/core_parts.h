@@ -7,6 +7,7 @@
 #include "core/dedupe.h"
 #include "core/event.h"
 #include "core/event_memory.h"
+#include "core/format.h"
 #include "core/outbox.h"
 #include "core/quarantine.h"
 #include "core/rule_count.h"
@@ -52,6 +53,7 @@ struct batch {
 struct core {
     struct store *store;
     const struct core_spec *spec;
+    struct formats *formats;
     struct rules *rules;
     struct outbox *outbox;
     struct dedupe *dedupe;

@@ -4,12 +4,14 @@
 #include <stdlib.h>
 
 #include "core/event_parts.h"
+#include "core/format.h"
 #include "core/topic.h"
 
 #define SHOWN_TOPIC_MAX 120 // Bytes of a topic in an error text.
 
 struct event_batch {
     struct event_memory memory;
+    const struct formats *formats;
     uint32_t count, capacity;
     struct event events[];
 };
@@ -26,10 +28,29 @@ enum err event_batch_create(struct event_batch **out_batch, uint32_t capacity, s
     return ERR_OK;
 }
 
+void event_batch_set_formats(struct event_batch *batch, const struct formats *formats)
+{
+    batch->formats = formats;
+}
+
+static void release_one(struct event *event, const struct format *format)
+{
+    if (format != NULL && format_type_of(format)->release != NULL) {
+        format_type_of(format)->release(event);
+    }
+}
+
+static void event_release(struct event *event)
+{
+    release_one(event, event->format);
+    release_one(event, event->envelope);
+    event_json_free(event);
+}
+
 void event_batch_clear(struct event_batch *batch)
 {
     for (uint32_t i = 0; i < batch->count; i++) {
-        event_json_free(&batch->events[i]);
+        event_release(&batch->events[i]);
     }
     batch->count = 0;
     event_memory_reset(&batch->memory);
@@ -42,16 +63,6 @@ void event_batch_destroy(struct event_batch *batch)
         event_memory_deinit(&batch->memory);
         free(batch);
     }
-}
-
-uint32_t event_batch_count(const struct event_batch *batch)
-{
-    return batch->count;
-}
-
-struct event *event_batch_at(struct event_batch *batch, uint32_t index)
-{
-    return &batch->events[index];
 }
 
 static bool level_is(struct bytes level, const char *text)
@@ -148,11 +159,14 @@ static enum err take_names(struct event *event, const struct pipit_topic *parts,
     return ERR_OK;
 }
 
-static void event_begin(struct event *event, struct event_memory *memory,
+static void event_begin(struct event *event, struct event_batch *batch,
                         const struct message *message)
 {
     event->message = message;
-    event->memory = memory;
+    event->memory = &batch->memory;
+    event->formats = batch->formats;
+    event->envelope = event->format = NULL;
+    event->envelope_data = event->data = NULL;
     event->kind = EVENT_FOREIGN;
     event->identity.key[0] = '\0';
     event->identity.boot = 0;
@@ -165,8 +179,22 @@ static void event_begin(struct event *event, struct event_memory *memory,
     event->payload = message->payload;
     event->content_type = message->content_type;
     event->json_state = JSON_UNREAD;
-    event->json = event->fields_json = NULL;
+    event->json = event->fields_json = event->trees = NULL;
     event->json_problem = NULL;
+}
+
+// What reads the message: Pipit's envelope on a topic of ours, else the entry of its topic.
+static enum err choose_envelope(struct event *event, const struct format *entry, struct error *e)
+{
+    struct pipit_topic parts = split_topic(event->message->topic);
+    event->kind = kind_of(&parts);
+    if (event->kind == EVENT_FOREIGN) {
+        event->envelope = entry != NULL && format_type_of(entry)->is_envelope ? entry : NULL;
+        return ERR_OK;
+    }
+    event->envelope = format_of_pipit();
+    const char *problem = names_problem(&parts, event->kind);
+    return problem == NULL ? take_names(event, &parts, e) : bad_topic(event->message, problem, e);
 }
 
 static enum err decode(struct event *event, struct error *e)
@@ -176,17 +204,16 @@ static enum err decode(struct event *event, struct error *e)
     if (problem != NULL) {
         return bad_topic(message, problem, e);
     }
-    struct pipit_topic parts = split_topic(message->topic);
-    event->kind = kind_of(&parts);
-    if (event->kind == EVENT_FOREIGN) {
-        return ERR_OK;
+    const struct format *entry = formats_of_topic(event->formats, message->topic);
+    enum err rc = choose_envelope(event, entry, e);
+    if (rc == ERR_OK && event->envelope != NULL) {
+        rc = format_type_of(event->envelope)->decode(event, e);
     }
-    problem = names_problem(&parts, event->kind);
-    if (problem != NULL) {
-        return bad_topic(message, problem, e);
+    if (event->format == NULL) {
+        bool is_for_payload = entry != NULL && !format_type_of(entry)->is_envelope;
+        event->format = is_for_payload ? entry : format_of_content(event->content_type);
     }
-    enum err rc = take_names(event, &parts, e);
-    return rc == ERR_OK ? event_proto_decode(event, e) : rc;
+    return rc;
 }
 
 enum err event_batch_add(struct event_batch *batch, const struct message *message,
@@ -196,14 +223,57 @@ enum err event_batch_add(struct event_batch *batch, const struct message *messag
         return error_set(e, ERR_FULL, "the batch holds %u events already", batch->capacity);
     }
     struct event *event = &batch->events[batch->count];
-    event_begin(event, &batch->memory, message);
+    event_begin(event, batch, message);
     enum err rc = decode(event, e);
     event_memory_set_budget(&batch->memory, SIZE_MAX);
     if (rc == ERR_OK) {
         batch->count++;
         *out_event = event;
+    } else {
+        event_release(event);
     }
     return rc;
+}
+
+uint32_t event_batch_count(const struct event_batch *batch)
+{
+    return batch->count;
+}
+
+struct event *event_batch_at(struct event_batch *batch, uint32_t index)
+{
+    return &batch->events[index];
+}
+
+static enum err validate_one(struct event *event, const struct format *format, struct error *e)
+{
+    const struct format_type *type = format_type_of(format);
+    enum err rc = type->validate == NULL ? ERR_OK : type->validate(event, e);
+    return rc == ERR_OK ? format_check_fields(format, event, e) : rc;
+}
+
+enum err event_validate(struct event *event, struct error *e)
+{
+    enum err rc = ERR_OK;
+    if (event->payload.ptr != NULL || event->envelope == NULL) {
+        rc = validate_one(event, event->format, e);
+    }
+    if (rc == ERR_OK && event->envelope != NULL) {
+        rc = validate_one(event, event->envelope, e);
+    }
+    event_memory_set_budget(event->memory, SIZE_MAX);
+    return rc;
+}
+
+void event_set_payload(struct event *event, struct bytes payload, struct bytes content_type)
+{
+    event->payload = payload;
+    event->content_type = content_type;
+}
+
+void event_set_format(struct event *event, const struct format *format)
+{
+    event->format = format;
 }
 
 enum event_kind event_kind(const struct event *event)

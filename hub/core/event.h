@@ -27,9 +27,13 @@ struct event_batch;
 enum err event_batch_create(struct event_batch **out_batch, uint32_t capacity, struct error *e);
 void event_batch_destroy(struct event_batch *batch);
 void event_batch_clear(struct event_batch *batch);
+// What reads the payloads of events added from now on; they are used until event_batch_clear. NULL
+// (as made): no entries, the built-ins alone.
+struct formats;
+void event_batch_set_formats(struct event_batch *batch, const struct formats *formats);
 
-// Decodes the envelope (all of it for protobuf: malformed bytes are found here; JSON is checked
-// when its first field is asked for or by event_validate) and checks it against the topic.
+// Decodes the envelope (Pipit's: all of it, malformed bytes are found here) and checks it against
+// the topic. The payload is read by event_validate, once and before any field is asked for.
 enum err event_batch_add(struct event_batch *batch, const struct message *message,
                          struct event **out_event, struct error *e);
 uint32_t event_batch_count(const struct event_batch *batch);
@@ -55,7 +59,8 @@ bool event_time_ms(const struct event *event, int64_t *out_ms);
 const char *event_id(struct event *event); // "<group>/<device>/<boot>/<sequence>" or as set.
 void event_set_id(struct event *event, const char *id);
 
-// JSON that does not parse, text that is not UTF-8 where it must be: ERR_INVALID with position.
+// A payload that its format cannot read, or that lacks what the entry says: ERR_INVALID with what
+// is wrong and where.
 enum err event_validate(struct event *event, struct error *e);
 
 // Gives the field (dotted path into JSON) to an SQLite virtual table or function; NULL when absent.

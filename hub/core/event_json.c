@@ -6,6 +6,7 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/format_types.h"
 
 // A text with more commas, colons and brackets than this could grow to many times its size.
 #define JSON_MARKS_MAX 65536
@@ -14,19 +15,6 @@ static bool starts_with(struct bytes text, const char *prefix)
 {
     size_t len = strlen(prefix);
     return text.len >= len && strncasecmp((const char *)text.ptr, prefix, len) == 0;
-}
-
-// application/json, anything+json, with or without parameters.
-static bool is_json_type(struct bytes type)
-{
-    const uint8_t *end = type.len == 0 ? NULL : memchr(type.ptr, ';', type.len);
-    size_t len = end == NULL ? type.len : (size_t)(end - type.ptr);
-    while (len > 0 && type.ptr[len - 1] == ' ') {
-        len--;
-    }
-    struct bytes bare = bytes_of(type.ptr, len);
-    return (len == 16 && starts_with(bare, "application/json")) ||
-           (len > 5 && starts_with(bytes_of(type.ptr + len - 5, 5), "+json"));
 }
 
 static uint8_t first_byte(struct bytes text)
@@ -46,10 +34,17 @@ static bool may_be_json(struct bytes text)
     return first != 0 && memchr("{[\"-0123456789tfn", first, 17) != NULL;
 }
 
+// The entry says so.
+static bool event_is_json(const struct event *event)
+{
+    return event->format != NULL && format_type_of(event->format) == &format_json;
+}
+
 // Whether the payload has to be JSON, so that it is rejected when it is not.
 static bool must_be_json(const struct event *event)
 {
-    return is_json_type(event->content_type) ||
+    return event_is_json(event) ||
+           content_type_is(event->content_type, "application/json", "+json") ||
            (event->kind == EVENT_FOREIGN && event->content_type.len == 0 &&
             first_byte(event->payload) == '{');
 }
@@ -153,11 +148,20 @@ void event_json_free(struct event *event)
 {
     json_decref(event->json);
     json_decref(event->fields_json);
-    event->json = event->fields_json = NULL;
+    json_decref(event->trees);
+    event->json = event->fields_json = event->trees = NULL;
     event->json_state = JSON_UNREAD;
 }
 
-enum err event_validate(struct event *event, struct error *e)
+json_t *event_keep_tree(struct event *event, json_t *take_tree)
+{
+    if (event->trees == NULL) {
+        event->trees = json_array();
+    }
+    return json_array_append_new(event->trees, take_tree) == 0 ? take_tree : NULL;
+}
+
+enum err event_json_validate(struct event *event, struct error *e)
 {
     event_json(event);
     if (event->json_state == JSON_BROKEN) {
@@ -189,7 +193,7 @@ static json_t *step_into(json_t *json, struct bytes step)
     return json_array_get(json, index);
 }
 
-static json_t *find(json_t *json, const char *path)
+json_t *json_find(json_t *json, const char *path)
 {
     struct bytes whole = bytes_from_text(path);
     json_t *found = step_into(json, whole); // A member may have a dot in its name.
@@ -216,7 +220,7 @@ bool event_json_field(struct event *event, const char *path, struct event_value 
         return false;
     }
     bool is_tree = json_is_object(json) || json_is_array(json);
-    json_t *found = is_tree ? find(json, path) : strcmp(path, "value") == 0 ? json : NULL;
+    json_t *found = is_tree ? json_find(json, path) : strcmp(path, "value") == 0 ? json : NULL;
     if (found == NULL) {
         return false;
     }
@@ -294,7 +298,7 @@ json_t *value_to_json(const struct event_value *value, const char **out_problem)
     return NULL;
 }
 
-static json_t *json_of_hex(struct bytes bytes)
+json_t *json_of_blob(struct bytes bytes)
 {
     static const char digits[] = "0123456789abcdef";
     char *text = malloc(2 * bytes.len + 1);
@@ -310,10 +314,9 @@ static json_t *json_of_hex(struct bytes bytes)
     return json;
 }
 
-// Every protobuf field; bytes as hexadecimal text, what JSON cannot say as null.
-static json_t *json_of_proto(const struct event *event)
+json_t *event_proto_fields(struct event *event)
 {
-    json_t *object = json_object();
+    json_t *object = event->field_count == 0 ? NULL : json_object();
     for (uint32_t i = 0; object != NULL && i < event->field_count; i++) {
         const char *name, *problem;
         struct event_value value;
@@ -322,21 +325,40 @@ static json_t *json_of_proto(const struct event *event)
             continue; // Of two with one name the first is seen.
         }
         json_t *json =
-            value.kind == VALUE_BLOB ? json_of_hex(value.bytes) : value_to_json(&value, &problem);
+            value.kind == VALUE_BLOB ? json_of_blob(value.bytes) : value_to_json(&value, &problem);
         json_object_set_new_nocheck(object, name, json == NULL ? json_null() : json);
     }
     return object;
 }
 
+json_t *event_payload_fields(struct event *event)
+{
+    const struct format_type *type = format_type_of(event->format);
+    return type->fields == NULL ? NULL : type->fields(event);
+}
+
+bool event_payload_field(struct event *event, const char *path, struct event_value *out_value)
+{
+    return format_type_of(event->format)->field(event, path, out_value);
+}
+
+// NULL: there is no envelope, or it has none of its own.
+static json_t *envelope_fields(struct event *event)
+{
+    const struct format_type *type =
+        event->envelope == NULL ? NULL : format_type_of(event->envelope);
+    return type == NULL || type->fields == NULL ? NULL : type->fields(event);
+}
+
 json_t *event_fields_json(struct event *event)
 {
-    if (event->field_count > 0) {
-        if (event->fields_json == NULL) {
-            event->fields_json = json_of_proto(event);
-        }
-        return event->fields_json;
+    if (event->fields_json == NULL) {
+        event->fields_json = envelope_fields(event);
     }
-    json_t *json = event_json(event);
+    if (event->fields_json == NULL) {
+        event->fields_json = event_payload_fields(event);
+    }
+    json_t *json = event->fields_json;
     return json_is_object(json) || json_is_array(json) ? json : NULL;
 }
 
@@ -357,14 +379,14 @@ static void set_payload(json_t *object, struct event *event)
     if (event->payload.ptr == NULL || event->kind == EVENT_STATUS) {
         return;
     }
-    json_t *json = event_json(event);
+    json_t *json = event_payload_fields(event);
     const char *problem;
     if (json != NULL) {
-        json_object_set_nocheck(object, "payload", json);
+        json_object_set_new_nocheck(object, "payload", json);
     } else if (utf8_is_valid(event->payload)) {
         json_object_set_new_nocheck(object, "payload", json_of_text(event->payload, &problem));
     } else {
-        json_object_set_new_nocheck(object, "payload_hex", json_of_hex(event->payload));
+        json_object_set_new_nocheck(object, "payload_hex", json_of_blob(event->payload));
     }
 }
 
@@ -399,8 +421,9 @@ char *event_to_json(struct event *event)
         return NULL;
     }
     set_standard(object, event);
-    if (event->field_count > 0) {
-        json_object_set_nocheck(object, "fields", event_fields_json(event));
+    json_t *fields = envelope_fields(event);
+    if (fields != NULL) {
+        json_object_set_new_nocheck(object, "fields", fields);
     }
     set_payload(object, event);
     char *text = json_to_text(object);

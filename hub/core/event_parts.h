@@ -1,5 +1,5 @@
-// event_parts.h - what an event is made of, for the files that decode it and read it: event.c,
-// event_proto.c, event_json.c, event_value.c.
+// event_parts.h - what an event is made of, for the files that decode it and read it: event*.c and
+// format*.c.
 // Threads:   core thread.
 // Ownership: texts and messages are in the batch's memory, the JSON tree is freed with the batch.
 #ifndef PIPIT_CORE_EVENT_PARTS_H
@@ -20,35 +20,57 @@ enum json_state { JSON_UNREAD, JSON_NONE, JSON_READ, JSON_BROKEN };
 struct event {
     const struct message *message;
     struct event_memory *memory; // The batch's.
+    const struct formats *formats;
+    const struct format *envelope; // NULL: none.
+    const struct format *format;   // Reads the payload.
+    void *envelope_data, *data;    // Theirs of this event.
     enum event_kind kind;
     struct event_identity identity;
     const char *group, *device, *type, *id;
     bool wants_receipt, has_time, has_boot;
     int64_t time_ms;
-    struct Pipit__V1__Field **fields; // Of protobuf.
+    struct Pipit__V1__Field **fields; // Of Pipit's envelope.
     uint32_t field_count;
     struct bytes payload;      // The opaque one; ptr NULL when there is none.
     struct bytes content_type; // Of the payload.
     enum json_state json_state;
     struct json_t *json;
-    struct json_t *fields_json; // Made of protobuf fields when somebody asks for all of them.
+    struct json_t *fields_json; // Made when somebody asks for all fields.
+    struct json_t *trees;       // An array of what event_keep_tree got.
     const char *json_problem;
     char id_buffer[2 * EVENT_NAME_MAX + 40];
 };
 
 // event_proto.c: all of the message's bytes into the event, checked.
 enum err event_proto_decode(struct event *event, struct error *e);
-bool event_proto_field(const struct event *event, const char *name, struct event_value *out_value);
+bool event_proto_field(struct event *event, const char *name, struct event_value *out_value);
 // Field by index, below field_count.
 void event_proto_field_at(const struct event *event, uint32_t index, const char **out_name,
                           struct event_value *out_value);
+
+// For an envelope: the payload within and its content type (may be empty). ptr NULL: there is none.
+void event_set_payload(struct event *event, struct bytes payload, struct bytes content_type);
+// For an envelope: what reads the payload, whatever its content type.
+void event_set_format(struct event *event, const struct format *format);
+// The payload's fields alone, as struct format_type's fields gives them: new, or NULL.
+struct json_t *event_payload_fields(struct event *event);
+bool event_payload_field(struct event *event, const char *path, struct event_value *out_value);
 
 // event_json.c: the payload's JSON tree, read at most once; NULL when it is not JSON.
 struct json_t *event_json(struct event *event);
 void event_json_free(struct event *event);
 bool event_json_field(struct event *event, const char *path, struct event_value *out_value);
-// All fields as a JSON object (for a JSON array: the array), made once and freed with the event's
-// JSON; NULL when the event has none.
+enum err event_json_validate(struct event *event, struct error *e);
+// A member of a tree (object or array) by a dotted path, NULL when there is none.
+struct json_t *json_find(struct json_t *tree, const char *path);
+// All fields as a JSON object (for a JSON array: the array), made once and freed with the event;
+// NULL when the event has none.
 struct json_t *event_fields_json(struct event *event);
+// A tree that was made for a value lives as long as the event: takes it, also without memory, and
+// gives it back, or NULL.
+struct json_t *event_keep_tree(struct event *event, struct json_t *take_tree);
+// Pipit's own fields as a new object; NULL when the envelope has none.
+struct json_t *event_proto_fields(struct event *event);
+struct json_t *json_of_blob(struct bytes blob); // Hexadecimal text.
 
 #endif

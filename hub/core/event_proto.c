@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/format_types.h"
 
 // What decoding may take beside a multiple of the message's size: EVENT_FIELDS_MAX fields.
 #define DECODE_BYTES_MIN 65536
@@ -350,7 +351,7 @@ static void value_of_field(const Pipit__V1__Field *field, struct event_value *ou
     }
 }
 
-bool event_proto_field(const struct event *event, const char *name, struct event_value *out_value)
+bool event_proto_field(struct event *event, const char *name, struct event_value *out_value)
 {
     for (uint32_t i = 0; i < event->field_count; i++) {
         if (strcmp(event->fields[i]->name, name) == 0) {
@@ -367,3 +368,11 @@ void event_proto_field_at(const struct event *event, uint32_t index, const char 
     *out_name = event->fields[index]->name;
     value_of_field(event->fields[index], out_value);
 }
+
+const struct format_type format_pipit = {
+    .name = "pipit",
+    .is_envelope = true,
+    .decode = event_proto_decode,
+    .field = event_proto_field,
+    .fields = event_proto_fields,
+};

@@ -8,6 +8,7 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/format.h"
 
 static const char *const column_names[] = {
 #define COLUMN_NAME(id, name, type) name,
@@ -114,7 +115,9 @@ void event_column(struct event *event, enum event_column column, struct event_va
 
 void event_field(struct event *event, const char *path, struct event_value *out_value)
 {
-    if (!event_proto_field(event, path, out_value) && !event_json_field(event, path, out_value)) {
+    bool is_there =
+        event->envelope != NULL && format_type_of(event->envelope)->field(event, path, out_value);
+    if (!is_there && !format_type_of(event->format)->field(event, path, out_value)) {
         *out_value = null_value();
     }
 }

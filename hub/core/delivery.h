@@ -13,6 +13,7 @@ struct delivery {
     uint64_t id;                 // Outbox row.
     const char *idempotency_key; // Stable across every retry, restart and replay.
     const char *rule;
+    uint32_t route;           // Of the rule; 1: its first.
     struct bytes key;         // Deliveries of one target with one key keep their order.
     struct bytes topic;       // Rendered.
     struct bytes payload;     // Rendered.

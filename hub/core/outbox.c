@@ -238,6 +238,7 @@ struct queue_row *queue_row_create(const struct delivery *from, struct outbox_ta
     row->delivery.idempotency_key = copy_text(&at, idempotency);
     row->delivery.content_type = copy_text(&at, content_type);
     row->delivery.rule = route->rule;
+    row->delivery.route = route->number;
     return row;
 }
 

@@ -102,6 +102,8 @@ enum err outbox_add_effect(struct outbox *outbox, const struct outbox_effect *ef
 enum err outbox_remove_row(struct outbox *outbox, uint64_t id, struct error *e);
 
 // outbox_write.c
+// To be written by outbox_write; ERR_FULL as outbox_add.
+enum err outbox_add_row(struct outbox *outbox, struct queue_row *take_row, struct error *e);
 enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struct error *e);
 
 // A row of memory with copies of everything in from; the target's and route's names are borrowed.

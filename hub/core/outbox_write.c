@@ -4,16 +4,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/idempotency.h"
 #include "core/outbox_parts.h"
-
-static void make_idempotency_key(char *out, size_t size, const struct rule_output *output,
-                                 const char *event_id, const char *rule)
-{
-    int used = snprintf(out, size, "%s:%s:%u", event_id, rule, output->route_index + 1);
-    if (output->row_index > 0 && used > 0 && (size_t)used < size) {
-        snprintf(out + used, size - (size_t)used, ":%u", output->row_index + 1);
-    }
-}
 
 static enum err make_room(struct outbox *outbox, struct error *e)
 {
@@ -30,18 +22,34 @@ static enum err make_room(struct outbox *outbox, struct error *e)
     return ERR_OK;
 }
 
+enum err outbox_add_row(struct outbox *outbox, struct queue_row *take_row, struct error *e)
+{
+    enum err rc = make_room(outbox, e);
+    if (rc == ERR_OK && take_row->stored_bytes > OUTBOX_ROW_BYTES_MAX) {
+        rc = error_set(e, ERR_FULL, "a delivery of it is larger than %d bytes",
+                       OUTBOX_ROW_BYTES_MAX);
+    }
+    if (rc != ERR_OK) {
+        free(take_row);
+        return rc;
+    }
+    outbox->added[outbox->added_count++] = take_row;
+    outbox->added_bytes += queue_row_bytes(take_row);
+    return outbox->added_bytes <= OUTBOX_NEW_BYTES
+               ? ERR_OK
+               : error_set(e, ERR_FULL, "the rules make more than %d MB of deliveries of it",
+                           OUTBOX_NEW_BYTES / 1000000);
+}
+
 enum err outbox_add(struct outbox *outbox, const struct rule_output *output, const char *event_id,
                     struct error *e)
 {
-    enum err rc = make_room(outbox, e);
-    if (rc != ERR_OK) {
-        return rc;
-    }
     const struct rule_spec *rule = &outbox->spec->rules[output->rule_index];
     uint32_t index = outbox->rule_routes[output->rule_index] + output->route_index;
     struct outbox_route *route = outbox->route_at[index];
-    char idempotency_key[1024];
-    make_idempotency_key(idempotency_key, sizeof(idempotency_key), output, event_id, rule->name);
+    char idempotency_key[IDEMPOTENCY_KEY_BYTES];
+    idempotency_key_make(idempotency_key, event_id, rule->name, output->route_index,
+                         output->row_index);
     const struct delivery delivery = {
         .idempotency_key = idempotency_key,
         .key = output->key,
@@ -59,18 +67,8 @@ enum err outbox_add(struct outbox *outbox, const struct rule_output *output, con
         return error_set(e, ERR_NO_MEMORY, "out of memory for a delivery of %zu bytes",
                          output->payload.len);
     }
-    if (row->stored_bytes > OUTBOX_ROW_BYTES_MAX) {
-        free(row);
-        return error_set(e, ERR_FULL, "a delivery of it is larger than %d bytes",
-                         OUTBOX_ROW_BYTES_MAX);
-    }
     row->event_index = output->event_index;
-    outbox->added[outbox->added_count++] = row;
-    outbox->added_bytes += queue_row_bytes(row);
-    return outbox->added_bytes <= OUTBOX_NEW_BYTES
-               ? ERR_OK
-               : error_set(e, ERR_FULL, "the rules make more than %d MB of deliveries of it",
-                           OUTBOX_NEW_BYTES / 1000000);
+    return outbox_add_row(outbox, row, e);
 }
 
 uint32_t outbox_added(const struct outbox *outbox)

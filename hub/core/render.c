@@ -4,11 +4,11 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/idempotency.h"
+#include "core/render_cloudevent.h"
 #include "core/render_json.h"
-#include "core/render_template.h"
+#include "core/render_properties.h"
 #include "core/topic.h"
-
-#define PAYLOAD_BYTES_MAX 16000000 // Of a rendered payload: a row of the store must hold it.
 
 #define KEY_BYTES_MAX 1024
 
@@ -16,19 +16,21 @@ struct route {
     const struct route_spec *spec;
     struct template *topic, *text; // NULL where the route has none.
     const char *type;              // Of a Pipit event.
+    struct cloudevent_route *cloudevent;
+    struct route_properties *properties;
 };
 
 struct render {
     const struct rule_spec *rule;
     struct json_row *json; // NULL when no route wants JSON.
     struct column_ref key;
-    struct text_writer writer;
+    struct text_writer writer, properties;
     struct route routes[];
 };
 
 static enum err create_json(struct render *render, sqlite3_stmt *compiled, struct error *e)
 {
-    return render->json != NULL ? ERR_OK : json_row_create(&render->json, compiled, e);
+    return render->json != NULL ? ERR_OK : json_row_create(&render->json, compiled, NULL, e);
 }
 
 static enum err create_payload(struct render *render, struct route *route, sqlite3_stmt *compiled,
@@ -44,8 +46,10 @@ static enum err create_payload(struct render *render, struct route *route, sqlit
         route->type = spec->type == NULL ? render->rule->name : spec->type;
         return pipit_row_check(compiled, route->type, e);
     case PAYLOAD_CBOR:
-    case PAYLOAD_PROTOBUF:
+        return cbor_row_check(compiled, e);
     case PAYLOAD_CLOUDEVENT:
+        return cloudevent_create(&route->cloudevent, &spec->cloudevent, compiled, e);
+    case PAYLOAD_PROTOBUF:
     case PAYLOAD_ORIGINAL:
         break;
     }
@@ -65,6 +69,9 @@ static enum err create_route(struct render *render, uint32_t index, sqlite3_stmt
     if (rc == ERR_OK) {
         rc = create_payload(render, route, compiled, e);
         rc = rc == ERR_CONFIG ? error_wrap(e, "payload") : rc;
+    }
+    if (rc == ERR_OK) {
+        rc = route_properties_create(&route->properties, route->spec, compiled, e);
     }
     return rc == ERR_CONFIG ? error_wrap(e, "route %u", index + 1) : rc;
 }
@@ -102,22 +109,13 @@ void render_destroy(struct render *render)
     for (uint32_t i = 0; i < render->rule->route_count; i++) {
         template_destroy(render->routes[i].topic);
         template_destroy(render->routes[i].text);
+        cloudevent_destroy(render->routes[i].cloudevent);
+        route_properties_destroy(render->routes[i].properties);
     }
     json_row_destroy(render->json);
     text_writer_deinit(&render->writer);
+    text_writer_deinit(&render->properties);
     free(render);
-}
-
-// What the writer holds, kept in the row's memory.
-static enum err keep(const struct text_writer *writer, const struct render_row *row,
-                     struct bytes *out_text, struct error *e)
-{
-    char *text = event_memory_text(row->memory, bytes_of(writer->text, writer->len));
-    if (text == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "out of memory for a rendered text");
-    }
-    *out_text = bytes_of(text, writer->len);
-    return ERR_OK;
 }
 
 // Without a key of the rule: the device, else the topic, so that each device's events keep their
@@ -141,7 +139,7 @@ static enum err render_key(struct render *render, const struct render_row *row,
         return error_set(e, ERR_INVALID, "key \"%s\" is longer than %d bytes", render->rule->key,
                          KEY_BYTES_MAX);
     }
-    return keep(&render->writer, row, out_key, e);
+    return text_writer_keep(&render->writer, row->memory, out_key, e);
 }
 
 static enum err render_topic(struct render *render, const struct route *route,
@@ -162,7 +160,7 @@ static enum err render_topic(struct render *render, const struct route *route,
                          (int)(render->writer.len < 100 ? render->writer.len : 100),
                          render->writer.text, route->spec->topic, problem);
     }
-    return keep(&render->writer, row, out_topic, e);
+    return text_writer_keep(&render->writer, row->memory, out_topic, e);
 }
 
 static enum err render_text(struct render *render, const struct route *route,
@@ -187,7 +185,7 @@ static enum err render_text(struct render *render, const struct route *route,
     if (!utf8_is_valid(bytes_of(render->writer.text, render->writer.len))) {
         return error_set(e, ERR_INVALID, "the text payload is not valid UTF-8");
     }
-    return keep(&render->writer, row, out_payload, e);
+    return text_writer_keep(&render->writer, row->memory, out_payload, e);
 }
 
 static enum err render_original(const struct render_row *row, struct rendered *out, struct error *e)
@@ -197,6 +195,20 @@ static enum err render_original(const struct render_row *row, struct rendered *o
     out->content_type = event_memory_text(row->memory, message->content_type);
     return out->content_type == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory for a text")
                                      : ERR_OK;
+}
+
+static enum err render_cloudevent(struct render *render, const struct route *route,
+                                  const struct render_row *row, struct rendered *out,
+                                  struct error *e)
+{
+    struct cloudevent_output output = {&render->writer, &render->properties, {NULL, 0}, NULL};
+    char id[IDEMPOTENCY_KEY_BYTES];
+    idempotency_key_make(id, event_id(row->event), render->rule->name,
+                         (uint32_t)(route - render->routes), row->row_index);
+    enum err rc = cloudevent_render(route->cloudevent, row, id, &output, e);
+    out->payload = output.payload;
+    out->content_type = output.content_type;
+    return rc == ERR_INVALID ? error_wrap(e, "CloudEvent") : rc;
 }
 
 static enum err render_payload(struct render *render, const struct route *route,
@@ -213,8 +225,11 @@ static enum err render_payload(struct render *render, const struct route *route,
         out->content_type = CONTENT_TYPE_PIPIT;
         return pipit_row_render(row, route->type, &out->payload, e);
     case PAYLOAD_CBOR:
-    case PAYLOAD_PROTOBUF:
+        out->content_type = CONTENT_TYPE_CBOR;
+        return cbor_row_render(row, &render->writer, &out->payload, e);
     case PAYLOAD_CLOUDEVENT:
+        return render_cloudevent(render, route, row, out, e);
+    case PAYLOAD_PROTOBUF:
     case PAYLOAD_ORIGINAL:
         break;
     }
@@ -233,28 +248,52 @@ static const struct rendered *earlier_json(const struct render *render, uint32_t
     return NULL;
 }
 
+// What the payload has put among the properties comes first.
+static enum err render_properties(struct render *render, const struct route *route,
+                                  const struct render_row *row, struct rendered *out,
+                                  struct error *e)
+{
+    enum err rc =
+        route_properties_render(route->properties, row, &render->writer, &render->properties, e);
+    if (rc == ERR_OK) {
+        rc = carried_properties_render(row, &render->properties, e);
+    }
+    if (rc == ERR_OK && render->properties.len > 0) {
+        rc = text_writer_keep(&render->properties, row->memory, &out->properties, e);
+    }
+    return rc;
+}
+
+static enum err render_route(struct render *render, uint32_t index, const struct render_row *row,
+                             struct rendered *rendered, struct error *e)
+{
+    const struct route *route = &render->routes[index];
+    const struct rendered *same = earlier_json(render, index, rendered);
+    struct rendered *out = &rendered[index];
+    out->properties = bytes_of("", 0);
+    render->properties.len = 0;
+    enum err rc = render_topic(render, route, row, &out->topic, e);
+    if (rc == ERR_OK && same != NULL) {
+        out->payload = same->payload;
+        out->content_type = same->content_type;
+    } else if (rc == ERR_OK) {
+        rc = render_payload(render, route, row, out, e);
+    }
+    rc = rc == ERR_OK ? render_properties(render, route, row, out, e) : rc;
+    if (rc == ERR_OK && out->payload.len > PAYLOAD_BYTES_MAX) {
+        return error_set(e, ERR_INVALID, "the payload is larger than %d bytes", PAYLOAD_BYTES_MAX);
+    }
+    return rc;
+}
+
 enum err render_row(struct render *render, const struct render_row *row,
                     struct rendered *out_rendered, struct error *e)
 {
     struct bytes key;
     enum err rc = render_key(render, row, &key, e);
     for (uint32_t i = 0; rc == ERR_OK && i < render->rule->route_count; i++) {
-        const struct route *route = &render->routes[i];
-        struct rendered *out = &out_rendered[i];
-        const struct rendered *same = earlier_json(render, i, out_rendered);
-        out->key = key;
-        out->properties = bytes_of("", 0);
-        rc = render_topic(render, route, row, &out->topic, e);
-        if (rc == ERR_OK && same != NULL) {
-            out->payload = same->payload;
-            out->content_type = same->content_type;
-        } else if (rc == ERR_OK) {
-            rc = render_payload(render, route, row, out, e);
-        }
-        if (rc == ERR_OK && out->payload.len > PAYLOAD_BYTES_MAX) {
-            rc =
-                error_set(e, ERR_INVALID, "the payload is larger than %d bytes", PAYLOAD_BYTES_MAX);
-        }
+        out_rendered[i].key = key;
+        rc = render_route(render, i, row, out_rendered, e);
     }
     return rc;
 }

@@ -14,6 +14,7 @@
 #define CONTENT_TYPE_JSON  "application/json"
 #define CONTENT_TYPE_TEXT  "text/plain; charset=utf-8"
 #define CONTENT_TYPE_PIPIT "application/x-protobuf"
+#define CONTENT_TYPE_CBOR  "application/cbor"
 
 struct render;
 

@@ -9,7 +9,7 @@ struct json_row {
     json_t *object;
     int count;
     size_t size_guess;
-    json_t *cells[]; // The object's values, borrowed.
+    json_t *cells[]; // The object's values, borrowed; NULL: left out.
 };
 
 static enum err no_memory(struct error *e)
@@ -27,7 +27,8 @@ static enum err add_cell(struct json_row *json_row, int column, const char *name
     return json_object_set_new(json_row->object, name, json_null()) == 0 ? ERR_OK : no_memory(e);
 }
 
-enum err json_row_create(struct json_row **out_row, sqlite3_stmt *compiled, struct error *e)
+enum err json_row_create(struct json_row **out_row, sqlite3_stmt *compiled, const char *left_out,
+                         struct error *e)
 {
     int count = sqlite3_column_count(compiled);
     struct json_row *json_row =
@@ -40,7 +41,10 @@ enum err json_row_create(struct json_row **out_row, sqlite3_stmt *compiled, stru
     json_row->size_guess = 128;
     enum err rc = json_row->object == NULL ? no_memory(e) : ERR_OK;
     for (int i = 0; rc == ERR_OK && i < count; i++) {
-        rc = add_cell(json_row, i, sqlite3_column_name(compiled, i), e);
+        const char *name = sqlite3_column_name(compiled, i);
+        if (left_out == NULL || strncmp(name, left_out, strlen(left_out)) != 0) {
+            rc = add_cell(json_row, i, name, e);
+        }
     }
     if (rc == ERR_OK) {
         *out_row = json_row;
@@ -120,7 +124,7 @@ enum err json_row_render(struct json_row *json_row, const struct render_row *row
 {
     enum err rc = ERR_OK;
     for (int i = 0; rc == ERR_OK && i < json_row->count; i++) {
-        rc = fill(json_row, i, row, e);
+        rc = json_row->cells[i] == NULL ? ERR_OK : fill(json_row, i, row, e);
     }
     return rc == ERR_OK ? dump(json_row, row->memory, out_payload, e) : rc;
 }

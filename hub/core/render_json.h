@@ -1,16 +1,19 @@
-// render_json.h - rows as JSON objects of their columns, and as pipit.v1.Event messages.
+// render_json.h - rows as JSON objects and CBOR maps of their columns, and as pipit.v1.Event
+// messages.
 // Threads:   core thread.
 // Ownership: results are in the row's memory.
 // Failure:   ERR_INVALID names the column.
 #ifndef PIPIT_CORE_RENDER_JSON_H
 #define PIPIT_CORE_RENDER_JSON_H
 
-#include "core/render.h"
+#include "core/render_template.h"
 
 // One object, refilled for each row: the values stay in place when their kind does.
 struct json_row;
 
-enum err json_row_create(struct json_row **out_row, sqlite3_stmt *compiled, struct error *e);
+// Columns whose names begin with `left_out` are not in it; NULL: all are.
+enum err json_row_create(struct json_row **out_row, sqlite3_stmt *compiled, const char *left_out,
+                         struct error *e);
 void json_row_destroy(struct json_row *json_row); // NULL is fine.
 enum err json_row_render(struct json_row *json_row, const struct render_row *row,
                          struct bytes *out_payload, struct error *e);
@@ -20,5 +23,11 @@ enum err json_row_render(struct json_row *json_row, const struct render_row *row
 enum err pipit_row_check(sqlite3_stmt *compiled, const char *type, struct error *e);
 enum err pipit_row_render(const struct render_row *row, const char *type, struct bytes *out_payload,
                           struct error *e);
+
+// render_cbor.c: a map of the columns [RFC 8949]; numbers are as short as they can be without
+// becoming others.
+enum err cbor_row_check(sqlite3_stmt *compiled, struct error *e);
+enum err cbor_row_render(const struct render_row *row, struct text_writer *scratch,
+                         struct bytes *out_payload, struct error *e);
 
 #endif

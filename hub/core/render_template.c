@@ -91,6 +91,9 @@ void text_writer_deinit(struct text_writer *writer)
 
 enum err text_writer_add(struct text_writer *writer, struct bytes text, struct error *e)
 {
+    if (text.len > PAYLOAD_BYTES_MAX - writer->len) {
+        return error_set(e, ERR_INVALID, "is longer than %d bytes", PAYLOAD_BYTES_MAX);
+    }
     if (writer->capacity - writer->len < text.len) {
         size_t wanted = 2 * (writer->len + text.len) + 64;
         char *grown = realloc(writer->text, wanted);
@@ -104,6 +107,17 @@ enum err text_writer_add(struct text_writer *writer, struct bytes text, struct e
         memcpy(writer->text + writer->len, text.ptr, text.len);
     }
     writer->len += text.len;
+    return ERR_OK;
+}
+
+enum err text_writer_keep(const struct text_writer *writer, struct event_memory *memory,
+                          struct bytes *out_text, struct error *e)
+{
+    char *text = event_memory_text(memory, bytes_of(writer->text, writer->len));
+    if (text == NULL) {
+        return no_memory(e);
+    }
+    *out_text = bytes_of(text, writer->len);
     return ERR_OK;
 }
 
@@ -253,10 +267,10 @@ static enum err render_column(const struct piece *piece, const struct render_row
     struct event_value value;
     column_ref_value(&piece->column, row, &value);
     size_t before = writer->len;
-    enum err rc = text_writer_add_value(writer, &value, e);
-    if (rc == ERR_INVALID) {
-        return error_set(e, rc, "column \"%s\" is a blob, not a text; use hex(...) for it",
-                         piece->name);
+    struct error why = {0};
+    enum err rc = text_writer_add_value(writer, &value, &why);
+    if (rc != ERR_OK) {
+        return error_set(e, rc, "column \"%s\" %s", piece->name, why.text);
     }
     if (rc == ERR_OK && is_topic && writer->len == before) {
         return error_set(e, ERR_INVALID,

@@ -22,16 +22,23 @@ enum err column_ref_find(struct column_ref *out_ref, const char *name, sqlite3_s
 void column_ref_value(const struct column_ref *ref, const struct render_row *row,
                       struct event_value *out_value);
 
+#define PAYLOAD_BYTES_MAX 16000000 // Of a rendered payload: a row of the store must hold it.
+
 // A text that grows, kept from row to row.
 struct text_writer {
     char *text;
     size_t len, capacity;
 };
 void text_writer_deinit(struct text_writer *writer);
+// ERR_INVALID: it would be longer than a payload can be.
 enum err text_writer_add(struct text_writer *writer, struct bytes text, struct error *e);
 // NULL adds nothing; a blob is ERR_INVALID ("is a blob").
 enum err text_writer_add_value(struct text_writer *writer, const struct event_value *value,
                                struct error *e);
+
+// A copy of the text in memory, and a zero byte behind it.
+enum err text_writer_keep(const struct text_writer *writer, struct event_memory *memory,
+                          struct bytes *out_text, struct error *e);
 
 struct template;
 

@@ -103,8 +103,14 @@ enum overflow {
 // Of one target, deliveries of a higher class go first; a key's order holds within a class.
 enum priority { PRIORITY_NORMAL, PRIORITY_HIGH, PRIORITY_LOW, PRIORITY_COUNT };
 
-// Context attributes are templates over the row; id is the delivery's idempotency key, time the
-// event's.
+// A user property of a route's deliveries. value is a template over the row; where that gives
+// nothing the property is left out.
+struct property_spec {
+    const char *name, *value;
+};
+
+// Context attributes are templates over the row, columns called ce_<name> are extensions; id is the
+// delivery's idempotency key, time the event's.
 struct cloudevent_spec {
     bool is_structured; // application/cloudevents+json; else binary: attributes as properties.
     const char *type, *source, *subject; // subject may be NULL.
@@ -129,6 +135,8 @@ struct route_spec {
     struct bytes descriptors; // For PAYLOAD_PROTOBUF, as in format_spec.
     const char *message;
     struct cloudevent_spec cloudevent;
+    const struct property_spec *properties;
+    uint32_t property_count;
     uint8_t qos; // 0, 1, 2.
     bool is_retained;
     uint64_t limit_bytes;     // Queue bound of this route; 0: only the store's.

@@ -30,9 +30,22 @@ static uint32_t route_number(const char *text)
     return found == NULL ? 0 : (uint32_t)strtoul(found + 9, NULL, 10);
 }
 
-static struct position rule_position(const struct config_file *file, const struct node *rule,
-                                     const struct error *fault)
+// A branch's faults are in its list; its SQL and key are not what is written there.
+static struct position branch_position(const struct node *rule, const char *list,
+                                       const struct error *fault)
 {
+    const struct node *routes = node_get(rule, list);
+    const struct node *at = list_item(routes, route_number(fault->text));
+    at = at == NULL ? routes : at;
+    return at == NULL ? rule->at : at->at;
+}
+
+static struct position rule_position(const struct config_file *file, const struct node *rule,
+                                     const struct rule_spec *spec, const struct error *fault)
+{
+    if (spec->branch != BRANCH_MAIN) {
+        return branch_position(rule, spec->branch == BRANCH_ELSE ? "else" : "late", fault);
+    }
     const struct node *sql = node_get(rule, "sql"), *key = node_get(rule, "key");
     uint32_t route = route_number(fault->text);
     const struct node *at = route > 0 ? list_item(node_get(rule, "to"), route) : NULL;
@@ -62,19 +75,46 @@ static struct position identity_position(const struct config_file *file,
     return identity->at;
 }
 
+// The rule by itself; a branch with its parent.
+static enum err check_rule(const struct core_spec *core, uint32_t index, struct error *e)
+{
+    struct core_spec one = *core;
+    struct rule_spec rules[2];
+    const struct rule_spec *rule = &core->rules[index];
+    one.rules = rules;
+    one.rule_count = 0;
+    one.identity_count = 0;
+    if (rule->branch != BRANCH_MAIN) {
+        rules[one.rule_count++] = core->rules[rule->parent];
+    }
+    rules[one.rule_count] = *rule;
+    rules[one.rule_count++].parent = 0;
+    return core_check(&one, e);
+}
+
+static const struct node *rule_node(const struct config_file *file, const struct rule_spec *rule)
+{
+    bool is_branch = rule->branch != BRANCH_MAIN;
+    const struct rule_spec *main = is_branch ? &file->config.core.rules[rule->parent] : rule;
+    return item_find(file, "rules", main->name);
+}
+
 // Compiling all of them together is quick; only a fault makes it worth compiling each by itself.
 static void check_rules(struct reader *reader, const struct config_file *file)
 {
     const struct core_spec *core = &file->config.core;
+    bool is_parent_good = true;
     for (uint32_t i = 0; i < core->rule_count; i++) {
-        struct core_spec one = *core;
+        const struct rule_spec *rule = &core->rules[i];
         struct error fault = {.offset = -1};
-        one.rules = &core->rules[i];
-        one.rule_count = 1;
-        one.identity_count = 0;
-        const struct node *node = item_find(file, "rules", core->rules[i].name);
-        if (node != NULL && core_check(&one, &fault) != ERR_OK) {
-            reader_problem(reader, rule_position(file, node, &fault), "%s", fault.text);
+        const struct node *node = rule_node(file, rule);
+        if (node == NULL || (rule->branch != BRANCH_MAIN && !is_parent_good)) {
+            continue; // Its parent's fault has been told.
+        }
+        bool is_good = check_rule(core, i, &fault) == ERR_OK;
+        is_parent_good = rule->branch == BRANCH_MAIN ? is_good : is_parent_good;
+        if (!is_good) {
+            reader_problem(reader, rule_position(file, node, rule, &fault), "%s", fault.text);
         }
     }
 }

@@ -73,11 +73,18 @@ static void route_check(struct builder *builder, const struct node *node,
     }
 }
 
+// What a branch passes on is the event, so it does that as it came unless the route says otherwise.
+static enum payload_format format_of(const struct options *common, const struct rule_spec *rule)
+{
+    return rule->branch != BRANCH_MAIN && !options_is_set(common, "payload")
+               ? PAYLOAD_ORIGINAL
+               : (enum payload_format)option_choice(common, "payload");
+}
+
 static void route_fill(struct builder *builder, const struct options *common,
                        const struct options *own, struct route_spec *out_route)
 {
     const struct option_spec *table = options_table(own);
-    out_route->format = (enum payload_format)option_choice(common, "payload");
     out_route->text = copy(builder, common, "text");
     out_route->type = copy(builder, common, "type");
     out_route->limit_bytes = (uint64_t)option_int(common, "limit");
@@ -88,7 +95,8 @@ static void route_fill(struct builder *builder, const struct options *common,
 }
 
 static void route_build(struct builder *builder, const struct node *node, const char *what,
-                        const struct connector_type *type, struct route_spec *out_route)
+                        const struct connector_type *type, const struct rule_spec *rule,
+                        struct route_spec *out_route)
 {
     static const struct option_spec none[] = {{NULL}};
     struct options *common = options_make(builder, route_common_options);
@@ -96,6 +104,7 @@ static void route_build(struct builder *builder, const struct node *node, const 
     if (common != NULL && own != NULL) {
         struct shape shape = {.what = what, .options = {own, common}};
         reader_options(&builder->reader, node, &shape);
+        out_route->format = format_of(common, rule);
         route_fill(builder, common, own, out_route);
         route_check(builder, node, out_route, what);
     }
@@ -128,22 +137,23 @@ static void item_build(struct builder *builder, const struct node *item, const c
     }
     struct route_spec *route = &routes[spec->route_count++];
     route->target = target;
-    route_build(builder, node, route_what, type, route);
+    route_build(builder, node, route_what, type, spec, route);
 }
 
-void routes_build(struct builder *builder, const struct node *rule, struct rule_spec *spec)
+void routes_build(struct builder *builder, const struct node *rule, const char *name,
+                  struct rule_spec *spec)
 {
     struct reader *reader = &builder->reader;
     const char *what = arena_print(reader->arena, "rule %s", spec->name);
-    const struct node *list = node_get(rule, "to");
+    const struct node *list = node_get(rule, name);
     if (what == NULL) {
         return;
     }
     if (list == NULL || list->kind != NODE_LIST || list->count == 0) {
         reader_problem(reader, list == NULL ? rule->at : list->at,
-                       "%s: 'to' must be a list of routes, such as - bus: {topic: "
+                       "%s: '%s' must be a list of routes, such as - bus: {topic: "
                        "\"alerts/{device}\"}",
-                       what);
+                       what, name);
         return;
     }
     struct route_spec *routes = arena_alloc(reader->arena, list->count * sizeof(routes[0]));

@@ -41,8 +41,10 @@ void identities_build(struct builder *builder);
 void targets_build(struct builder *builder);
 void rules_build(struct builder *builder);
 
-// Adds the routes of one rule. part_rule.c reads the rules, part_route.c what stands in `to`.
-void routes_build(struct builder *builder, const struct node *rule, struct rule_spec *spec);
+// Adds the routes of one rule that stand in its member `list`: `to`, or `else` and `late` of its
+// branches. part_rule.c reads the rules, part_route.c the lists.
+void routes_build(struct builder *builder, const struct node *rule, const char *list,
+                  struct rule_spec *spec);
 
 // Reports and reading faults in order; the number is capped. Gives ERR_CONFIG when there were any.
 enum err problems_report(struct reader *reader, config_report_fn *each, void *context,

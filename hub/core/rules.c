@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/event_value.h"
 #include "core/render.h"
+#include "core/rule_branch.h"
 #include "core/rule_identity.h"
 #include "core/rule_matches.h"
 #include "core/rule_statement.h"
@@ -15,6 +17,7 @@
 
 struct rule {
     const struct rule_spec *spec;
+    struct rule_spec *branch; // Of a branch: its own, made of the configured one.
     struct rule_statement *statement;
     struct render *render;
 };
@@ -24,6 +27,7 @@ struct rules {
     uint32_t steps_max;
     bool is_batched;
     struct rule_matches *matches;
+    struct rule_branches *branches;
     struct rule_identities *identities;
     struct event_memory memory;  // Of the outputs of one event in one rule.
     struct rule_output *outputs; // Waiting until the event's last row has worked.
@@ -31,6 +35,28 @@ struct rules {
     uint32_t rule_count;
     struct rule rules[];
 };
+
+// What a branch is compiled from: its parent's events as they are. The parent's key orders it where
+// an event has such a column; what a statement computed is not known here.
+static enum err complete_branch(struct rules *rules, struct rule *rule, struct error *e)
+{
+    const struct rule_spec *spec = rule->spec;
+    bool is_of_event = spec->key != NULL && (event_column_find(spec->key) != EVENT_COLUMN_COUNT ||
+                                             strncasecmp(spec->key, "fields.", 7) == 0);
+    rule->branch = malloc(sizeof(*rule->branch));
+    char *sql = rule_branch_sql(rules->rules[spec->parent].statement->filter);
+    if (rule->branch == NULL || sql == NULL) {
+        free(sql);
+        free(rule->branch);
+        rule->branch = NULL;
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a rule's branch");
+    }
+    *rule->branch = *spec;
+    rule->branch->sql = sql;
+    rule->branch->key = is_of_event ? spec->key : NULL;
+    rule->spec = rule->branch;
+    return ERR_OK;
+}
 
 static enum err compile_rule(struct rules *rules, uint32_t index, const struct rule_spec *spec,
                              struct error *e)
@@ -41,11 +67,17 @@ static enum err compile_rule(struct rules *rules, uint32_t index, const struct r
         return error_set(e, ERR_CONFIG, "%u routes are more than %d", spec->route_count,
                          ROUTES_MAX);
     }
-    enum err rc = rule_statement_create(&rule->statement, rules->space, spec->sql, e);
+    enum err rc = spec->branch == BRANCH_MAIN ? ERR_OK : complete_branch(rules, rule, e);
     if (rc == ERR_OK) {
-        rc = render_create(&rule->render, spec, rule->statement->compiled, e);
+        rc = rule_statement_create(&rule->statement, rules->space, rule->spec->sql, e);
     }
-    return rc == ERR_OK ? rule_matches_add(rules->matches, rule->statement->filter, index, e) : rc;
+    if (rc == ERR_OK) {
+        rc = render_create(&rule->render, rule->spec, rule->statement->compiled, e);
+    }
+    if (rc != ERR_OK || spec->branch != BRANCH_MAIN) { // A branch gets its events from its parent.
+        return rc;
+    }
+    return rule_matches_add(rules->matches, rule->statement->filter, index, e);
 }
 
 static enum err compile_rules(struct rules *rules, const struct core_spec *spec, struct error *e)
@@ -67,6 +99,9 @@ static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spe
     enum err rc = rule_space_get(db, &rules->space, e);
     if (rc == ERR_OK) {
         rc = rule_matches_create(&rules->matches, spec->rule_count, e);
+    }
+    if (rc == ERR_OK) {
+        rc = rule_branches_create(&rules->branches, spec, e);
     }
     if (rc == ERR_OK) {
         rc = rule_identities_create(&rules->identities, rules->space, spec, e);
@@ -103,7 +138,12 @@ void rules_close(struct rules *rules)
     for (uint32_t i = 0; i < rules->rule_count; i++) {
         render_destroy(rules->rules[i].render);
         rule_statement_destroy(rules->rules[i].statement);
+        if (rules->rules[i].branch != NULL) {
+            free((char *)rules->rules[i].branch->sql);
+            free(rules->rules[i].branch);
+        }
     }
+    rule_branches_destroy(rules->branches);
     rule_identities_destroy(rules->identities);
     rule_matches_destroy(rules->matches);
     event_memory_deinit(&rules->memory);
@@ -202,6 +242,9 @@ static enum err on_finish(void *context, uint32_t event_index, uint32_t rows, st
     if (rc == ERR_OK && pass->sink->ran != NULL) {
         pass->sink->ran(pass->sink->context, event_index, pass->rule_index, rows);
     }
+    if (rc == ERR_OK && rows == 0) {
+        rc = rule_branches_put(rules->branches, pass->rule_index, BRANCH_ELSE, event_index, e);
+    }
     return rc;
 }
 
@@ -215,8 +258,8 @@ static enum err on_failure(void *context, uint32_t event_index, const char *reas
     return pass->sink->failure(pass->sink->context, event_index, pass->rule_index, sentence, e);
 }
 
-static enum err run_rule(void *context, uint32_t rule_index, const uint32_t *events, uint32_t count,
-                         struct error *e)
+static enum err run_statement(void *context, uint32_t rule_index, const uint32_t *events,
+                              uint32_t count, struct error *e)
 {
     struct rule_pass *pass = context;
     struct rules *rules = pass->rules;
@@ -225,6 +268,16 @@ static enum err run_rule(void *context, uint32_t rule_index, const uint32_t *eve
     forget_outputs(rules);
     return rule_statement_run(rules->rules[rule_index].statement, pass->batch, events, count,
                               rules->is_batched, &reader, e);
+}
+
+static enum err run_rule(void *context, uint32_t rule_index, const uint32_t *events, uint32_t count,
+                         struct error *e)
+{
+    struct rule_pass *pass = context;
+    enum err rc = run_statement(pass, rule_index, events, count, e);
+    return rc == ERR_OK
+               ? rule_branches_each(pass->rules->branches, rule_index, run_statement, pass, e)
+               : rc;
 }
 
 struct chosen {
@@ -272,6 +325,7 @@ enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *i
         rc = rule_matches_each(rules->matches, run_rule, &pass, e);
     }
     rule_matches_clear(rules->matches);
+    rule_branches_clear(rules->branches);
     rule_space_end(rules->space);
     forget_outputs(rules);
     if (rules->output_capacity > OUTPUTS_KEPT) {

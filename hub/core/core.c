@@ -21,9 +21,7 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
     event_memory_init(&core->memory);
     // The rules first: a configuration that cannot be used leaves nothing behind.
     enum err rc = formats_create(&core->formats, spec, e);
-    if (rc == ERR_OK) {
-        rc = rules_open(&core->rules, store_db(store), spec, e);
-    }
+    rc = rc == ERR_OK ? core_open_rules(core, e) : rc;
     if (rc == ERR_OK) {
         rc = ledger_open(&core->ledger_file, store, &core->ledger, e);
     }
@@ -307,6 +305,7 @@ int64_t core_next_timer_ms(const struct core *core)
 // What stands ready while a swap is under way.
 struct swap {
     const struct core_spec *spec;
+    const struct table_data *data; // Of a table whose columns change.
     struct formats *formats;
     struct rules *rules;
     struct rule_count *count;
@@ -316,11 +315,10 @@ static enum err prepare_swap(struct core *core, struct swap *swap, struct error 
 {
     notes_deinit(&core->notes);
     enum err rc = formats_create(&swap->formats, swap->spec, e);
+    rc = rc == ERR_OK ? store_begin(core->store, true, e) : rc;
+    rc = rc == ERR_OK ? core_prepare_tables(core, swap->spec, swap->data, e) : rc;
     if (rc == ERR_OK) {
         rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
-    }
-    if (rc == ERR_OK) {
-        rc = store_begin(core->store, true, e);
     }
     if (rc == ERR_OK) {
         rc = rule_count_create(&swap->count, core->store, swap->spec, e);
@@ -344,9 +342,10 @@ enum err core_try_swap(struct core *core, const struct core_spec *spec, struct e
     return rc;
 }
 
-enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e)
+static enum err swap_spec(struct core *core, const struct core_spec *spec,
+                          const struct table_data *data, struct error *e)
 {
-    struct swap swap = {.spec = spec};
+    struct swap swap = {.spec = spec, .data = data};
     enum err rc = prepare_swap(core, &swap, e);
     if (rc == ERR_OK) {
         rc = store_commit(core->store, e);
@@ -368,6 +367,23 @@ enum err core_swap(struct core *core, const struct core_spec *spec, struct error
     core->rule_count = swap.count;
     core->spec = spec;
     return ERR_OK;
+}
+
+enum err core_swap(struct core *core, const struct core_spec *spec, struct error *e)
+{
+    return swap_spec(core, spec, NULL, e);
+}
+
+enum err core_load_table(struct core *core, const struct table_data *data, struct error *e)
+{
+    enum table_change change = TABLE_SAME;
+    enum err rc = core_compare_table(core, data, &change, e);
+    if (rc != ERR_OK || change == TABLE_SAME) {
+        return rc;
+    }
+    // Other columns: the rules are compiled anew.
+    return change == TABLE_ROWS ? core_replace_rows(core, data, e)
+                                : swap_spec(core, core->spec, data, e);
 }
 
 const struct notes *core_notes(const struct core *core)
@@ -403,6 +419,7 @@ void core_counters(const struct core *core, core_counter_fn *each, void *context
 {
     rule_count_tell(core->rule_count, each, context);
     outbox_counters(core->outbox, each, context);
+    tables_tell(core->store, each, context);
     each(context, "store/used_bytes", store_used_bytes(core->store));
     each(context, "store/limit_bytes", core->spec->store_limit_bytes);
     each(context, "quarantine/bytes", core->committed.quarantine_bytes);

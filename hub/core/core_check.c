@@ -1,6 +1,7 @@
 #include "core/core.h"
 #include "core/format.h"
 #include "core/rules.h"
+#include "core/tables.h"
 #include "store/store.h"
 
 enum err core_check(const struct core_spec *spec, struct error *e)
@@ -12,6 +13,9 @@ enum err core_check(const struct core_spec *spec, struct error *e)
     enum err rc = formats_create(&formats, spec, e);
     if (rc == ERR_OK) {
         rc = store_open(&store, &options, e);
+    }
+    if (rc == ERR_OK) {
+        rc = tables_apply(store, spec, e);
     }
     if (rc == ERR_OK) {
         rc = rules_open(&rules, store_db(store), spec, e);

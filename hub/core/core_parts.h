@@ -12,6 +12,7 @@
 #include "core/quarantine.h"
 #include "core/rule_count.h"
 #include "core/rules.h"
+#include "core/tables.h"
 
 enum fate {
     FATE_NEW,       // Goes to the rules.
@@ -79,5 +80,14 @@ enum err core_take_messages(struct core *core, const struct input *inputs, uint3
 void core_tell(struct core *core);
 void core_batch_clear(struct batch *batch);
 void core_batch_deinit(struct batch *batch);
+
+// core_tables.c: the tables that rules read, and then the rules, in one transaction.
+enum err core_open_rules(struct core *core, struct error *e);
+// In a transaction. data: of a table of the spec whose columns change; may be NULL.
+enum err core_prepare_tables(struct core *core, const struct core_spec *spec,
+                             const struct table_data *data, struct error *e);
+enum err core_compare_table(struct core *core, const struct table_data *data,
+                            enum table_change *out_change, struct error *e);
+enum err core_replace_rows(struct core *core, const struct table_data *data, struct error *e);
 
 #endif

@@ -66,12 +66,16 @@ struct identity_spec {
 
 // A table that rules may join. Of a file: core_load_table fills it. Fed by events: each row that
 // its SELECT gives replaces the one with the same key.
+struct table_data;
 struct table_spec {
     const char *name;
     const char *key;   // Column, unique; NULL (of a file only): none.
     const char *sql;   // SELECT over a topic filter; NULL: the table comes from a file.
     int64_t keep_ms;   // Rows of events that were not renewed for so long go; 0: they stay.
     uint32_t rows_max; // Fed by events: the row that was renewed longest ago makes room.
+    // Of a file: its rows, read while core_open, core_check and core_swap are at work only; NULL:
+    // they stay as they are in the store.
+    const struct table_data *data;
 };
 
 // Events kept for replay. keep_ms 0: none are.

@@ -99,6 +99,19 @@ static const char *const version_2[] = {
     " ended INTEGER NOT NULL DEFAULT 0, chunks INTEGER NOT NULL DEFAULT 0,"
     " deliveries INTEGER NOT NULL DEFAULT 0, last_key TEXT NOT NULL DEFAULT '');",
 
+    // Reference tables, which are tables of their own names. definition: their CREATE TABLE, or the
+    // SELECT that feeds them. fingerprint: of the file's content.
+    "CREATE TABLE pipit_table(name TEXT PRIMARY KEY, definition TEXT NOT NULL,"
+    " fingerprint TEXT NOT NULL, rows INTEGER NOT NULL) WITHOUT ROWID;"
+
+    // What changed(), previous() and smooth() remember. sql: a fingerprint of the rule's; site: the
+    // number of the call in it. used: days since 1970, so that the index changes once a day.
+    "CREATE TABLE pipit_memo_rule(id INTEGER PRIMARY KEY, rule TEXT NOT NULL UNIQUE,"
+    " sql TEXT NOT NULL);"
+    "CREATE TABLE pipit_memo(id INTEGER PRIMARY KEY, rule INTEGER NOT NULL, site INTEGER NOT NULL,"
+    " key TEXT NOT NULL, value, used INTEGER NOT NULL, UNIQUE (rule, site, key));"
+    "CREATE INDEX pipit_memo_used ON pipit_memo(used);",
+
     "ALTER TABLE pipit_books ADD COLUMN derived INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_books ADD COLUMN late INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_books ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;"

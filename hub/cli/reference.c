@@ -85,6 +85,10 @@ void reference_print(void)
                 identity_options);
     table_print("rules.<name>", "Beside these stands `to`, the list of routes.", rule_options);
     table_print("rules.<name>.to: <any target>", "Options of every route.", route_common_options);
+    table_print("rules.<name>.to: <any target>: payload",
+                "What a route sends. Beside these stands `properties`, a mapping of names to "
+                "templates: MQTT 5 user properties of the deliveries.",
+                route_payload_options);
     table_print("targets.<name>",
                 "Options of every target, beside the one that names its connector.",
                 target_common_options);

@@ -44,7 +44,8 @@ extern const struct option_spec hub_options[];
 extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
 extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
-extern const struct option_spec route_common_options[];  // payload, text, type, limit, overflow.
+extern const struct option_spec route_common_options[];  // limit, overflow, ...
+extern const struct option_spec route_payload_options[]; // payload, text, type, ...
 
 // A switch that breaks a promise on purpose: for tests, so it is in no hint and no manual.
 bool option_is_fault(const struct option_spec *row);

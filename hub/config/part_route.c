@@ -2,16 +2,8 @@
 
 #include "config/parts.h"
 
-// The choices stand in the order of enum payload_format and enum overflow.
+// The choices stand in the order of enum overflow.
 const struct option_spec route_common_options[] = {
-    {"payload", OPTION_ENUM, false, "json", 0, 0, "json|text|pipit|original",
-     "What is sent: `json` an object of the row's columns, `text` the template in `text` (without "
-     "one the first column), `pipit` a protobuf event whose fields are the columns, `original` "
-     "the event's payload as it came."},
-    {"text", OPTION_TEXT, false, NULL, 0, 0, NULL,
-     "Template for `payload: text`; `{column}` is replaced by the column's value."},
-    {"type", OPTION_TEXT, false, NULL, 0, 0, NULL,
-     "Event type for `payload: pipit`. Without it the rule's name."},
     {"limit", OPTION_SIZE, false, "0", 0, INT64_C(1) << 44, NULL,
      "Most bytes waiting on this route; 0 leaves only the store's limit."},
     {"overflow", OPTION_ENUM, false, "hold", 0, 0, "hold|drop_new|drop_old",
@@ -59,34 +51,17 @@ static const char *copy(struct builder *builder, const struct options *options, 
 static void route_check(struct builder *builder, const struct node *node,
                         const struct route_spec *route, const char *what)
 {
-    const struct node *text = node_get(node, "text"), *type = node_get(node, "type");
     const struct node *overflow = node_get(node, "overflow");
-    if (text != NULL && route->format != PAYLOAD_TEXT) {
-        reader_problem(&builder->reader, text->key->at, "%s: 'text' needs payload: text", what);
-    }
-    if (type != NULL && route->format != PAYLOAD_PIPIT) {
-        reader_problem(&builder->reader, type->key->at, "%s: 'type' needs payload: pipit", what);
-    }
     if (overflow != NULL && route->overflow != OVERFLOW_HOLD && route->limit_bytes == 0) {
         reader_problem(&builder->reader, overflow->key->at,
                        "%s: 'overflow' needs a 'limit' to overflow at", what);
     }
 }
 
-// What a branch passes on is the event, so it does that as it came unless the route says otherwise.
-static enum payload_format format_of(const struct options *common, const struct rule_spec *rule)
-{
-    return rule->branch != BRANCH_MAIN && !options_is_set(common, "payload")
-               ? PAYLOAD_ORIGINAL
-               : (enum payload_format)option_choice(common, "payload");
-}
-
 static void route_fill(struct builder *builder, const struct options *common,
                        const struct options *own, struct route_spec *out_route)
 {
     const struct option_spec *table = options_table(own);
-    out_route->text = copy(builder, common, "text");
-    out_route->type = copy(builder, common, "type");
     out_route->limit_bytes = (uint64_t)option_int(common, "limit");
     out_route->overflow = (enum overflow)option_choice(common, "overflow");
     out_route->topic = copy(builder, own, "topic");
@@ -99,17 +74,20 @@ static void route_build(struct builder *builder, const struct node *node, const 
                         struct route_spec *out_route)
 {
     static const struct option_spec none[] = {{NULL}};
+    static const char *const others[] = {"properties", NULL};
     struct options *common = options_make(builder, route_common_options);
     struct options *own = options_make(builder, type->route_options ? type->route_options : none);
-    if (common != NULL && own != NULL) {
-        struct shape shape = {.what = what, .options = {own, common}};
+    struct options *payload = options_make(builder, route_payload_options);
+    if (common != NULL && own != NULL && payload != NULL) {
+        struct shape shape = {what, {own, common, payload}, others, false};
         reader_options(&builder->reader, node, &shape);
-        out_route->format = format_of(common, rule);
+        payload_build(builder, &shape, node, rule, out_route);
         route_fill(builder, common, own, out_route);
         route_check(builder, node, out_route, what);
     }
     options_destroy(common);
     options_destroy(own);
+    options_destroy(payload);
 }
 
 // `- bus: {topic: "alerts/{device}"}`

@@ -46,6 +46,13 @@ void rules_build(struct builder *builder);
 void routes_build(struct builder *builder, const struct node *rule, const char *list,
                   struct rule_spec *spec);
 
+// part_payload.c: what a route sends. Its options by route_payload_options are the shape's third.
+void payload_build(struct builder *builder, const struct shape *shape, const struct node *node,
+                   const struct rule_spec *rule, struct route_spec *out_route);
+// A FileDescriptorSet from the file that node, of `what`, names; empty after a reported problem.
+struct bytes descriptors_read(struct builder *builder, const struct node *node, const char *what,
+                              const char *path);
+
 // Reports and reading faults in order; the number is capped. Gives ERR_CONFIG when there were any.
 enum err problems_report(struct reader *reader, config_report_fn *each, void *context,
                          struct error *e);

@@ -148,7 +148,7 @@ const char *reader_text(struct reader *reader, const struct node *node, const ch
 static const struct option_spec *shape_row(const struct shape *shape, const char *name,
                                            struct options **out_options)
 {
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SHAPE_TABLES_MAX; i++) {
         const struct option_spec *row =
             shape->options[i] == NULL ? NULL : option_find(options_table(shape->options[i]), name);
         if (row != NULL) {
@@ -181,7 +181,7 @@ static void unknown_key(struct reader *reader, const struct node *key, const str
     for (size_t i = 0; shape->others != NULL && shape->others[i] != NULL && count < KEYS_MAX; i++) {
         known[count++] = shape->others[i];
     }
-    for (size_t i = 0; i < 2; i++) {
+    for (size_t i = 0; i < SHAPE_TABLES_MAX; i++) {
         const struct option_spec *row =
             shape->options[i] == NULL ? NULL : options_table(shape->options[i]);
         for (; row != NULL && row->name != NULL && count < KEYS_MAX; row++) {
@@ -266,6 +266,7 @@ void reader_options(struct reader *reader, const struct node *node, const struct
             unknown_key(reader, member->key, shape);
         }
     }
-    report_missing(reader, node, shape, shape->options[0]);
-    report_missing(reader, node, shape, shape->options[1]);
+    for (size_t i = 0; i < SHAPE_TABLES_MAX; i++) {
+        report_missing(reader, node, shape, shape->options[i]);
+    }
 }

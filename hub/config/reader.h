@@ -28,12 +28,14 @@ struct reader {
     uint32_t problem_count;
 };
 
+#define SHAPE_TABLES_MAX 3
+
 // What a mapping may hold.
 struct shape {
-    const char *what;           // For texts: "rule overheat".
-    struct options *options[2]; // Filled by their tables; either may be NULL.
-    const char *const *others;  // Keys that the caller reads; NULL-terminated, or NULL for none.
-    bool is_verbatim;           // Texts are SQL: ${...} is not replaced.
+    const char *what;                          // For texts: "rule overheat".
+    struct options *options[SHAPE_TABLES_MAX]; // Filled by their tables; each may be NULL.
+    const char *const *others; // Keys that the caller reads; NULL-terminated, or NULL for none.
+    bool is_verbatim;          // Texts are SQL: ${...} is not replaced.
 };
 
 void reader_problem(struct reader *reader, struct position at, const char *format, ...)

@@ -260,7 +260,7 @@ static void test_rules(void **state)
          "5:48: rule r: route to bus: properties: must be a mapping (key: value), not a list"},
         {"a property without a value",
          GOOD_TOP "rules:\n  r: {sql: s, to: [bus: {topic: t, properties: {x: }}]}\n",
-         "5:52: rule r: route to bus: properties: must be a text, not nothing"},
+         "5:52: rule r: route to bus: properties: must be a text, not empty"},
         {"a policy to no effect",
          GOOD_TOP "rules:\n  r: {sql: s, to: [bus: {topic: t, overflow: drop_new}]}\n",
          "5:36: rule r: route to bus: 'overflow' needs a 'limit' to overflow at"},

@@ -29,7 +29,16 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
         rc = quarantine_create(&core->quarantine, store, e);
     }
     if (rc == ERR_OK) {
+        rc = history_create(&core->history, store, e);
+    }
+    if (rc == ERR_OK) {
+        rc = replays_create(&core->replays, store, e);
+    }
+    if (rc == ERR_OK) {
         rc = dedupe_create(&core->dedupe, store, spec->faults, e);
+    }
+    if (rc == ERR_OK) {
+        rc = sparkplug_create(&core->sparkplug, store, e);
     }
     if (rc == ERR_OK) {
         rc = rule_count_create(&core->rule_count, store, spec, e);
@@ -55,7 +64,10 @@ void core_close(struct core *core)
     outbox_close(core->outbox);
     rule_count_destroy(core->rule_count);
     dedupe_destroy(core->dedupe);
+    sparkplug_destroy(core->sparkplug);
     quarantine_destroy(core->quarantine);
+    history_destroy(core->history);
+    replays_destroy(core->replays);
     ledger_close(core->ledger_file);
     rules_close(core->rules);
     formats_destroy(core->formats);
@@ -105,6 +117,13 @@ static enum err check_limit(struct core *core, uint64_t more_bytes, struct error
     return ERR_OK;
 }
 
+// Before the work. The history will give way: see work.
+static enum err check_room(struct core *core, struct error *e)
+{
+    enum err rc = core->ledger.history_rows == 0 ? check_limit(core, slack_bytes(core), e) : ERR_OK;
+    return rc == ERR_OK ? check_disk(core, 0, e) : rc;
+}
+
 // After the work, before the commit: exact. A store from which nothing will ever go out takes the
 // batch whatever its size, for otherwise it would wait for ever. On the disk each page that is new
 // needs its place twice, in the log and in the database: without both deliveries could not be
@@ -138,19 +157,6 @@ static enum err settle_outside(struct core *core, const struct input *inputs, ui
     return rc;
 }
 
-static enum err operate(struct core *core, const struct operation *operation, struct error *e)
-{
-    if (operation->kind != OPERATION_QUARANTINE_DROP) {
-        return outbox_operate(core->outbox, operation, &core->ledger.books, &core->outcome.operated,
-                              e);
-    }
-    struct quarantine_range range = {
-        .first = operation->first < INT64_MAX ? (int64_t)operation->first : INT64_MAX,
-        .last = operation->last < INT64_MAX ? (int64_t)operation->last : INT64_MAX,
-    };
-    return quarantine_drop(core->quarantine, &range, &core->ledger, &core->outcome.operated, e);
-}
-
 static enum err settle_and_operate(struct core *core, const struct input *inputs, uint32_t count,
                                    struct error *e)
 {
@@ -160,7 +166,7 @@ static enum err settle_and_operate(struct core *core, const struct input *inputs
         if (inputs[i].kind == INPUT_SETTLEMENT) {
             rc = outbox_settle(core->outbox, &inputs[i].settlement, books, e);
         } else if (inputs[i].kind == INPUT_OPERATION) {
-            rc = operate(core, &inputs[i].operation, e);
+            rc = core_operate(core, &inputs[i].operation, e);
         }
     }
     return rc;
@@ -169,6 +175,9 @@ static enum err settle_and_operate(struct core *core, const struct input *inputs
 static enum err flush(struct core *core, struct error *e)
 {
     enum err rc = dedupe_flush(core->dedupe, &core->ledger.books.missing, e);
+    if (rc == ERR_OK) {
+        rc = sparkplug_flush(core->sparkplug, e);
+    }
     if (rc == ERR_OK) {
         rc = outbox_flush(core->outbox, &core->ledger.books, e);
     }
@@ -181,26 +190,53 @@ static enum err flush(struct core *core, struct error *e)
 struct step {
     const struct input *inputs;
     uint32_t count;
-    bool has_messages, is_synced;
+    bool has_messages, is_growing, is_synced; // is_growing: takes what it could do without.
 };
+
+// The history gives way before anything is refused.
+static enum err enter(struct core *core, struct error *e)
+{
+    if (core->ledger.history_rows == 0) {
+        return ERR_OK; // It was looked at before.
+    }
+    enum err rc = core_history_make_room(core, slack_bytes(core), e);
+    return rc == ERR_OK ? check_limit(core, slack_bytes(core), e) : rc;
+}
+
+static enum err leave(struct core *core, uint64_t used_before, struct error *e)
+{
+    uint64_t rows = core->ledger.history_rows;
+    enum err rc = core_history_make_room(core, 0, e);
+    if (rc == ERR_OK && rows != core->ledger.history_rows) {
+        rc = ledger_write(core->ledger_file, &core->ledger, e);
+    }
+    return rc == ERR_OK ? check_growth(core, used_before, e) : rc;
+}
 
 // Everything between begin and commit.
 static enum err work(struct core *core, const struct step *step, struct error *e)
 {
-    uint64_t used_before = step->has_messages ? store_used_bytes(core->store) : 0;
-    enum err rc = settle_and_operate(core, step->inputs, step->count, e);
-    if (rc == ERR_OK && step->has_messages) {
+    uint64_t used_before = step->is_growing ? store_used_bytes(core->store) : 0;
+    enum err rc = step->is_growing ? enter(core, e) : ERR_OK;
+    if (rc == ERR_OK) {
+        rc = settle_and_operate(core, step->inputs, step->count, e);
+    }
+    if (rc == ERR_OK && (step->has_messages || core->played_count > 0)) {
         rc = core_take_messages(core, step->inputs, step->count, e);
+    }
+    if (rc == ERR_OK && step->is_synced) {
+        rc = core_history_prune(core, step->count, e);
     }
     if (rc == ERR_OK) {
         rc = flush(core, e);
     }
-    return rc == ERR_OK && step->has_messages ? check_growth(core, used_before, e) : rc;
+    return rc == ERR_OK && step->is_growing ? leave(core, used_before, e) : rc;
 }
 
 static void commit_memory(struct core *core)
 {
     dedupe_commit(core->dedupe);
+    sparkplug_commit(core->sparkplug);
     outbox_commit(core->outbox);
     rule_count_commit(core->rule_count);
     core->committed = core->ledger;
@@ -210,6 +246,7 @@ static void rollback(struct core *core)
 {
     store_rollback(core->store);
     dedupe_rollback(core->dedupe);
+    sparkplug_rollback(core->sparkplug);
     outbox_rollback(core->outbox);
     rule_count_rollback(core->rule_count);
     core->ledger = core->committed;
@@ -227,11 +264,20 @@ static enum err seal(struct core *core, enum err rc, struct error *e)
     return rc;
 }
 
+static bool does_grow(const struct input *input)
+{
+    enum operation_kind kind = input->operation.kind;
+    return input->kind == INPUT_MESSAGE ||
+           (input->kind == INPUT_OPERATION &&
+            (kind == OPERATION_QUARANTINE_REPLAY || kind == OPERATION_REPLAY_CHUNK));
+}
+
 static struct step look_at(const struct core *core, const struct input *inputs, uint32_t count)
 {
     struct step step = {.inputs = inputs, .count = count};
     for (uint32_t i = 0; i < count; i++) {
         step.has_messages |= inputs[i].kind == INPUT_MESSAGE;
+        step.is_growing |= does_grow(&inputs[i]);
         step.is_synced |= inputs[i].kind != INPUT_SETTLEMENT ||
                           outbox_buries(core->outbox, &inputs[i].settlement);
     }
@@ -242,6 +288,8 @@ static void begin_memory(struct core *core, int64_t now_ms)
 {
     core->now_ms = now_ms;
     core->outcome = (struct outcome){0};
+    core->played = NULL;
+    core->played_count = 0;
     core_batch_clear(&core->batch);
     event_memory_reset(&core->memory);
     outbox_set_now(core->outbox, now_ms);
@@ -257,10 +305,7 @@ enum err core_step(struct core *core, const struct input *inputs, uint32_t count
     if (store_is_sealed(core->store)) {
         return error_set(e, ERR_IO, "the store is sealed by an earlier failure; open it again");
     }
-    enum err rc = step.has_messages ? check_limit(core, slack_bytes(core), e) : ERR_OK;
-    if (rc == ERR_OK && step.has_messages) {
-        rc = check_disk(core, 0, e);
-    }
+    enum err rc = step.is_growing ? check_room(core, e) : ERR_OK;
     if (rc == ERR_OK && (core->spec->faults & FAULT_SETTLE_OUTSIDE) != 0) {
         rc = settle_outside(core, inputs, count, e);
     }
@@ -298,8 +343,7 @@ int64_t core_next_due_ms(const struct core *core)
 
 int64_t core_next_timer_ms(const struct core *core)
 {
-    (void)core;
-    return INT64_MAX;
+    return history_due_ms(core->history, &core->spec->history, &core->committed);
 }
 
 // What stands ready while a swap is under way.
@@ -410,6 +454,9 @@ enum err core_has_room(struct core *core, struct error *e)
         more = core->needs_bytes;
     }
     rc = check_limit(core, more, e);
+    if (rc == ERR_FULL && core->committed.history_rows > 0) {
+        rc = ERR_OK; // It gives way.
+    }
     // The batch that did not fit comes back in halves; while nothing waits no more room will come.
     uint64_t more_disk = core->committed.books.waiting > 0 ? core->needs_disk_bytes / 2 : 0;
     return rc == ERR_OK ? check_disk(core, more_disk, e) : rc;
@@ -423,4 +470,6 @@ void core_counters(const struct core *core, core_counter_fn *each, void *context
     each(context, "store/used_bytes", store_used_bytes(core->store));
     each(context, "store/limit_bytes", core->spec->store_limit_bytes);
     each(context, "quarantine/bytes", core->committed.quarantine_bytes);
+    each(context, "history/rows", core->committed.history_rows);
+    each(context, "history/bytes", core->committed.history_bytes);
 }

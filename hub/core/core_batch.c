@@ -78,24 +78,22 @@ static enum err reserve_rules(struct batch *batch, uint32_t rules, struct error 
     return ERR_OK;
 }
 
-static enum err quarantine(struct core *core, const struct message *message, const char *reason,
-                           struct error *e)
+static enum err quarantine(struct core *core, const struct rejection *rejection, struct error *e)
 {
-    const struct rejection rejection = {message->topic, message->payload, reason, core->now_ms};
+    struct bytes topic = rejection->message->topic;
     snprintf(core->rejection, sizeof(core->rejection), "%.*s: %s",
-             (int)(message->topic.len < 120 ? message->topic.len : 120),
-             (const char *)message->topic.ptr, reason);
+             (int)(topic.len < 120 ? topic.len : 120), (const char *)topic.ptr, rejection->reason);
     core->outcome.rejection = core->rejection;
-    return quarantine_put(core->quarantine, &rejection, core->spec->quarantine_limit_bytes,
-                          &core->ledger, e);
+    return quarantine_put(core->quarantine, rejection, core->spec, &core->memory, &core->ledger, e);
 }
 
 static enum err reject(struct core *core, const struct message *message, const char *reason,
                        struct error *e)
 {
+    const struct rejection rejection = {message, reason, NULL, "", core->now_ms};
     core->ledger.books.rejected++;
     core->outcome.rejected++;
-    return quarantine(core, message, reason, e);
+    return quarantine(core, &rejection, e);
 }
 
 static const char *keep_text(struct core *core, const char *text)
@@ -104,7 +102,7 @@ static const char *keep_text(struct core *core, const char *text)
     return copy == NULL ? "out of memory for the reason" : copy;
 }
 
-static void mark_rejected(struct core *core, uint32_t index, const char *reason)
+void core_mark_rejected(struct core *core, uint32_t index, const char *reason)
 {
     core->batch.slots[index].fate = FATE_REJECTED;
     core->batch.slots[index].reason = keep_text(core, reason);
@@ -113,7 +111,8 @@ static void mark_rejected(struct core *core, uint32_t index, const char *reason)
 
 // Into the batch if it can be read at all. What is too large is still decoded: its identity is
 // needed to tell its device not to send it again.
-static enum err add_message(struct core *core, const struct message *message, struct error *e)
+static enum err add_message(struct core *core, const struct message *message, uint32_t input,
+                            struct error *e)
 {
     struct event *event;
     struct error why = {0};
@@ -131,13 +130,17 @@ static enum err add_message(struct core *core, const struct message *message, st
     }
     core->batch.slots[index] = (struct slot){.fate = FATE_NEW};
     core->batch.is_skipped[index] = false;
+    rc = core_note_sparkplug(core, index, input, e);
+    if (rc != ERR_OK || core->batch.is_skipped[index]) {
+        return rc;
+    }
     if (message->payload.len > core->spec->payload_bytes_max) {
         char reason[160];
         snprintf(reason, sizeof(reason), "the payload has %zu bytes, payload_max is %u",
                  message->payload.len, core->spec->payload_bytes_max);
-        mark_rejected(core, index, reason);
+        core_mark_rejected(core, index, reason);
     } else if (event_validate(event, &why) != ERR_OK) {
-        mark_rejected(core, index, why.text);
+        core_mark_rejected(core, index, why.text);
     }
     return ERR_OK;
 }
@@ -145,7 +148,7 @@ static enum err add_message(struct core *core, const struct message *message, st
 static enum err add_all(struct core *core, const struct input *inputs, uint32_t count,
                         struct error *e)
 {
-    enum err rc = reserve_events(&core->batch, count, e);
+    enum err rc = reserve_events(&core->batch, count + core->played_count, e);
     if (rc == ERR_OK) {
         rc = reserve_rules(&core->batch, core->spec->rule_count, e);
     }
@@ -154,8 +157,11 @@ static enum err add_all(struct core *core, const struct input *inputs, uint32_t 
     }
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         if (inputs[i].kind == INPUT_MESSAGE) {
-            rc = add_message(core, &inputs[i].message, e);
+            rc = add_message(core, &inputs[i].message, i, e);
         }
+    }
+    for (uint32_t i = 0; rc == ERR_OK && i < core->played_count; i++) {
+        rc = add_message(core, &core->played[i], 0, e);
     }
     return rc;
 }
@@ -165,7 +171,7 @@ static enum err on_identify_failure(void *context, uint32_t event_index, uint32_
 {
     (void)rule_index;
     (void)e;
-    mark_rejected(context, event_index, reason);
+    core_mark_rejected(context, event_index, reason);
     return ERR_OK;
 }
 
@@ -175,7 +181,8 @@ static enum err see(struct core *core, uint32_t index, struct error *e)
     const struct event_identity *identity = event_identity(event);
     const struct playback *playback = event_message(event)->playback;
     bool is_known = playback != NULL && playback->is_known;
-    if (identity->key[0] == '\0' || identity->sequence == 0 || is_known) {
+    bool was_seen = is_known && playback->rule != NULL; // It came as far as to that rule.
+    if (identity->key[0] == '\0' || identity->sequence == 0 || was_seen) {
         return ERR_OK;
     }
     bool is_new, is_ours = event_kind(event) == EVENT_PIPIT;
@@ -184,8 +191,8 @@ static enum err see(struct core *core, uint32_t index, struct error *e)
     if (rc != ERR_OK) {
         return rc;
     }
-    entry->wants_receipt |= is_ours && event_wants_receipt(event);
-    if (!is_new && !core->spec->fault_no_dedupe) {
+    entry->wants_receipt |= is_ours && !is_known && event_wants_receipt(event);
+    if (!is_new && !is_known && !core->spec->fault_no_dedupe) {
         core->batch.slots[index].fate = FATE_DUPLICATE;
         core->batch.is_skipped[index] = true;
     }
@@ -243,7 +250,7 @@ static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_in
         }
     }
     batch->failures[batch->failure_count++] =
-        (struct failure){event_index, keep_text(core, reason)};
+        (struct failure){event_index, core->spec->rules[rule_index].name, keep_text(core, reason)};
     return ERR_OK;
 }
 
@@ -312,7 +319,7 @@ static enum err run_rules(struct core *core, uint32_t first, uint32_t end, struc
     }
     undo_round(core, first, end, failures);
     if (end - first <= 1) {
-        mark_rejected(core, first, batch->too_much);
+        core_mark_rejected(core, first, batch->too_much);
         return ERR_OK;
     }
     uint32_t middle = first + (end - first) / 2;
@@ -330,8 +337,10 @@ static enum err tell_failures(struct core *core, struct error *e)
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < core->batch.failure_count; i++) {
         const struct failure *failure = &core->batch.failures[i];
-        const struct event *event = event_batch_at(core->batch.events, failure->event_index);
-        rc = quarantine(core, event_message(event), failure->reason, e);
+        struct event *event = event_batch_at(core->batch.events, failure->event_index);
+        const struct rejection rejection = {event_message(event), failure->reason, failure->rule,
+                                            event_id(event), core->now_ms};
+        rc = quarantine(core, &rejection, e);
     }
     return rc;
 }
@@ -380,6 +389,9 @@ enum err core_take_messages(struct core *core, const struct input *inputs, uint3
     }
     if (rc == ERR_OK) {
         rc = tell_failures(core, e);
+    }
+    if (rc == ERR_OK) {
+        rc = core_history_keep(core, e);
     }
     for (uint32_t i = 0; rc == ERR_OK && i < events; i++) {
         rc = count_event(core, i, e);
@@ -453,6 +465,8 @@ static enum err make_mirror(struct core *core, struct error *e)
 
 void core_tell(struct core *core)
 {
+    sparkplug_requests(core->sparkplug, &core->memory, &core->outcome.requests,
+                       &core->outcome.request_count, NULL);
     if (make_receipts(core, NULL) == ERR_OK && core->spec->is_mirror_on &&
         core->batch.events != NULL) {
         make_mirror(core, NULL);

@@ -8,16 +8,20 @@
 #include "core/event.h"
 #include "core/event_memory.h"
 #include "core/format.h"
+#include "core/history.h"
 #include "core/outbox.h"
 #include "core/quarantine.h"
+#include "core/replay.h"
 #include "core/rule_count.h"
 #include "core/rules.h"
+#include "core/sparkplug.h"
 #include "core/tables.h"
 
 enum fate {
     FATE_NEW,       // Goes to the rules.
     FATE_DUPLICATE, // Was here before.
     FATE_REJECTED,  // slot.reason says why.
+    FATE_IGNORED,   // It says nothing that holds any more; counted as filtered.
 };
 
 // What the core knows of an event of the batch beside the event itself.
@@ -33,7 +37,7 @@ struct slot {
 // A rule's failure on an event, told after the rules have run.
 struct failure {
     uint32_t event_index;
-    const char *reason; // Names the rule.
+    const char *rule, *reason;
 };
 
 struct batch {
@@ -59,6 +63,9 @@ struct core {
     struct outbox *outbox;
     struct dedupe *dedupe;
     struct quarantine *quarantine;
+    struct sparkplug *sparkplug;
+    struct history *history;
+    struct replays *replays;
     struct rule_count *rule_count;
     struct ledger_file *ledger_file;
     struct ledger ledger, committed;
@@ -67,14 +74,30 @@ struct core {
     int64_t now_ms;
     uint64_t needs_bytes;      // The last batch that the store's limit sent back would have added.
     uint64_t needs_disk_bytes; // The same of the disk, beyond what is reserved.
+    struct message *played;    // Quarantine entries that are inputs of this batch, too.
+    uint32_t played_count;
     struct outcome outcome;
     char rejection[400];
     struct notes notes; // Of the last swap.
 };
 
+// core_operate.c
+enum err core_operate(struct core *core, const struct operation *operation, struct error *e);
+
+// core_history.c: the batch's events into the history;
+enum err core_history_keep(struct core *core, struct error *e);
+// what is too old or too much out of it, after so many events;
+enum err core_history_prune(struct core *core, uint32_t events, struct error *e);
+// as much of it out as more_bytes need within store_limit.
+enum err core_history_make_room(struct core *core, uint64_t more_bytes, struct error *e);
+
 // core_batch.c: all messages among the inputs, up to deliveries and counts. Within the transaction.
 enum err core_take_messages(struct core *core, const struct input *inputs, uint32_t count,
                             struct error *e);
+void core_mark_rejected(struct core *core, uint32_t event_index, const char *reason);
+// core_sparkplug.c: what an event that came says of a Sparkplug node. Once an event, in order.
+enum err core_note_sparkplug(struct core *core, uint32_t event_index, uint32_t input,
+                             struct error *e);
 // After the commit: receipts, mirror. Out of memory some are left out: a lost receipt costs a
 // resend.
 void core_tell(struct core *core);

@@ -5,7 +5,7 @@
 
 #include "core/outbox_parts.h"
 
-#define STATEMENTS 13
+#define STATEMENTS 14
 
 #define COLUMNS                                                                                    \
     "id, route, idempotency_key, key, topic, payload, content_type, qos, retain, attempts, "       \
@@ -41,6 +41,9 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
          "LIMIT 1",
          &outbox->find_dead},
         {"DELETE FROM pipit_dead WHERE id = ?1", &outbox->drop_dead},
+        {"UPDATE pipit_dead SET edited = ?2, topic = coalesce(?3, topic),"
+         " payload = coalesce(?4, payload) WHERE id = ?1",
+         &outbox->edit_dead},
         {"INSERT INTO pipit_target(name) VALUES (?1)", &outbox->add_target},
         {"INSERT INTO pipit_route(rule, number) VALUES (?1, ?2)", &outbox->add_route},
         {"UPDATE pipit_target SET next = ?2, " TALLY_IS "(?3, ?4, ?5, ?6, ?7, ?8, ?9)"

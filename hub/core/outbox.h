@@ -55,6 +55,12 @@ enum err outbox_settle_outside(struct outbox *outbox, const struct settlement *s
 enum err outbox_operate(struct outbox *outbox, const struct operation *operation,
                         struct books *books, uint64_t *out_count, struct error *e);
 
+// outbox_replay.c: as outbox_add, for the route that it was made by. ERR_INVALID: there is none.
+enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *replayed,
+                             const char *idempotency_key, struct error *e);
+enum err outbox_edit_dead(struct outbox *outbox, int64_t id, const struct edit *edit,
+                          struct error *e);
+
 // Writes the counters that the batch has changed.
 enum err outbox_flush(struct outbox *outbox, const struct books *books, struct error *e);
 void outbox_commit(struct outbox *outbox);

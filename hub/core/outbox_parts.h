@@ -72,7 +72,7 @@ struct outbox {
     struct outbox_effect *effects;
     uint32_t effect_count, effect_capacity;
     int64_t last_take_ms;
-    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead;
+    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead, *edit_dead;
     sqlite3_stmt *add_target, *add_route, *save_target, *save_route;
 };
 

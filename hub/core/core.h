@@ -126,9 +126,18 @@ struct receipt {
     struct bytes payload;
 };
 
+// Publish on topic at QoS 0 to the source that the input came from.
+struct request {
+    const char *topic;
+    struct bytes payload;
+    uint32_t input; // Its place among those of the step.
+};
+
 struct outcome {
     const struct receipt *receipts; // At most one a (device, boot) and batch; only where asked for.
     uint32_t receipt_count;
+    const struct request *requests; // Sparkplug nodes that shall be born again.
+    uint32_t request_count;
     const char *const *mirror;        // JSON lines, when core_spec.is_mirror_on.
     const char *const *mirror_topics; // pipit/v1/$hub/<hub>/mirror/<topic of the event>
     uint32_t mirror_count;

@@ -288,7 +288,7 @@ enum err event_proto_decode(struct event *event, struct error *e)
 }
 
 // The shortest decimal that names this float, so that 27.1f reads 27.1 and not 27.100000381469727.
-static double widen(float single)
+double real_of_float(float single)
 {
     static const double scales[] = {1e0, 1e1, 1e2, 1e3, 1e4, 1e5, 1e6};
     double exact = (double)single;
@@ -335,7 +335,7 @@ static void value_of_field(const Pipit__V1__Field *field, struct event_value *ou
         value_of_unsigned(field->unsigned_, out_value);
         break;
     case PIPIT__V1__FIELD__VALUE_SINGLE:
-        *out_value = (struct event_value){.kind = VALUE_REAL, .real = widen(field->single)};
+        *out_value = (struct event_value){.kind = VALUE_REAL, .real = real_of_float(field->single)};
         break;
     case PIPIT__V1__FIELD__VALUE_REAL:
         *out_value = (struct event_value){.kind = VALUE_REAL, .real = field->real};

@@ -70,6 +70,8 @@ void value_of_sqlite(sqlite3_value *source, struct event_value *out_value);
 struct json_t *value_to_json(const struct event_value *value, const char **out_problem);
 void value_of_json(struct json_t *json, struct event_value *out_value);
 
+// The number with the shortest decimal that names this float: 27.1f reads 27.1.
+double real_of_float(float single);
 // Significant digits, 15 to 17, that name this number and no other.
 int real_precision(double real);
 // The most that any number in the tree needs.

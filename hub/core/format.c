@@ -23,6 +23,7 @@ struct formats {
 
 static const struct format_type *const types[] = {
     [FORMAT_JSON] = &format_json,
+    [FORMAT_SPARKPLUG] = &format_sparkplug,
     [FORMAT_TEXT] = &format_text,
     [FORMAT_NUMBER] = &format_number,
     [FORMAT_BYTES] = &format_bytes,

@@ -112,6 +112,18 @@ static const char *const version_2[] = {
     " key TEXT NOT NULL, value, used INTEGER NOT NULL, UNIQUE (rule, site, key));"
     "CREATE INDEX pipit_memo_used ON pipit_memo(used);",
 
+    // A Sparkplug node, "<group>/<node>". bdseq, seq: -1 when unknown. born, latest: timestamps of its
+    // payloads. asked: when a rebirth was asked for that has not come, else 0.
+    "CREATE TABLE pipit_sparkplug_node(id INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE,"
+    " bdseq INTEGER NOT NULL, seq INTEGER NOT NULL, online INTEGER NOT NULL,"
+    " born INTEGER NOT NULL, latest INTEGER NOT NULL, asked INTEGER NOT NULL);"
+    // Its devices since its birth; the node itself is the one without a name.
+    "CREATE TABLE pipit_sparkplug_device(id INTEGER PRIMARY KEY, node INTEGER NOT NULL,"
+    " device TEXT NOT NULL, online INTEGER NOT NULL, UNIQUE (node, device));"
+    // The metrics of their births.
+    "CREATE TABLE pipit_sparkplug_alias(device INTEGER NOT NULL, name TEXT NOT NULL, alias INTEGER,"
+    " datatype INTEGER NOT NULL, PRIMARY KEY (device, name)) WITHOUT ROWID;",
+
     "ALTER TABLE pipit_books ADD COLUMN derived INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_books ADD COLUMN late INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_books ADD COLUMN replayed INTEGER NOT NULL DEFAULT 0;"

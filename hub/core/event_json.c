@@ -8,8 +8,7 @@
 #include "core/event_parts.h"
 #include "core/format_types.h"
 
-// A text with more commas, colons and brackets than this could grow to many times its size.
-#define JSON_MARKS_MAX 65536
+#define TREE_FLAGS (JSON_DECODE_ANY | JSON_ALLOW_NUL)
 
 static bool starts_with(struct bytes text, const char *prefix)
 {
@@ -49,58 +48,10 @@ static bool must_be_json(const struct event *event)
             first_byte(event->payload) == '{');
 }
 
-static bool has_many_marks(struct bytes text)
-{
-    size_t marks = 0;
-    for (size_t i = 0; text.len > JSON_MARKS_MAX && i < text.len; i++) {
-        uint8_t byte = text.ptr[i];
-        marks += byte == ',' || byte == ':' || byte == '[' || byte == '{';
-    }
-    return marks > JSON_MARKS_MAX;
-}
-
-static bool is_deeper_than(const json_t *json, int levels)
-{
-    if (!json_is_object(json) && !json_is_array(json)) {
-        return false;
-    }
-    if (levels == 0) {
-        return true;
-    }
-    size_t index;
-    json_t *item;
-    json_array_foreach((json_t *)(uintptr_t)json, index, item)
-    {
-        if (is_deeper_than(item, levels - 1)) {
-            return true;
-        }
-    }
-    const char *key;
-    json_object_foreach((json_t *)(uintptr_t)json, key, item)
-    {
-        if (is_deeper_than(item, levels - 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void set_problem(struct event *event, const char *problem)
 {
     event->json_state = JSON_BROKEN;
     event->json_problem = problem;
-}
-
-static void set_parse_problem(struct event *event, const json_error_t *error)
-{
-    char text[sizeof(error->text) + 80];
-    int len = snprintf(text, sizeof(text), "the JSON does not parse: line %d, column %d: %s",
-                       error->line, error->column, error->text);
-    for (int i = 0; i < len && text[i] != '\0'; i++) {
-        text[i] = (uint8_t)text[i] < 0x20 ? ' ' : text[i];
-    }
-    const char *kept = event_memory_text(event->memory, bytes_from_text(text));
-    set_problem(event, kept == NULL ? "the JSON does not parse" : kept);
 }
 
 static void read_json(struct event *event)
@@ -114,32 +65,28 @@ static void read_json(struct event *event)
     if (!is_json && (event->content_type.len > 0 || !may_be_json(text))) {
         return;
     }
-    if (has_many_marks(text)) {
-        set_problem(event, "the JSON has too many members and items");
-        return;
+    struct error why;
+    if (json_tape_read(&event->tape, text, event->memory, &why) == ERR_OK) {
+        event->json_state = JSON_READ;
+    } else if (is_json) {
+        const char *kept = event_memory_text(event->memory, bytes_from_text(why.text));
+        set_problem(event, kept == NULL ? "the JSON does not parse" : kept);
     }
-    json_error_t error;
-    event->json = json_loadb((const char *)text.ptr, text.len,
-                             JSON_REJECT_DUPLICATES | JSON_DECODE_ANY | JSON_ALLOW_NUL, &error);
-    if (event->json == NULL) {
-        if (is_json) {
-            set_parse_problem(event, &error);
-        }
-        return;
+}
+
+static bool has_json(struct event *event)
+{
+    if (event->json_state == JSON_UNREAD) {
+        read_json(event);
     }
-    if (is_deeper_than(event->json, EVENT_JSON_DEPTH_MAX)) {
-        json_decref(event->json);
-        event->json = NULL;
-        set_problem(event, "the JSON is nested deeper than 32 levels");
-        return;
-    }
-    event->json_state = JSON_READ;
+    return event->json_state == JSON_READ;
 }
 
 json_t *event_json(struct event *event)
 {
-    if (event->json_state == JSON_UNREAD) {
-        read_json(event);
+    if (has_json(event) && event->json == NULL) {
+        event->json =
+            json_loadb((const char *)event->payload.ptr, event->payload.len, TREE_FLAGS, NULL);
     }
     return event->json;
 }
@@ -163,7 +110,7 @@ json_t *event_keep_tree(struct event *event, json_t *take_tree)
 
 enum err event_json_validate(struct event *event, struct error *e)
 {
-    event_json(event);
+    has_json(event);
     if (event->json_state == JSON_BROKEN) {
         return error_set(e, ERR_INVALID, "%s", event->json_problem);
     }
@@ -213,19 +160,31 @@ json_t *json_find(json_t *json, const char *path)
     return NULL;
 }
 
+// Objects and arrays as trees, so that they are written as everywhere.
+static bool tree_value(struct event *event, struct event_value *inout_value)
+{
+    struct bytes text = inout_value->bytes;
+    json_t *tree = json_loadb((const char *)text.ptr, text.len, TREE_FLAGS, NULL);
+    *inout_value = (struct event_value){.kind = VALUE_TREE, .tree = event_keep_tree(event, tree)};
+    return inout_value->tree != NULL;
+}
+
 bool event_json_field(struct event *event, const char *path, struct event_value *out_value)
 {
-    json_t *json = event_json(event);
-    if (json == NULL) {
+    if (!has_json(event)) {
         return false;
     }
-    bool is_tree = json_is_object(json) || json_is_array(json);
-    json_t *found = is_tree ? json_find(json, path) : strcmp(path, "value") == 0 ? json : NULL;
+    const struct json_node *found = &event->tape.nodes[0];
+    if (found->kind == JSON_KIND_OBJECT || found->kind == JSON_KIND_ARRAY) {
+        found = json_tape_find(&event->tape, path);
+    } else if (strcmp(path, "value") != 0) {
+        found = NULL;
+    }
     if (found == NULL) {
         return false;
     }
-    value_of_json(found, out_value);
-    return true;
+    json_node_value(found, out_value);
+    return out_value->kind != VALUE_JSON || tree_value(event, out_value);
 }
 
 void value_of_json(json_t *json, struct event_value *out_value)

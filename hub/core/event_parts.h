@@ -8,10 +8,10 @@
 #include "core/event.h"
 #include "core/event_memory.h"
 #include "core/event_value.h"
+#include "core/json_tape.h"
 
-#define EVENT_FIELDS_MAX     256
-#define EVENT_JSON_DEPTH_MAX 32
-#define EVENT_TIME_MAX_MS    253402300799999 // The end of the year 9999.
+#define EVENT_FIELDS_MAX  256
+#define EVENT_TIME_MAX_MS 253402300799999 // The end of the year 9999.
 
 struct Pipit__V1__Field;
 
@@ -34,7 +34,8 @@ struct event {
     struct bytes payload;      // The opaque one; ptr NULL when there is none.
     struct bytes content_type; // Of the payload.
     enum json_state json_state;
-    struct json_t *json;
+    struct json_tape tape;      // With JSON_READ.
+    struct json_t *json;        // The same as a tree, made when somebody asks for it.
     struct json_t *fields_json; // Made when somebody asks for all fields.
     struct json_t *trees;       // An array of what event_keep_tree got.
     const char *json_problem;

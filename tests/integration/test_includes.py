@@ -33,6 +33,7 @@ HOMES = {
     "mosquitto.h": ["hub/intake/", "hub/connectors/", "hub/cli/client.c", "tests/"],
     "mqtt_protocol.h": ["hub/intake/", "hub/connectors/", "hub/cli/client.c", "tests/"],
     "yaml.h": ["hub/config/document.c"],
+    "yajl/": ["hub/core/json_tape.c"],
     "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/trial/", "hub/admin/",
                   "hub/cli/", "tests/"],
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],

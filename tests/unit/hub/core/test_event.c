@@ -241,10 +241,10 @@ static void json_is_validated_where_it_must_be_json(void **state)
         {"says it is a kind of JSON", "{", "application/cloudevents+json; charset=utf-8",
          "does not parse"},
         {"says it is something else", "{", "text/plain", NULL},
-        {"a member twice", "{\"a\":1,\"a\":2}", "", "duplicate"},
+        {"a member twice", "{\"a\":1,\"a\":2}", "", "has a member twice"},
         {"NUL in a text", "{\"a\":\"x\\u0000y\"}", "", NULL},
-        {"too large a number", "{\"a\":123456789012345678901234567890}", "", "too big integer"},
-        {"more behind it", "{} {}", "", "end of file expected"},
+        {"too large a number", "{\"a\":123456789012345678901234567890}", "", "64 bits do not hold"},
+        {"more behind it", "{} {}", "", "trailing garbage"},
         {"not UTF-8", "{\"a\":\"\xff\"}", "", "does not parse"},
         {"text that is not UTF-8", "\xff", "text/plain", "not valid UTF-8"},
         {"bytes", "\xff\xfe", "", NULL},
@@ -280,14 +280,18 @@ static void json_is_bounded(void **state)
         enum err rc = event_validate(fixture->event, &fixture->e);
         assert_int_equal(rc, depth == 32 ? ERR_OK : ERR_INVALID);
     }
-    assert_string_equal(fixture->e.text, "the JSON is nested deeper than 32 levels");
+    assert_string_equal(fixture->e.text,
+                        "the JSON is nested deeper than 32 levels (line 1, column 37)");
     size_t len = 200000;
     char *many = malloc(len);
-    memset(many, ',', len);
+    for (size_t i = 0; i < len; i++) {
+        many[i] = i % 2 == 0 ? '1' : ',';
+    }
     memcpy(many, "{\"a\":[", 6);
+    memcpy(many + len - 3, "1]}", 3);
     assert_int_equal(add(fixture, "x", bytes_of(many, len)), ERR_OK);
     assert_int_equal(event_validate(fixture->event, &fixture->e), ERR_INVALID);
-    assert_string_equal(fixture->e.text, "the JSON has too many members and items");
+    assert_non_null(strstr(fixture->e.text, "the JSON has too many members and items"));
     free(many);
 }
 

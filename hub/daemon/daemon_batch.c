@@ -118,6 +118,21 @@ static void publish_receipts(struct daemon *daemon, const struct outcome *outcom
     }
 }
 
+// first: of the messages among the inputs. A lost one is made again by the node's next messages.
+static void publish_requests(struct daemon *daemon, const struct outcome *outcome, uint32_t first)
+{
+    for (uint32_t i = 0; i < outcome->request_count; i++) {
+        const struct request *request = &outcome->requests[i];
+        uint32_t message = request->input - first;
+        if (request->input >= first && message < daemon->message_count) {
+            const struct source_slot *slot = &daemon->sources[daemon->owners[message]];
+            source_publish(slot->source, request->topic, request->payload, 0, false, NULL);
+            log_line_limited(LOG_INFO, "intake", "INTAKE-REBIRTH", LOG_INTERVAL_MS,
+                             "source=%s topic=%s", slot->spec->name, request->topic);
+        }
+    }
+}
+
 static void acknowledge(struct daemon *daemon, const struct outcome *outcome)
 {
     publish_receipts(daemon, outcome);
@@ -228,10 +243,12 @@ static void step_messages(struct daemon *daemon)
 {
     struct error e = {0};
     struct outcome outcome = {0};
-    enum err rc = step(daemon, daemon->settlement_count + daemon->message_count, &outcome, &e);
+    uint32_t settlement_count = daemon->settlement_count;
+    enum err rc = step(daemon, settlement_count + daemon->message_count, &outcome, &e);
     if (rc == ERR_OK) {
         batch_grow(daemon);
         workers_feed(daemon); // First, so that targets and acknowledgements go out side by side.
+        publish_requests(daemon, &outcome, settlement_count);
         acknowledge(daemon, &outcome);
     } else if (is_passing(rc)) {
         batch_shrink(daemon);

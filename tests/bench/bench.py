@@ -228,6 +228,20 @@ class Bench:
         self.stop(hub)
         return value
 
+    def rules_rss(self, rules, devices, count):
+        """RSS of a hub with so many rules on as many filters, after events of so many devices."""
+        hub = self.hub(PIPELINE_RULE + idle_rules(rules - 1))
+        idle = rss_mb(hub.pid)
+        self.pipeline(count, hub, devices=devices)
+        value = rss_mb(hub.pid)
+        self.stop(hub)
+        return idle, value
+
+    def queries(self, events, rounds):
+        done = subprocess.run([os.path.join(self.tools, "bench_queries"), str(events), str(rounds)], capture_output=True,
+                              text=True, check=True)
+        return json.loads(done.stdout)
+
     def client(self, kind, count):
         """One publisher at QoS 1, 20 publishes under way."""
         return self.result(self.tool("clients", kind, count, 200, 20))
@@ -289,6 +303,18 @@ def measure(bench, rounds, scale):
 
     row("idle_rss_mb", median([bench.idle_rss() for _ in range(3)]), "MB", 3)
     row("rss_10k_devices_mb", bench.devices_rss(100000 // scale), "MB", 1)
+
+    one, _ = bench.rules_rss(1, 100, 1000)
+    idle, busy = bench.rules_rss(1000, 10000, 100000 // scale)
+    row("rss_1000_rules_mb", busy, "MB with 1,000 rules on 1,000 filters, after events of 10,000 devices", 1)
+    notes.append(f"1,000 rules: {idle:.1f} MB idle (1 rule: {one:.1f}), which is {(idle - one) * 1024 / 999:.1f} KB a rule")
+
+    queries = bench.queries(1000000 // scale, rounds)
+    for name, value in queries.items():
+        if isinstance(value, list):
+            row(name, value[0], "CPU ns an event", rounds)
+            notes.append(f"{name}: {value[0]} as a rule, {value[1]} as the same query in SQLite over a table in memory "
+                         f"({queries['events']} events)")
 
     clients = {"own": [], "paho": [], "mosquitto": []}
     for _ in range(rounds):

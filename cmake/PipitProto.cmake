@@ -5,7 +5,7 @@ pkg_check_modules(PROTOBUF_C REQUIRED IMPORTED_TARGET GLOBAL libprotobuf-c)
 set(PIPIT_PROTO_OUT ${CMAKE_BINARY_DIR}/proto)
 set(PIPIT_PROTO_SOURCES)
 file(MAKE_DIRECTORY ${PIPIT_PROTO_OUT})
-foreach(name pipit/v1/pipit sparkplug/sparkplug_b cloudevents/cloudevents)
+foreach(name pipit/v1/pipit sparkplug/sparkplug_b cloudevents/cloudevents protobuf/descriptor_set)
   add_custom_command(
     OUTPUT ${PIPIT_PROTO_OUT}/${name}.pb-c.c ${PIPIT_PROTO_OUT}/${name}.pb-c.h
     COMMAND ${PROTOC_C} -I ${PROJECT_SOURCE_DIR}/proto --c_out=${PIPIT_PROTO_OUT}

@@ -1,0 +1,52 @@
+// proto_parts.h - what a protobuf type of run time is made of, for proto_*.c: protobuf-c's own
+// descriptors, as protoc-c would have generated them, and what those do not say.
+// Threads:   one at a time.
+// Ownership: everything lives in the set.
+#ifndef PIPIT_CORE_PROTO_PARTS_H
+#define PIPIT_CORE_PROTO_PARTS_H
+
+#include <protobuf/descriptor_set.pb-c.h>
+
+#include "core/proto_dynamic.h"
+
+struct proto_type {
+    ProtobufCMessageDescriptor base; // First: messages point to it.
+    struct proto_set *set;
+    const bool *is_required; // By field: protobuf-c is told "optional", so that we can say which
+                             // one is missing.
+    const char *const *names;
+    bool is_map_entry;
+    bool is_to_be_checked; // It or one below has texts or required fields.
+    unsigned depth;        // Of messages within it; beyond PROTO_DEPTH_MAX: there may be more.
+};
+
+static inline const struct proto_type *proto_type_of(const ProtobufCMessage *message)
+{
+    return (const struct proto_type *)(const void *)message->descriptor;
+}
+
+static inline const struct proto_type *proto_type_below(const ProtobufCFieldDescriptor *field)
+{
+    return field->descriptor;
+}
+
+static inline void *proto_member(const ProtobufCMessage *message, unsigned offset)
+{
+    return (uint8_t *)(uintptr_t)message + offset;
+}
+
+// proto_set.c
+struct arena *proto_set_arena(struct proto_set *set);
+const ProtobufCFieldDescriptor *proto_field_find(const ProtobufCMessageDescriptor *type,
+                                                 struct bytes name);
+bool proto_field_is_map(const ProtobufCFieldDescriptor *field);
+// Bytes that one value of a type of field takes in a message.
+size_t proto_value_bytes(ProtobufCType type);
+
+// Splits the first step off a path; the rest's ptr is NULL when nothing is left.
+struct bytes proto_step(struct bytes *rest);
+
+// proto_depth.c: are the bytes nested deeper than that, as far as the type knows them?
+bool proto_is_deeper(const ProtobufCMessageDescriptor *type, struct bytes bytes, unsigned levels);
+
+#endif

@@ -182,6 +182,26 @@ static void check_sources(struct reader *reader, const struct config_file *file,
     }
 }
 
+// The rule that a fault of all rules together names first: `rule "a": route 2: ...`.
+static const struct rule_spec *rule_named(const struct core_spec *core, const char *text)
+{
+    for (uint32_t i = 0; i < core->rule_count; i++) {
+        char prefix[200];
+        snprintf(prefix, sizeof(prefix), "rule \"%.150s\": ", core->rules[i].name);
+        if (strncmp(text, prefix, strlen(prefix)) == 0) {
+            return &core->rules[i];
+        }
+    }
+    return NULL;
+}
+
+static struct position together_position(const struct config_file *file, const struct error *fault)
+{
+    const struct rule_spec *rule = rule_named(&file->config.core, fault->text);
+    const struct node *node = rule == NULL ? NULL : rule_node(file, rule);
+    return node == NULL ? (struct position){1, 1} : rule_position(file, node, rule, fault);
+}
+
 static void check_all(struct reader *reader, const struct config_file *file,
                       config_source_fn *check_source)
 {
@@ -195,7 +215,7 @@ static void check_all(struct reader *reader, const struct config_file *file,
     check_identities(reader, file);
     check_rules(reader, file);
     if (reader->problem_count == before) { // Each is fine alone.
-        reader_problem(reader, (struct position){1, 1}, "%s", fault.text);
+        reader_problem(reader, together_position(file, &fault), "%s", fault.text);
     }
 }
 

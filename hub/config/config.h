@@ -41,9 +41,11 @@ struct config {
 };
 
 extern const struct option_spec hub_options[];
+extern const struct option_spec history_options[];       // keep, limit.
 extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
 extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
+extern const struct option_spec route_to_rules_options[]; // topic.
 extern const struct option_spec route_common_options[];  // limit, overflow, ...
 extern const struct option_spec route_payload_options[]; // payload, text, type, ...
 

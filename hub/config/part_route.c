@@ -28,13 +28,14 @@ static void unknown_target(struct builder *builder, const struct node *key, cons
 {
     const struct config *config = &builder->file->config;
     const char **names =
-        arena_alloc(builder->file->arena, (config->target_count + 1) * sizeof(names[0]));
+        arena_alloc(builder->file->arena, (config->target_count + 2) * sizeof(names[0]));
     if (names == NULL) {
         return;
     }
     for (uint32_t i = 0; i < config->target_count; i++) {
         names[i] = config->targets[i].name;
     }
+    names[config->target_count] = TARGET_RULES;
     const char *hint = reader_hint(&builder->reader, key->text, names);
     reader_problem(&builder->reader, key->at, "%s: there is no target '%.80s'%s", what, key->text,
                    hint ? hint : "");
@@ -67,6 +68,31 @@ static void route_fill(struct builder *builder, const struct options *common,
     out_route->topic = copy(builder, own, "topic");
     out_route->qos = option_find(table, "qos") ? (uint8_t)option_int(own, "qos") : 0;
     out_route->is_retained = option_find(table, "retain") && option_bool(own, "retain");
+}
+
+// `- rules: {topic: "derived/{device}"}`: an event for other rules.
+const struct option_spec route_to_rules_options[] = {
+    {"topic", OPTION_TEXT, true, NULL, 0, 0, NULL,
+     "Topic of the event that other rules get, in the same transaction. `{column}` is replaced by "
+     "the column's value, which fills a part of one level."},
+    {NULL},
+};
+
+static void rules_route_build(struct builder *builder, const struct node *node, const char *what,
+                              const struct rule_spec *rule, struct route_spec *out_route)
+{
+    static const char *const others[] = {"properties", NULL};
+    struct options *own = options_make(builder, route_to_rules_options);
+    struct options *payload = options_make(builder, route_payload_options);
+    if (own != NULL && payload != NULL) {
+        struct shape shape = {what, {own, NULL, payload}, others, false};
+        reader_options(&builder->reader, node, &shape);
+        payload_build(builder, &shape, node, rule, out_route);
+        out_route->topic = copy(builder, own, "topic");
+        out_route->target = ROUTE_TO_RULES;
+    }
+    options_destroy(own);
+    options_destroy(payload);
 }
 
 static void route_build(struct builder *builder, const struct node *node, const char *what,
@@ -104,13 +130,20 @@ static void item_build(struct builder *builder, const struct node *item, const c
     }
     const struct node *node = item->first;
     uint32_t target = 0;
+    const char *route_what = arena_print(reader->arena, "%s: route to %s", what, node->key->text);
+    if (route_what == NULL) {
+        return;
+    }
+    if (strcmp(node->key->text, TARGET_RULES) == 0) {
+        rules_route_build(builder, node, route_what, spec, &routes[spec->route_count++]);
+        return;
+    }
     if (!target_find(builder, node->key->text, &target)) {
         unknown_target(builder, node->key, what);
         return;
     }
     const struct connector_type *type = builder->file->config.targets[target].type;
-    const char *route_what = arena_print(reader->arena, "%s: route to %s", what, node->key->text);
-    if (type == NULL || route_what == NULL) {
+    if (type == NULL) {
         return; // The target is wrong itself and has been reported.
     }
     struct route_spec *route = &routes[spec->route_count++];

@@ -88,6 +88,10 @@ static void target_build(struct builder *builder, const struct node *node,
     const char *what = arena_print(reader->arena, "target %s", node->key->text);
     out_target->name = out_spec->name = node->key->text;
     reader_name(reader, node->key, "target");
+    if (strcmp(node->key->text, TARGET_RULES) == 0) {
+        reader_problem(reader, node->key->at,
+                       "target rules: the name is taken: a route to 'rules' leads to other rules");
+    }
     if (what == NULL) {
         return;
     }

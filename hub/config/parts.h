@@ -38,8 +38,11 @@ void faults_refuse(struct builder *builder, const struct node *node, const struc
 void sources_build(struct builder *builder);
 void hub_build(struct builder *builder);
 void identities_build(struct builder *builder);
+void history_build(struct builder *builder);
 void targets_build(struct builder *builder);
 void rules_build(struct builder *builder);
+
+#define TARGET_RULES "rules" // In `to`: the event goes to other rules. No target is called so.
 
 // Adds the routes of one rule that stand in its member `list`: `to`, or `else` and `late` of its
 // branches. part_rule.c reads the rules, part_route.c the lists.

@@ -148,7 +148,8 @@ static enum err add_message(struct core *core, const struct message *message, ui
 static enum err add_all(struct core *core, const struct input *inputs, uint32_t count,
                         struct error *e)
 {
-    enum err rc = reserve_events(&core->batch, count + core->played_count, e);
+    uint32_t derived = rules_have_derived(core->rules) ? DERIVED_MAX : 0;
+    enum err rc = reserve_events(&core->batch, count + core->played_count + derived, e);
     if (rc == ERR_OK) {
         rc = reserve_rules(&core->batch, core->spec->rule_count, e);
     }
@@ -224,6 +225,10 @@ static enum err on_output(void *context, const struct rule_output *output, struc
     struct event *event = event_batch_at(core->batch.events, output->event_index);
     struct error why = {0};
     core->batch.slots[output->event_index].is_routed = true;
+    const struct rule_spec *rule = &core->spec->rules[output->rule_index];
+    if (rule->routes[output->route_index].target == ROUTE_TO_RULES) {
+        return core_derive(core, output, e);
+    }
     enum err rc = outbox_add(core->outbox, output, event_id(event), &why);
     if (rc == ERR_FULL) {
         core->batch.is_too_much = true;
@@ -232,14 +237,12 @@ static enum err on_output(void *context, const struct rule_output *output, struc
     return rc == ERR_OK ? ERR_OK : error_set(e, rc, "%s", why.text);
 }
 
-static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_index,
-                           const char *reason, struct error *e)
+enum err core_note_failure(struct core *core, const struct message *message, const char *event_id,
+                           uint32_t rule_index, const char *reason, struct error *e)
 {
-    struct core *core = context;
     struct batch *batch = &core->batch;
     tally_of(batch, rule_index)->failures++;
     batch->round_failures++;
-    batch->slots[event_index].is_failed = true;
     if (batch->failure_count == BATCH_FAILURES_MAX) {
         return ERR_OK;
     }
@@ -250,8 +253,18 @@ static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_in
         }
     }
     batch->failures[batch->failure_count++] =
-        (struct failure){event_index, core->spec->rules[rule_index].name, keep_text(core, reason)};
+        (struct failure){message, keep_text(core, event_id), core->spec->rules[rule_index].name,
+                         keep_text(core, reason)};
     return ERR_OK;
+}
+
+static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_index,
+                           const char *reason, struct error *e)
+{
+    struct core *core = context;
+    struct event *event = event_batch_at(core->batch.events, event_index);
+    core->batch.slots[event_index].is_failed = true;
+    return core_note_failure(core, event_message(event), event_id(event), rule_index, reason, e);
 }
 
 static void on_ran(void *context, uint32_t event_index, uint32_t rule_index, uint32_t rows)
@@ -266,6 +279,7 @@ static void count_round(struct core *core)
 {
     struct batch *batch = &core->batch;
     core->ledger.books.rule_failures += batch->round_failures;
+    core->ledger.books.derived += batch->derived_count;
     for (uint32_t i = 0; i < batch->tallied_count; i++) {
         rule_count_add(core->rule_count, batch->tallied[i], &batch->tallies[batch->tallied[i]]);
     }
@@ -273,6 +287,9 @@ static void count_round(struct core *core)
 
 static void end_round(struct batch *batch)
 {
+    event_batch_truncate(batch->events, event_batch_count(batch->events) - batch->derived_count);
+    batch->derived_count = 0;
+    batch->derived_bytes = 0;
     batch->round_failures = 0;
     while (batch->tallied_count > 0) {
         batch->tallies[batch->tallied[--batch->tallied_count]] = (struct rule_tally){0};
@@ -337,9 +354,8 @@ static enum err tell_failures(struct core *core, struct error *e)
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < core->batch.failure_count; i++) {
         const struct failure *failure = &core->batch.failures[i];
-        struct event *event = event_batch_at(core->batch.events, failure->event_index);
-        const struct rejection rejection = {event_message(event), failure->reason, failure->rule,
-                                            event_id(event), core->now_ms};
+        const struct rejection rejection = {failure->message, failure->reason, failure->rule,
+                                            failure->event_id, core->now_ms};
         rc = quarantine(core, &rejection, e);
     }
     return rc;

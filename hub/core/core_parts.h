@@ -32,11 +32,17 @@ struct slot {
     const char *reason;
 };
 
+// Events that rules make for rules in one round.
+#define DERIVED_MAX        8192
+#define DERIVED_BYTES_MAX  16000000
+#define DERIVED_BOUND_TEXT "8192 events or 16 MB for other rules"
+
 #define BATCH_FAILURES_MAX 4096 // Reasons kept of a batch; what is beyond is counted only.
 
 // A rule's failure on an event, told after the rules have run.
 struct failure {
-    uint32_t event_index;
+    const struct message *message;
+    const char *event_id;
     const char *rule, *reason;
 };
 
@@ -51,6 +57,8 @@ struct batch {
     struct rule_tally *tallies; // Of the round of rules under way, by rule.
     uint32_t *tallied;          // Rules that have one.
     uint32_t tallied_count, rule_capacity;
+    uint32_t derived_count; // Events that rules have made for rules, in the round under way.
+    size_t derived_bytes;
     bool is_too_much; // The round was ended because its deliveries are too many.
     char too_much[200];
 };
@@ -94,6 +102,11 @@ enum err core_history_make_room(struct core *core, uint64_t more_bytes, struct e
 // core_batch.c: all messages among the inputs, up to deliveries and counts. Within the transaction.
 enum err core_take_messages(struct core *core, const struct input *inputs, uint32_t count,
                             struct error *e);
+// A rule failed on an event; event_id is copied, the message lives as long as the batch.
+enum err core_note_failure(struct core *core, const struct message *message, const char *event_id,
+                           uint32_t rule_index, const char *reason, struct error *e);
+// core_derived.c: the output of a route to rules becomes an event of the batch.
+enum err core_derive(struct core *core, const struct rule_output *output, struct error *e);
 void core_mark_rejected(struct core *core, uint32_t event_index, const char *reason);
 // core_sparkplug.c: what an event that came says of a Sparkplug node. Once an event, in order.
 enum err core_note_sparkplug(struct core *core, uint32_t event_index, uint32_t input,

@@ -47,12 +47,16 @@ static void event_release(struct event *event)
     event_json_free(event);
 }
 
+void event_batch_truncate(struct event_batch *batch, uint32_t count)
+{
+    while (batch->count > count) {
+        event_release(&batch->events[--batch->count]);
+    }
+}
+
 void event_batch_clear(struct event_batch *batch)
 {
-    for (uint32_t i = 0; i < batch->count; i++) {
-        event_release(&batch->events[i]);
-    }
-    batch->count = 0;
+    event_batch_truncate(batch, 0);
     event_memory_reset(&batch->memory);
 }
 

@@ -37,6 +37,8 @@ void event_batch_set_formats(struct event_batch *batch, const struct formats *fo
 enum err event_batch_add(struct event_batch *batch, const struct message *message,
                          struct event **out_event, struct error *e);
 uint32_t event_batch_count(const struct event_batch *batch);
+// Forgets all but the first count of them.
+void event_batch_truncate(struct event_batch *batch, uint32_t count);
 struct event *event_batch_at(struct event_batch *batch, uint32_t index);
 
 struct event_identity {

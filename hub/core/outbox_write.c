@@ -68,6 +68,7 @@ enum err outbox_add(struct outbox *outbox, const struct rule_output *output, con
                          output->payload.len);
     }
     row->event_index = output->event_index;
+    row->root_index = output->root_index;
     return outbox_add_row(outbox, row, e);
 }
 
@@ -85,32 +86,59 @@ void outbox_forget_added(struct outbox *outbox, uint32_t count)
     }
 }
 
+// By event: where those of one begin in the sorted order.
+static uint32_t *count_starts(const struct outbox *outbox, uint32_t events)
+{
+    uint32_t *starts = calloc((size_t)events + 1, sizeof(starts[0]));
+    for (uint32_t i = 0; starts != NULL && i < outbox->added_count; i++) {
+        starts[outbox->added[i]->event_index + 1]++;
+    }
+    for (uint32_t event = 0; starts != NULL && event < events; event++) {
+        starts[event + 1] += starts[event];
+    }
+    return starts;
+}
+
+static int by_root(const void *a, const void *b)
+{
+    const struct queue_row *left = *(struct queue_row *const *)a;
+    const struct queue_row *right = *(struct queue_row *const *)b;
+    int roots = (left->root_index > right->root_index) - (left->root_index < right->root_index);
+    if (roots != 0) {
+        return roots;
+    }
+    int events =
+        (left->event_index > right->event_index) - (left->event_index < right->event_index);
+    return events != 0 ? events
+                       : (left->added_at > right->added_at) - (left->added_at < right->added_at);
+}
+
 // Those of one rule come in the order of the events, rule after rule: a merge that keeps the order
-// of rules for one event. With one rule there is nothing to do.
+// of rules for one event, and puts what came of an event behind it. With one rule there is nothing
+// to do.
 static enum err sort_by_event(struct outbox *outbox, struct error *e)
 {
     uint32_t count = outbox->added_count, events = 0;
-    bool is_sorted = true;
+    bool is_sorted = true, has_derived = false;
     for (uint32_t i = 0; i < count; i++) {
-        uint32_t event = outbox->added[i]->event_index;
-        events = event + 1 > events ? event + 1 : events;
-        is_sorted = is_sorted && (i == 0 || outbox->added[i - 1]->event_index <= event);
+        struct queue_row *row = outbox->added[i];
+        row->added_at = i;
+        events = row->event_index + 1 > events ? row->event_index + 1 : events;
+        is_sorted = is_sorted && (i == 0 || outbox->added[i - 1]->event_index <= row->event_index);
+        has_derived = has_derived || row->root_index != row->event_index;
     }
-    if (is_sorted) {
+    if (has_derived) {
+        qsort(outbox->added, count, sizeof(outbox->added[0]), by_root);
+    }
+    if (is_sorted || has_derived) {
         return ERR_OK;
     }
-    uint32_t *starts = calloc((size_t)events + 1, sizeof(starts[0]));
+    uint32_t *starts = count_starts(outbox, events);
     struct queue_row **sorted = malloc(outbox->added_capacity * sizeof(sorted[0]));
     if (starts == NULL || sorted == NULL) {
         free(starts);
         free(sorted);
         return error_set(e, ERR_NO_MEMORY, "out of memory for %u deliveries", count);
-    }
-    for (uint32_t i = 0; i < count; i++) {
-        starts[outbox->added[i]->event_index + 1]++;
-    }
-    for (uint32_t event = 0; event < events; event++) {
-        starts[event + 1] += starts[event];
     }
     for (uint32_t i = 0; i < count; i++) {
         sorted[starts[outbox->added[i]->event_index]++] = outbox->added[i];

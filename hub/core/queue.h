@@ -30,7 +30,9 @@ struct queue_row {
     struct outbox_target *target;
     struct outbox_route *route;
     uint32_t stored_bytes; // As they count against the route's limit.
-    uint32_t event_index;  // Of its batch, while it is new.
+    uint32_t event_index;  // Of its batch, while it is new,
+    uint32_t root_index;   // and of the event of which that one came by rules.
+    uint32_t added_at;     // How many were added before it.
     int64_t next_at_ms;    // Not before; 0: at once.
     enum queue_state state;
     bool is_settling; // The batch under way has an answer for it.

@@ -29,6 +29,17 @@ typedef bool rule_wanted_fn(const void *context, uint32_t rule);
 enum err rule_matches_put_wanted(struct rule_matches *matches, struct bytes topic, uint32_t event,
                                  rule_wanted_fn *is_wanted, const void *context, struct error *e);
 
+// Where each rule stands in the order of rule_matches_each; NULL: the order of rules. Borrowed.
+void rule_matches_set_order(struct rule_matches *matches, const uint32_t *position);
+
+// While rule_matches_each runs, or before it: the event came of `root`, and is seen behind it by
+// the rules whose turn is still to come. Rules that have had theirs must not match.
+enum err rule_matches_feed(struct rule_matches *matches, struct bytes topic, uint32_t event,
+                           uint32_t root, struct error *e);
+
+// The event of which this one came; itself when it came of none.
+uint32_t rule_matches_root(const struct rule_matches *matches, uint32_t event);
+
 // Calls run for each rule that has events, in the order of rules, until it fails.
 typedef enum err rule_matches_fn(void *context, uint32_t rule, const uint32_t *events,
                                  uint32_t count, struct error *e);

@@ -7,6 +7,7 @@
 #include "core/event_value.h"
 #include "core/render.h"
 #include "core/rule_branch.h"
+#include "core/rule_graph.h"
 #include "core/rule_identity.h"
 #include "core/rule_matches.h"
 #include "core/rule_statement.h"
@@ -28,6 +29,7 @@ struct rules {
     bool is_batched;
     struct rule_matches *matches;
     struct rule_branches *branches;
+    uint32_t *position; // Of each rule in the order of a run; NULL: as they are configured.
     struct rule_identities *identities;
     struct event_memory memory;  // Of the outputs of one event in one rule.
     struct rule_output *outputs; // Waiting until the event's last row has worked.
@@ -93,6 +95,27 @@ static enum err compile_rules(struct rules *rules, const struct core_spec *spec,
     return rc;
 }
 
+// Rules that feed rules run in an order of their own.
+static enum err order_rules(struct rules *rules, const struct core_spec *spec, struct error *e)
+{
+    if (!rule_graph_has_edges(spec)) {
+        return ERR_OK;
+    }
+    const char **filters = calloc(spec->rule_count, sizeof(filters[0]));
+    rules->position = calloc(spec->rule_count, sizeof(rules->position[0]));
+    if (filters == NULL || rules->position == NULL) {
+        free(filters);
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the order of rules");
+    }
+    for (uint32_t i = 0; i < spec->rule_count; i++) {
+        filters[i] = rules->rules[i].statement->filter;
+    }
+    enum err rc = rule_graph_order(spec, filters, rules->position, e);
+    rule_matches_set_order(rules->matches, rules->position);
+    free(filters);
+    return rc;
+}
+
 static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spec *spec,
                          struct error *e)
 {
@@ -106,7 +129,10 @@ static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spe
     if (rc == ERR_OK) {
         rc = rule_identities_create(&rules->identities, rules->space, spec, e);
     }
-    return rc == ERR_OK ? compile_rules(rules, spec, e) : rc;
+    if (rc == ERR_OK) {
+        rc = compile_rules(rules, spec, e);
+    }
+    return rc == ERR_OK ? order_rules(rules, spec, e) : rc;
 }
 
 enum err rules_open(struct rules **out_rules, sqlite3 *db, const struct core_spec *spec,
@@ -144,6 +170,7 @@ void rules_close(struct rules *rules)
         }
     }
     rule_branches_destroy(rules->branches);
+    free(rules->position);
     rule_identities_destroy(rules->identities);
     rule_matches_destroy(rules->matches);
     event_memory_deinit(&rules->memory);
@@ -199,6 +226,18 @@ static uint32_t row_of_next(const struct rules *rules, uint32_t route_count)
     return route_count == 0 ? 0 : rules->output_count / route_count;
 }
 
+static enum err check_derived(const struct route_spec *route, struct bytes topic, struct error *e)
+{
+    if (route->target != ROUTE_TO_RULES) {
+        return ERR_OK;
+    }
+    const char *problem = rule_graph_topic_problem(route->topic, topic);
+    return problem == NULL ? ERR_OK
+                           : error_set(e, ERR_INVALID, "the topic \"%.*s\" made of \"%s\" %s",
+                                       (int)(topic.len < 100 ? topic.len : 100),
+                                       (const char *)topic.ptr, route->topic, problem);
+}
+
 static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compiled, struct error *e)
 {
     struct rule_pass *pass = context;
@@ -213,8 +252,12 @@ static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compil
         rc = render_row(rule->render, &row, rendered, e);
     }
     for (uint32_t i = 0; rc == ERR_OK && i < route_count; i++) {
+        rc = check_derived(&rule->spec->routes[i], rendered[i].topic, e);
+    }
+    for (uint32_t i = 0; rc == ERR_OK && i < route_count; i++) {
         rules->outputs[rules->output_count++] = (struct rule_output){
             .event_index = event_index,
+            .root_index = rule_matches_root(rules->matches, event_index),
             .rule_index = pass->rule_index,
             .route_index = i,
             .row_index = row.row_index,
@@ -305,6 +348,18 @@ static enum err match_event(struct rules *rules, const struct event *event, uint
     }
     const struct chosen chosen = {rules, message->playback->rule};
     return rule_matches_put_wanted(rules->matches, message->topic, index, is_chosen, &chosen, e);
+}
+
+bool rules_have_derived(const struct rules *rules)
+{
+    return rules->position != NULL;
+}
+
+enum err rules_feed(struct rules *rules, struct event_batch *batch, uint32_t event_index,
+                    uint32_t root_index, struct error *e)
+{
+    struct bytes topic = event_message(event_batch_at(batch, event_index))->topic;
+    return rule_matches_feed(rules->matches, topic, event_index, root_index, e);
 }
 
 enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *is_skipped,

@@ -24,7 +24,8 @@ struct rules;
 // One delivery to be: rendered by a route of a rule from one row of its result. Valid for the call.
 struct rule_output {
     uint32_t event_index, rule_index, route_index;
-    uint32_t row_index; // 0 for the first row that this event gave in this rule.
+    uint32_t row_index;  // 0 for the first row that this event gave in this rule.
+    uint32_t root_index; // The event of which this one came by rules; itself when by none.
     struct bytes key, topic, payload;
     struct bytes properties; // As in struct delivery.
     const char *content_type;
@@ -53,8 +54,17 @@ enum err rules_identify(struct rules *rules, struct event_batch *batch, bool *is
                         int64_t now_ms, const struct rule_sink *sink, struct error *e);
 
 // Runs every rule over the events its filter matches, in rule order, in event order within a rule.
+// A rule that others feed comes after those.
 enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *is_skipped,
                    int64_t now_ms, const struct rule_sink *sink, struct error *e);
+
+// Does any route lead to rules?
+bool rules_have_derived(const struct rules *rules);
+// To be called by sink->output: what it was given has been added to the batch as that event, which
+// the rules whose filter matches see in this run, behind the event of which it came and what came
+// of that before. Such events have consecutive indexes.
+enum err rules_feed(struct rules *rules, struct event_batch *batch, uint32_t event_index,
+                    uint32_t root_index, struct error *e);
 
 // The topic filter that a compiled rule reads.
 const char *rules_filter(const struct rules *rules, uint32_t rule_index);

@@ -119,6 +119,37 @@ bool topic_filter_matches(struct bytes filter, struct bytes topic)
     return topic.ptr == NULL;
 }
 
+static bool starts_with_wildcard(struct bytes filter)
+{
+    return filter.len > 0 && (filter.ptr[0] == '+' || filter.ptr[0] == '#');
+}
+
+static bool starts_with_dollar(struct bytes filter)
+{
+    return filter.len > 0 && filter.ptr[0] == '$';
+}
+
+bool topic_filters_overlap(struct bytes a, struct bytes b)
+{
+    if ((starts_with_wildcard(a) && starts_with_dollar(b)) ||
+        (starts_with_wildcard(b) && starts_with_dollar(a))) {
+        return false;
+    }
+    struct bytes level_a, level_b;
+    for (;;) {
+        bool has_a = topic_next_level(&a, &level_a), has_b = topic_next_level(&b, &level_b);
+        if ((has_a && is_level(level_a, '#')) || (has_b && is_level(level_b, '#'))) {
+            return true; // "x/#" matches "x", too.
+        }
+        if (!has_a || !has_b) {
+            return has_a == has_b;
+        }
+        if (!is_level(level_a, '+') && !is_level(level_b, '+') && !bytes_equal(level_a, level_b)) {
+            return false;
+        }
+    }
+}
+
 bool topic_part(struct bytes topic, uint32_t n, struct bytes *out_part)
 {
     struct bytes level;

@@ -25,6 +25,9 @@ bool topic_filter_is_valid(struct bytes filter);
 // [MQTT-4.7.2-1]; "a/#" matches "a" [MQTT-4.7.1-2]. "$share/<group>/<filter>" is not known here.
 bool topic_filter_matches(struct bytes filter, struct bytes topic);
 
+// Is there a topic that both filters match? Both must be valid.
+bool topic_filters_overlap(struct bytes a, struct bytes b);
+
 // The n-th level, counted from 1; false when there are fewer.
 bool topic_part(struct bytes topic, uint32_t n, struct bytes *out_part);
 

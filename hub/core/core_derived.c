@@ -1,0 +1,134 @@
+// core_derived.c - what a rule gives other rules: an event of the same transaction.
+//
+// It has the group, device and time of the event that it came of and its own idempotency key as
+// id. It is in no history and no mirror, and counted in books.derived only: its device never sent
+// it.
+#include <inttypes.h>
+#include <stdio.h>
+
+#include "core/core_parts.h"
+#include "core/idempotency.h"
+
+static enum err no_memory(struct error *e)
+{
+    return error_set(e, ERR_NO_MEMORY, "out of memory for an event of a rule");
+}
+
+static bool copy_bytes(struct core *core, struct bytes from, struct bytes *out)
+{
+    const char *copy = event_memory_text(&core->memory, from);
+    *out = bytes_of(copy, from.len);
+    return copy != NULL;
+}
+
+// Properties come as name, value, name, value, ... each with a zero byte at its end.
+static bool split_properties(struct core *core, struct bytes packed, struct message *message)
+{
+    struct user_property *properties = NULL;
+    uint32_t texts = 0;
+    for (size_t i = 0; i < packed.len; i++) {
+        texts += packed.ptr[i] == '\0';
+    }
+    if (texts >= 2) {
+        properties = event_memory_take(&core->memory, texts / 2 * sizeof(properties[0]));
+        if (properties == NULL) {
+            return false;
+        }
+    }
+    const char *at = (const char *)packed.ptr;
+    for (uint32_t i = 0; i < texts / 2; i++) {
+        properties[i].name = bytes_from_text(at);
+        at += properties[i].name.len + 1;
+        properties[i].value = bytes_from_text(at);
+        at += properties[i].value.len + 1;
+    }
+    message->properties = properties;
+    message->property_count = texts / 2;
+    return true;
+}
+
+// A message of the output, all of it copied.
+static struct message *make_message(struct core *core, const struct rule_output *output,
+                                    const struct event *source)
+{
+    struct message *message = event_memory_take(&core->memory, sizeof(*message));
+    struct bytes properties;
+    if (message == NULL) {
+        return NULL;
+    }
+    *message = (struct message){.received_ms = event_message(source)->received_ms};
+    bool is_whole =
+        copy_bytes(core, output->topic, &message->topic) &&
+        copy_bytes(core, output->payload, &message->payload) &&
+        copy_bytes(core, bytes_from_text(output->content_type), &message->content_type) &&
+        copy_bytes(core, output->properties, &properties) &&
+        split_properties(core, properties, message);
+    return is_whole ? message : NULL;
+}
+
+static void inherit(struct event *event, const struct event *source)
+{
+    int64_t time_ms;
+    if (event_device(source)[0] != '\0') {
+        event_set_identity(event, event_group(source), event_device(source), 0, 0);
+    }
+    if (event_time_ms(source, &time_ms)) {
+        event_set_time(event, time_ms);
+    }
+}
+
+static enum err too_much(struct core *core, const char *what, struct error *e)
+{
+    struct batch *batch = &core->batch;
+    batch->is_too_much = true;
+    snprintf(batch->too_much, sizeof(batch->too_much), "the rules make more than %s of it", what);
+    return error_set(e, ERR_FULL, "%s", batch->too_much);
+}
+
+// Into the batch; ERR_INVALID: it cannot be read.
+static enum err add_event(struct core *core, const struct message *message,
+                          struct event **out_event, struct error *e)
+{
+    struct event_batch *events = core->batch.events;
+    uint32_t count = event_batch_count(events);
+    enum err rc = event_batch_add(events, message, out_event, e);
+    if (rc == ERR_OK && (rc = event_validate(*out_event, e)) != ERR_OK) {
+        event_batch_truncate(events, count);
+    }
+    return rc;
+}
+
+enum err core_derive(struct core *core, const struct rule_output *output, struct error *e)
+{
+    struct batch *batch = &core->batch;
+    struct event *event, *source = event_batch_at(batch->events, output->event_index);
+    struct error why = {0};
+    char id[IDEMPOTENCY_KEY_BYTES];
+    batch->derived_bytes += output->topic.len + output->payload.len;
+    if (batch->derived_count == DERIVED_MAX || batch->derived_bytes > DERIVED_BYTES_MAX) {
+        return too_much(core, DERIVED_BOUND_TEXT, e);
+    }
+    const struct message *message = make_message(core, output, source);
+    if (message == NULL) {
+        return no_memory(e);
+    }
+    const char *rule = core->spec->rules[output->rule_index].name;
+    idempotency_key_make(id, event_id(source), rule, output->route_index, output->row_index);
+    enum err rc = add_event(core, message, &event, &why);
+    if (rc == ERR_INVALID) {
+        char reason[sizeof(why.text)];
+        snprintf(reason, sizeof(reason), "rule \"%.100s\": route %u: the event for rules: %.300s",
+                 rule, output->route_index + 1, why.text);
+        return core_note_failure(core, message, id, output->rule_index, reason, e);
+    }
+    if (rc != ERR_OK) {
+        return error_set(e, rc, "%s", why.text);
+    }
+    inherit(event, source);
+    event_set_id(event, id);
+    uint32_t index = event_batch_count(batch->events) - 1;
+    batch->slots[index] = (struct slot){.fate = FATE_NEW};
+    batch->is_skipped[index] = true; // The rules are fed with it, once.
+    batch->derived_count++;
+    return rules_feed(core->rules, batch->events, index, output->root_index, e);
+}

@@ -9,6 +9,9 @@
 #include <unistd.h>
 
 #include "admin/control_name.h"
+#include "admin/control_request.h"
+
+#define REQUEST_BYTES 4096 // Of most requests; longer ones grow.
 
 //            line complete            control_answer              all written
 //   READING ───────────────▶ ASKED ─────────────────▶ WRITING ─────────────────▶ FREE
@@ -20,8 +23,8 @@ struct client {
     enum client_state state;
     int fd;
     int64_t deadline_ms;
-    char *request; // CONTROL_REQUEST_MAX bytes.
-    size_t request_len;
+    char *request;
+    size_t request_len, request_capacity;
     char *reply; // With its line's end.
     size_t reply_len, reply_at;
 };
@@ -168,12 +171,13 @@ static void accept_client(struct control *control)
     int fd = accept4(control->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     for (uint32_t i = 0; fd >= 0 && i < CONTROL_CLIENTS_MAX; i++) {
         struct client *client = &control->clients[i];
-        char *request = client->state == CLIENT_FREE ? malloc(CONTROL_REQUEST_MAX) : NULL;
+        char *request = client->state == CLIENT_FREE ? malloc(REQUEST_BYTES) : NULL;
         if (request != NULL) {
             *client = (struct client){.state = CLIENT_READING,
                                       .fd = fd,
                                       .deadline_ms = control->now_ms + CONTROL_SILENT_MS,
-                                      .request = request};
+                                      .request = request,
+                                      .request_capacity = REQUEST_BYTES};
             return;
         }
     }
@@ -205,86 +209,80 @@ void control_answer(struct control *control, uint32_t index, json_t *take_reply)
     client_write(client, control->now_ms);
 }
 
-void control_refuse(struct control *control, uint32_t client, const char *text)
+void control_refuse(struct control *control, uint32_t client, const char *text, const char *code)
 {
-    control_answer(control, client, json_pack("{s:s}", "error", text));
-}
-
-static const struct {
-    const char *name;
-    enum control_op op;
-    int kind;
-} ops[] = {
-    {"status", CONTROL_STATUS, 0},
-    {"reload", CONTROL_RELOAD, 0},
-    {"dead_replay", CONTROL_OPERATE, OPERATION_DEAD_REPLAY},
-    {"dead_drop", CONTROL_OPERATE, OPERATION_DEAD_DROP},
-    {"quarantine_drop", CONTROL_OPERATE, OPERATION_QUARANTINE_DROP},
-};
-
-static bool read_id(const json_t *request, const char *name, uint64_t absent, uint64_t *out_id)
-{
-    const json_t *value = json_object_get(request, name);
-    *out_id = json_is_integer(value) ? (uint64_t)json_integer_value(value) : absent;
-    return value == NULL || (json_is_integer(value) && json_integer_value(value) >= 0);
-}
-
-static const char *ask_parse(const json_t *request, struct control_ask *out_ask)
-{
-    const char *name = json_string_value(json_object_get(request, "op"));
-    for (size_t i = 0; name != NULL && i < sizeof(ops) / sizeof(ops[0]); i++) {
-        if (strcmp(ops[i].name, name) != 0) {
-            continue;
-        }
-        out_ask->op = ops[i].op;
-        out_ask->operation.kind = ops[i].kind;
-        if (!read_id(request, "first", 0, &out_ask->operation.first) ||
-            !read_id(request, "last", UINT64_MAX, &out_ask->operation.last)) {
-            return "first and last must be whole numbers, 0 or more";
-        }
-        return NULL;
-    }
-    return "op must be status, reload, dead_replay, dead_drop or quarantine_drop";
+    control_answer(control, client, json_pack("{s:s, s:s*}", "error", text, "code", code));
 }
 
 // The line has come: true when there is something to do for the hub.
 static bool line_take(struct control *control, uint32_t index, struct control_ask *out_ask)
 {
     struct client *client = &control->clients[index];
-    json_error_t problem;
-    json_t *request =
-        json_loadb(client->request, client->request_len, JSON_REJECT_DUPLICATES, &problem);
-    const char *refusal = json_is_object(request) ? ask_parse(request, out_ask)
-                                                  : "the request is not a line of JSON {\"op\": …}";
-    json_decref(request);
     client->state = CLIENT_ASKED;
-    out_ask->client = index;
+    *out_ask = (struct control_ask){.client = index};
+    const char *refusal = control_request_read(client->request, client->request_len, out_ask);
     if (refusal != NULL) {
-        control_refuse(control, index, refusal);
+        control_request_destroy(out_ask->request);
+        control_refuse(control, index, refusal, NULL);
     }
     return refusal == NULL;
+}
+
+static size_t large_bytes(const struct control *control)
+{
+    size_t bytes = 0;
+    for (uint32_t i = 0; i < CONTROL_CLIENTS_MAX; i++) {
+        size_t capacity = control->clients[i].request_capacity;
+        bytes += capacity > REQUEST_BYTES ? capacity : 0;
+    }
+    return bytes;
+}
+
+// Room for more of the request; NULL, or why there is none.
+static const char *client_grow(struct control *control, struct client *client)
+{
+    if (client->request_len < client->request_capacity) {
+        return NULL;
+    }
+    size_t capacity = 2 * client->request_capacity;
+    if (capacity > CONTROL_REQUEST_MAX) {
+        return "the request is longer than 4 MB";
+    }
+    if (large_bytes(control) + capacity > CONTROL_LARGE_MAX) {
+        return "the hub has as many large requests at hand as it takes; try again";
+    }
+    char *request = realloc(client->request, capacity);
+    if (request == NULL) {
+        return "the hub has no memory left for the request";
+    }
+    client->request = request;
+    client->request_capacity = capacity;
+    return NULL;
 }
 
 static bool client_read(struct control *control, uint32_t index, struct control_ask *out_ask)
 {
     struct client *client = &control->clients[index];
-    ssize_t got = recv(client->fd, client->request + client->request_len,
-                       CONTROL_REQUEST_MAX - client->request_len, 0);
-    if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
-        return false;
+    const char *problem = NULL;
+    while (problem == NULL) {
+        ssize_t got = recv(client->fd, client->request + client->request_len,
+                           client->request_capacity - client->request_len, 0);
+        if (got < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR)) {
+            return false;
+        }
+        if (got <= 0) {
+            client_free(client);
+            return false;
+        }
+        client->request_len += (size_t)got;
+        client->deadline_ms = control->now_ms + CONTROL_SILENT_MS;
+        if (client->request[client->request_len - 1] == '\n') {
+            return line_take(control, index, out_ask);
+        }
+        problem = client_grow(control, client);
     }
-    if (got <= 0) {
-        client_free(client);
-        return false;
-    }
-    client->request_len += (size_t)got;
-    if (client->request[client->request_len - 1] == '\n') {
-        return line_take(control, index, out_ask);
-    }
-    if (client->request_len == CONTROL_REQUEST_MAX) {
-        client->state = CLIENT_ASKED;
-        control_refuse(control, index, "the request is longer than 4096 bytes");
-    }
+    client->state = CLIENT_ASKED;
+    control_refuse(control, index, problem, NULL);
     return false;
 }
 

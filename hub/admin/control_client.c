@@ -127,7 +127,9 @@ static enum err parse_reply(const char *line, json_t **out_reply, struct error *
         return error_set(e, ERR_INVALID, "the hub's answer is not a JSON object");
     }
     if (problem != NULL) {
-        enum err rc = error_set(e, ERR_REJECTED, "the hub says: %s", problem);
+        const char *code = json_string_value(json_object_get(reply, "code"));
+        bool is_full = code != NULL && strcmp(code, "full") == 0;
+        enum err rc = error_set(e, is_full ? ERR_FULL : ERR_REJECTED, "the hub says: %s", problem);
         json_decref(reply);
         return rc;
     }

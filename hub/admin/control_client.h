@@ -5,6 +5,7 @@
 // Ownership: the caller has a new reference to the reply.
 //
 // Failure:   ERR_NOT_FOUND: no hub listens there; ERR_REJECTED: it said no, the text says why;
+// ERR_FULL: so it did, and another try may help;
 // ERR_TIMEOUT, ERR_UNAVAILABLE, ERR_INVALID: it did not answer as agreed.
 #ifndef PIPIT_ADMIN_CONTROL_CLIENT_H
 #define PIPIT_ADMIN_CONTROL_CLIENT_H

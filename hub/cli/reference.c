@@ -83,6 +83,10 @@ void reference_print(void)
                 "Who sent an event of a device that does not run the SDK. The first entry whose "
                 "`from` matches a message names its device.",
                 identity_options);
+    table_print("history",
+                "Events that are kept for `pipit replay`. Beside these stands `topics`, a list of "
+                "topic filters; without it everything that is let in is kept.",
+                history_options);
     table_print("rules.<name>", "Beside these stands `to`, the list of routes.", rule_options);
     table_print("rules.<name>.to: <any target>", "Options of every route.", route_common_options);
     table_print("rules.<name>.to: <any target>: payload",

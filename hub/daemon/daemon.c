@@ -61,7 +61,10 @@ static enum err start(struct daemon *daemon, struct error *e)
         rc = daemon->bell_fd < 0 ? error_set(e, ERR_NO_MEMORY, "eventfd: none left") : ERR_OK;
     }
     rc = rc == ERR_OK ? store_start(daemon, e) : rc;
-    rc = rc == ERR_OK ? batch_reserve(daemon, e) : rc;
+    rc = rc == ERR_OK ? batch_reserve(daemon, daemon->config, e) : rc;
+    if (rc == ERR_OK) {
+        batch_use(daemon);
+    }
     rc = rc == ERR_OK ? workers_create(daemon, e) : rc;
     rc = rc == ERR_OK ? sources_create(daemon, e) : rc;
     if (rc == ERR_OK) {
@@ -132,7 +135,7 @@ static bool is_drained(const struct daemon *daemon)
 
 static void obey(struct daemon *daemon, struct signals_seen signals)
 {
-    char text[600];
+    json_t *reply = NULL;
     struct error e = {0};
     if (signals.stop && (signals.stop_now || daemon->state == DAEMON_STOPPING)) {
         daemon->is_ending = true;
@@ -141,7 +144,8 @@ static void obey(struct daemon *daemon, struct signals_seen signals)
         begin_stop(daemon);
     }
     if (signals.reload) {
-        daemon_reload(daemon, text, sizeof(text), &e); // It logs what came of it.
+        daemon_reload(daemon, false, &reply, &e); // It logs what came of it.
+        json_decref(reply);
     }
 }
 

@@ -11,12 +11,11 @@
 #define COLLECT_MAX     256
 #define LOG_INTERVAL_MS 1000
 
-enum err batch_reserve(struct daemon *daemon, struct error *e)
+enum err batch_reserve(struct daemon *daemon, const struct config *config, struct error *e)
 {
-    uint32_t events = (uint32_t)option_int(daemon->config->hub, "batch_events");
+    uint32_t events = (uint32_t)option_int(config->hub, "batch_events");
     uint32_t capacity = SETTLE_COUNT_MAX + events + CONTROL_CLIENTS_MAX;
     if (capacity <= daemon->input_capacity) {
-        daemon->batch_limit = events;
         return ERR_OK;
     }
     // Pages that are never written to cost nothing: a quiet hub stays small.
@@ -28,8 +27,12 @@ enum err batch_reserve(struct daemon *daemon, struct error *e)
         return error_set(e, ERR_NO_MEMORY, "out of memory for batches of %u events", events);
     }
     daemon->input_capacity = capacity;
-    daemon->batch_limit = events;
     return ERR_OK;
+}
+
+void batch_use(struct daemon *daemon)
+{
+    daemon->batch_limit = (uint32_t)option_int(daemon->config->hub, "batch_events");
 }
 
 // Settlements end where messages begin, so that both, or settlements alone, are one row of inputs.
@@ -265,10 +268,16 @@ void batch_flush(struct daemon *daemon)
     }
 }
 
-enum err batch_operate(struct daemon *daemon, const struct operation *operation,
-                       uint64_t *out_operated, struct error *e)
+// Nothing is wrong with the store.
+static bool is_refusal(enum err rc)
 {
-    struct outcome outcome = {0};
+    return rc == ERR_NOT_FOUND || rc == ERR_INVALID || rc == ERR_FULL;
+}
+
+enum err batch_operate(struct daemon *daemon, const struct operation *operation,
+                       struct outcome *out_outcome, struct error *e)
+{
+    *out_outcome = (struct outcome){0};
     batch_flush(daemon); // Messages would stand where the operation goes.
     if (daemon->core == NULL) {
         return error_set(e, ERR_UNAVAILABLE, "the store failed: %s", daemon->reason);
@@ -276,10 +285,8 @@ enum err batch_operate(struct daemon *daemon, const struct operation *operation,
     struct input *input = &daemon->inputs[SETTLE_COUNT_MAX];
     input->kind = INPUT_OPERATION;
     input->operation = *operation;
-    enum err rc = step(daemon, daemon->settlement_count + 1, &outcome, e);
-    if (rc == ERR_OK) {
-        *out_operated = outcome.operated;
-    } else {
+    enum err rc = step(daemon, daemon->settlement_count + 1, out_outcome, e);
+    if (rc != ERR_OK && !is_refusal(rc)) {
         struct error why = *e;
         fail(daemon, rc, &why);
     }

@@ -147,13 +147,16 @@ int64_t read_rest_us(const struct daemon *daemon); // Until the sources are look
 void read_forget(struct daemon *daemon);           // The batch is over: committed or given up.
 
 // daemon_batch.c
-enum err batch_reserve(struct daemon *daemon, struct error *e);
+// Memory for the batches of a configuration; batch_use, when it is the daemon's own, uses it.
+enum err batch_reserve(struct daemon *daemon, const struct config *config, struct error *e);
+void batch_use(struct daemon *daemon);
 void batch_run(struct daemon *daemon);   // Collects, reads, steps, acknowledges.
 void batch_drop(struct daemon *daemon);  // The store is gone: nothing of it will be committed.
 void batch_flush(struct daemon *daemon); // Commits messages that were read, before a change.
-// In a transaction of its own, with the settlements that wait.
+// In a transaction of its own, with the settlements that wait. ERR_NOT_FOUND, ERR_INVALID,
+// ERR_FULL: refused.
 enum err batch_operate(struct daemon *daemon, const struct operation *operation,
-                       uint64_t *out_operated, struct error *e);
+                       struct outcome *out_outcome, struct error *e);
 // Everything of a worker that has been stopped, committed.
 void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot);
 
@@ -163,9 +166,12 @@ void sources_destroy(struct daemon *daemon);
 void sources_leave(struct daemon *daemon, const char *reason);
 void sources_return(struct daemon *daemon);
 void sources_ensure(struct daemon *daemon); // Makes those that are missing.
-// Slots for a new configuration; sources that stay as they are move over.
-enum err sources_adopt(struct daemon *daemon, const struct config *config,
-                       struct reload_changes *changes, struct error *e);
+// Slots for a new configuration; free() gives them up. NULL: out of memory.
+struct source_slot *sources_plan(struct daemon *daemon, const struct config *config,
+                                 struct reload_changes *changes, struct error *e);
+// Sources that stay as they are move over; the others end and begin.
+void sources_adopt(struct daemon *daemon, const struct config *config,
+                   struct source_slot *take_slots);
 // The one that statistics and mirror go to, NULL: there is none.
 struct source_slot *sources_for_stats(struct daemon *daemon);
 
@@ -198,8 +204,8 @@ void store_tick(
 // Reads the configuration, then its faults to each; logs nothing.
 enum err daemon_load(const char *path, config_report_fn *each, void *context,
                      struct config **out_config, struct error *e);
-// What changed, for people; an error tells why nothing did.
-enum err daemon_reload(struct daemon *daemon, char *out_text, size_t size, struct error *e);
+// What changed (is_dry: would change), as control.h has it; an error tells why nothing did.
+enum err daemon_reload(struct daemon *daemon, bool is_dry, json_t **out_reply, struct error *e);
 void retired_destroy(struct daemon *daemon);
 
 // daemon_status.c

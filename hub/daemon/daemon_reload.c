@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "base/log.h"
+#include "config/config_diff.h"
 #include "daemon/daemon_parts.h"
 
 enum err daemon_load(const char *path, config_report_fn *each, void *context,
@@ -91,73 +92,153 @@ static void changes_print(char *out_text, size_t size, const char *what,
     }
 }
 
-static enum err swap_core(struct daemon *daemon, const struct config *config, struct error *e)
+// Everything that can fail is done before anything changes, but for the core's own swap: that
+// fails by itself as a whole.
+struct plan {
+    struct config *config;
+    struct retired_config *retired;
+    struct source_slot *sources;
+    struct worker_slot *workers;
+    char text[600];
+};
+
+static enum err swap_core(struct daemon *daemon, const struct config *config, bool is_dry,
+                          struct error *e)
 {
     if (daemon->core == NULL) {
-        return ERR_OK; // It is opened again with the new configuration.
+        return is_dry ? error_set(e, ERR_UNAVAILABLE, "the store cannot be used now: %s",
+                                  daemon->reason)
+                      : ERR_OK; // It is opened again with the new configuration.
     }
-    enum err rc = core_swap(daemon->core, &config->core, e);
+    enum err rc = is_dry ? core_try_swap(daemon->core, &config->core, e)
+                         : core_swap(daemon->core, &config->core, e);
     if (rc == ERR_IO || rc == ERR_CORRUPT) {
         daemon_seal(daemon, rc, e->text);
     }
     return rc;
 }
 
-// From here on everything is parsed, checked and allowed.
-static enum err adopt(struct daemon *daemon, struct config *config, char *out_text, size_t size,
-                      struct error *e)
+static enum err plan_parts(struct daemon *daemon, struct plan *plan, struct error *e)
 {
     struct reload_changes targets = {0}, sources = {0};
-    struct retired_config *retired = calloc(1, sizeof(*retired));
-    struct worker_slot *slots = retired == NULL ? NULL : workers_plan(daemon, config, &targets, e);
-    if (slots == NULL) {
-        free(retired);
-        return error_set(e, ERR_NO_MEMORY, "out of memory for the new configuration");
-    }
-    enum err rc = swap_core(daemon, config, e);
+    enum err rc = daemon->core == NULL ? ERR_OK : swap_core(daemon, plan->config, true, e);
+    rc = rc == ERR_OK ? batch_reserve(daemon, plan->config, e) : rc;
     if (rc != ERR_OK) {
-        workers_keep(daemon, slots);
-        free(retired);
         return rc;
     }
-    *retired = (struct retired_config){daemon->config, daemon->retired};
-    daemon->retired = retired;
-    daemon->config = config;
-    workers_adopt(daemon, config, slots);
-    struct error problem = {0};
-    if (sources_adopt(daemon, config, &sources, &problem) != ERR_OK ||
-        batch_reserve(daemon, &problem) != ERR_OK) {
-        log_line(LOG_ERROR, "daemon", "RELOAD-PARTLY", "err=\"%s\"", problem.text);
+    plan->retired = calloc(1, sizeof(*plan->retired));
+    plan->sources = sources_plan(daemon, plan->config, &sources, e);
+    if (plan->retired == NULL || plan->sources == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the new configuration");
     }
-    log_set_level((enum log_level)option_choice(config->hub, "log_level"));
+    plan->workers = workers_plan(daemon, plan->config, &targets, e);
+    changes_print(plan->text, sizeof(plan->text), "sources", &sources);
+    changes_print(plan->text, sizeof(plan->text), "targets", &targets);
+    return plan->workers == NULL ? ERR_NO_MEMORY : ERR_OK;
+}
+
+// Workers that had to end begin again with what they were.
+static void plan_drop(struct daemon *daemon, struct plan *plan)
+{
+    if (plan->workers != NULL) {
+        workers_keep(daemon, plan->workers);
+    }
+    free(plan->sources);
+    free(plan->retired);
+}
+
+// From here on everything is parsed, checked and allowed.
+static enum err adopt(struct daemon *daemon, struct plan *plan, struct error *e)
+{
+    enum err rc = plan_parts(daemon, plan, e);
+    rc = rc == ERR_OK ? swap_core(daemon, plan->config, false, e) : rc;
+    if (rc != ERR_OK) {
+        plan_drop(daemon, plan);
+        return rc;
+    }
+    *plan->retired = (struct retired_config){daemon->config, daemon->retired};
+    daemon->retired = plan->retired;
+    daemon->config = plan->config;
+    batch_use(daemon);
+    workers_adopt(daemon, plan->config, plan->workers);
+    sources_adopt(daemon, plan->config, plan->sources);
+    log_set_level((enum log_level)option_choice(plan->config->hub, "log_level"));
     daemon->stats_at_ms = daemon->now_ms;
-    retired_sweep(daemon);
-    changes_print(out_text, size, "sources", &sources);
-    changes_print(out_text, size, "targets", &targets);
     return ERR_OK;
 }
 
-enum err daemon_reload(struct daemon *daemon, char *out_text, size_t size, struct error *e)
+static void change_add(void *context, const char *section, const char *name, const char *what)
 {
-    struct config *config = NULL;
-    out_text[0] = '\0';
+    json_array_append_new(
+        context, json_pack("{s:s, s:s, s:s}", "section", section, "name", name, "change", what));
+}
+
+// The old configuration and the new one are both still there.
+static json_t *reply_make(const struct daemon *daemon, const struct config *before,
+                          const struct config *after, const char *text)
+{
+    json_t *changes = json_array(), *notes = json_array();
+    config_diff(before, after, change_add, changes);
+    const struct notes *core = daemon->core == NULL ? NULL : core_notes(daemon->core);
+    for (uint32_t i = 0; core != NULL && i < core->count; i++) {
+        json_array_append_new(notes, json_string(core->texts[i]));
+    }
+    return json_pack("{s:s, s:I, s:o, s:o}", "reloaded", text, "notes_left_out",
+                     (json_int_t)(core == NULL ? 0 : core->left_out), "changes", changes, "notes",
+                     notes);
+}
+
+static void log_notes(const struct daemon *daemon)
+{
+    const struct notes *notes = daemon->core == NULL ? NULL : core_notes(daemon->core);
+    for (uint32_t i = 0; notes != NULL && i < notes->count; i++) {
+        log_line(LOG_WARN, "daemon", "RELOAD-NOTE", "note=\"%s\"", notes->texts[i]);
+    }
+}
+
+static enum err load(struct daemon *daemon, struct config **out_config, struct error *e)
+{
     if (daemon->state == DAEMON_STOPPING) {
         return error_set(e, ERR_UNAVAILABLE, "the hub is stopping");
     }
-    enum err rc = daemon_load(daemon->options->config_path, log_fault, NULL, &config, e);
+    enum err rc = daemon_load(daemon->options->config_path, log_fault, NULL, out_config, e);
+    return rc == ERR_OK ? check_fixed(daemon, *out_config, e) : rc;
+}
+
+static void done(struct daemon *daemon, struct plan *plan)
+{
+    size_t len = strlen(plan->text);
+    snprintf(plan->text + len, sizeof(plan->text) - len, "rules=%u", plan->config->core.rule_count);
+    log_notes(daemon);
+    log_line(LOG_INFO, "daemon", "RELOAD-DONE", "path=\"%s\" %s", plan->config->path, plan->text);
+}
+
+enum err daemon_reload(struct daemon *daemon, bool is_dry, json_t **out_reply, struct error *e)
+{
+    struct plan plan = {.text = ""};
+    const struct config *before = daemon->config;
+    enum err rc = load(daemon, &plan.config, e);
+    if (rc == ERR_OK && !is_dry) {
+        batch_flush(daemon); // Events that were read are the old rules'.
+    }
+    if (rc == ERR_OK) {
+        rc = is_dry ? swap_core(daemon, plan.config, true, e) : adopt(daemon, &plan, e);
+    }
     if (rc != ERR_OK) {
+        if (plan.config != NULL) { // Else its faults have been logged.
+            log_fault(NULL, e);
+        }
+        config_destroy(plan.config);
         return rc;
     }
-    batch_flush(daemon);
-    rc = check_fixed(daemon, config, e);
-    rc = rc == ERR_OK ? adopt(daemon, config, out_text, size, e) : rc;
-    if (rc != ERR_OK) {
-        log_fault(NULL, e);
-        config_destroy(config);
-        return rc;
+    if (!is_dry) {
+        done(daemon, &plan);
     }
-    size_t len = strlen(out_text);
-    snprintf(out_text + len, size - len, "rules=%u", config->core.rule_count);
-    log_line(LOG_INFO, "daemon", "RELOAD-DONE", "path=\"%s\" %s", config->path, out_text);
+    *out_reply = reply_make(daemon, before, plan.config, plan.text);
+    if (is_dry) {
+        config_destroy(plan.config);
+    } else {
+        retired_sweep(daemon);
+    }
     return ERR_OK;
 }

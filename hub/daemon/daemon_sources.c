@@ -183,32 +183,36 @@ static bool is_same(const struct source_slot *a, const struct source_slot *b)
            topics_equal(a->spec->topics, b->spec->topics);
 }
 
-enum err sources_adopt(struct daemon *daemon, const struct config *config,
-                       struct reload_changes *changes, struct error *e)
+struct source_slot *sources_plan(struct daemon *daemon, const struct config *config,
+                                 struct reload_changes *changes, struct error *e)
 {
     struct source_slot *slots = slots_make(config, e);
-    if (slots == NULL) {
-        return ERR_NO_MEMORY;
-    }
-    for (uint32_t i = 0; i < config->source_count; i++) {
-        struct source_slot *old = slot_named(daemon, slots[i].spec->name);
-        if (old == NULL) {
-            changes->added++;
-        } else if (old->source != NULL && is_same(old, &slots[i])) {
-            slots[i] = *old; // It borrows from the configuration that it was made of.
-            old->source = NULL;
-            changes->kept++;
-        } else {
-            changes->changed++;
-        }
+    for (uint32_t i = 0; slots != NULL && i < config->source_count; i++) {
+        const struct source_slot *old = slot_named(daemon, slots[i].spec->name);
+        bool is_kept = old != NULL && old->source != NULL && is_same(old, &slots[i]);
+        changes->added += old == NULL;
+        changes->kept += is_kept;
+        changes->changed += old != NULL && !is_kept;
     }
     changes->removed = daemon->source_count - changes->kept - changes->changed;
+    return slots;
+}
+
+void sources_adopt(struct daemon *daemon, const struct config *config,
+                   struct source_slot *take_slots)
+{
+    for (uint32_t i = 0; i < config->source_count; i++) {
+        struct source_slot *old = slot_named(daemon, take_slots[i].spec->name);
+        if (old != NULL && old->source != NULL && is_same(old, &take_slots[i])) {
+            take_slots[i] = *old; // It borrows from the configuration that it was made of.
+            old->source = NULL;
+        }
+    }
     sources_destroy(daemon); // Those that did not move over; same client ids come back.
-    daemon->sources = slots;
+    daemon->sources = take_slots;
     daemon->source_count = config->source_count;
-    sort_slots(slots, config->source_count);
+    sort_slots(take_slots, config->source_count);
     sources_ensure(daemon);
-    return ERR_OK;
 }
 
 struct source_slot *sources_for_stats(struct daemon *daemon)

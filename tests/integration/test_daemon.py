@@ -164,7 +164,7 @@ def test_wrong_requests_are_answered_and_harm_nothing(start_hub, broker):
     mode = os.stat(hub.dir / "hub.db.sock").st_mode
     assert stat.S_IMODE(mode) == 0o600
     for raw in (b"hello\n", b"[1]\n", b'{"op": "fly"}\n', b'{"op": "dead_drop", "first": -1}\n',
-                b'{"op": "dead_drop", "first": "x"}\n', b"x" * 5000, b"\n"):
+                b'{"op": "dead_drop", "first": "x"}\n', b"x" * ((4 << 20) + 1), b"\n"):
         assert "error" in ask(hub, None, raw)
     silent = [socket.socket(socket.AF_UNIX) for _ in range(20)]
     for client in silent:

@@ -22,10 +22,9 @@ struct formats {
 };
 
 static const struct format_type *const types[] = {
-    [FORMAT_JSON] = &format_json,
-    [FORMAT_SPARKPLUG] = &format_sparkplug,
-    [FORMAT_TEXT] = &format_text,
-    [FORMAT_NUMBER] = &format_number,
+    [FORMAT_JSON] = &format_json,         [FORMAT_CBOR] = &format_cbor,
+    [FORMAT_PROTOBUF] = &format_protobuf, [FORMAT_SPARKPLUG] = &format_sparkplug,
+    [FORMAT_TEXT] = &format_text,         [FORMAT_NUMBER] = &format_number,
     [FORMAT_BYTES] = &format_bytes,
 };
 
@@ -133,9 +132,10 @@ bool content_type_is(struct bytes content_type, const char *type, const char *su
 
 const struct format *format_of_content(struct bytes content_type)
 {
-    static const struct format any = {.type = &format_any};
-    (void)content_type;
-    return &any;
+    static const struct format any = {.type = &format_any}, cbor = {.type = &format_cbor};
+    bool is_cbor =
+        content_type.len > 0 && content_type_is(content_type, "application/cbor", "+cbor");
+    return is_cbor ? &cbor : &any;
 }
 
 const struct format *format_of_pipit(void)

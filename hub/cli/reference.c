@@ -87,6 +87,9 @@ void reference_print(void)
                 "Events that are kept for `pipit replay`. Beside these stands `topics`, a list of "
                 "topic filters; without it everything that is let in is kept.",
                 history_options);
+    table_print("tables.<name>",
+                "A reference table that rules may join. Its rows come from a file or from events.",
+                table_options);
     table_print("rules.<name>", "Beside these stands `to`, the list of routes.", rule_options);
     table_print("rules.<name>.to: <any target>", "Options of every route.", route_common_options);
     table_print("rules.<name>.to: <any target>: payload",

@@ -202,12 +202,17 @@ static struct position together_position(const struct config_file *file, const s
     return node == NULL ? (struct position){1, 1} : rule_position(file, node, rule, fault);
 }
 
-static void check_all(struct reader *reader, const struct config_file *file,
+static void check_all(struct reader *reader, struct config_file *file,
                       config_source_fn *check_source)
 {
     struct error fault = {.offset = -1};
     check_sources(reader, file, check_source);
     check_targets(reader, file);
+    uint32_t without_tables = reader->problem_count;
+    tables_read(reader, file);
+    if (reader->problem_count > without_tables) {
+        return; // What rules would say of a table that is not there.
+    }
     if (core_check(&file->config.core, &fault) == ERR_OK) {
         return;
     }
@@ -222,7 +227,7 @@ static void check_all(struct reader *reader, const struct config_file *file,
 enum err config_check(const struct config *config, config_source_fn *check_source,
                       config_report_fn *each, void *context, struct error *e)
 {
-    const struct config_file *file = (const struct config_file *)config; // Its first member.
+    struct config_file *file = (struct config_file *)config; // Its first member.
     struct reader reader = {.document = file->document, .folder = file->folder};
     reader.arena = arena_create();
     reader.problems = calloc(READER_PROBLEMS_MAX, sizeof(struct problem));

@@ -39,7 +39,7 @@ enum err problems_report(struct reader *reader, config_report_fn *each, void *co
 static void top_check(struct builder *builder)
 {
     static const char *const keys[] = {"hub",     "sources", "devices", "history",
-                                       "targets", "rules",   NULL};
+                                       "targets", "tables",  "rules",   NULL};
     struct shape shape = {.what = "the configuration", .others = keys};
     reader_options(&builder->reader, document_root(builder->file->document), &shape);
 }
@@ -55,6 +55,7 @@ static void parts_build(struct builder *builder)
     identities_build(builder);
     history_build(builder);
     targets_build(builder);
+    tables_build(builder);
     rules_build(builder);
 }
 
@@ -143,6 +144,8 @@ void config_destroy(struct config *config)
     for (uint32_t i = 0; i < config->target_count; i++) {
         options_destroy((struct options *)config->targets[i].options);
     }
+    config_forget_rows(config);
+    free(file->table_rows);
     document_destroy(file->document);
     arena_destroy(file->arena);
     free(file->folder);

@@ -1,6 +1,6 @@
 // config.h - the configuration file, parsed, checked and turned into plain specs.
 //
-// Threads:   immutable after config_load.
+// Threads:   immutable after config_load, but for the rows of tables.
 //
 // Ownership: struct config owns everything reachable from it.
 //
@@ -29,11 +29,22 @@ struct config_target {
     const struct options *options; // By type->options.
 };
 
+// A reference table that comes from a file; of one that is fed by events both paths are NULL.
+struct config_table {
+    const char *name;
+    const char *csv, *sql; // Path.
+    const char *key, *text;
+    char delimiter;
+    uint32_t rows_max;
+    uint64_t size_bytes;
+};
+
 struct config {
     const char *path; // As given.
     const struct options
         *hub; // By hub_options: id, store, store_limit, stats_every, mirror, log_level, ...
     struct core_spec core; // Rules, routes, identities, targets, bounds; ready for core_open.
+    const struct config_table *tables; // Parallel to core.tables.
     const struct config_source *sources;
     uint32_t source_count;
     const struct config_target *targets; // Parallel to core.targets.
@@ -44,6 +55,7 @@ extern const struct option_spec hub_options[];
 extern const struct option_spec history_options[];       // keep, limit.
 extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
 extern const struct option_spec rule_options[];          // sql, key.
+extern const struct option_spec table_options[];         // csv, sql, events, key, ...
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
 extern const struct option_spec route_to_rules_options[]; // topic.
 extern const struct option_spec route_common_options[];  // limit, overflow, ...
@@ -70,8 +82,11 @@ typedef enum err config_source_fn(const char *hub_id, const char *name,
                                   const struct options *options, struct error *e);
 // Compiles every rule, identity and template against an in-memory store, and asks each connector
 // and, through check_source, each source for what can be known without its peer: what `pipit check`
-// does beyond parsing. Positions inside SQL are mapped to the file.
-enum err config_check(const struct config *config, config_source_fn *check_source,
-                      config_report_fn *each, void *context, struct error *e);
+// does beyond parsing. Positions inside SQL are mapped to the file. Reads the files of tables, too;
+// their rows stay in core.tables for core_open and core_swap.
+enum err config_check(const struct config *config, config_source_fn *check_source, config_report_fn *each,
+                      void *context, struct error *e);
+// Frees the rows of tables: the core has them.
+void config_forget_rows(struct config *config);
 
 #endif

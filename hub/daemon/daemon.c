@@ -64,6 +64,7 @@ static enum err start(struct daemon *daemon, struct error *e)
     rc = rc == ERR_OK ? batch_reserve(daemon, daemon->config, e) : rc;
     if (rc == ERR_OK) {
         batch_use(daemon);
+        tables_watch(daemon);
     }
     rc = rc == ERR_OK ? workers_create(daemon, e) : rc;
     rc = rc == ERR_OK ? sources_create(daemon, e) : rc;
@@ -171,6 +172,7 @@ static enum err loop(struct daemon *daemon, struct error *e)
         control_serve(daemon);
         obey(daemon, signals);
         store_tick(daemon);
+        tables_tick(daemon);
         ensure(daemon);
         status_tick(daemon);
         daemon->is_ending |= daemon->state == DAEMON_STOPPING && is_drained(daemon);
@@ -199,6 +201,7 @@ static void destroy(struct daemon *daemon)
     store_stop(daemon);
     workers_destroy(daemon);
     stats_destroy(daemon->stats);
+    tables_unwatch(daemon);
     retired_destroy(daemon);
     config_destroy(daemon->config);
     free(daemon->inputs);

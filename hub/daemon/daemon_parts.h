@@ -72,6 +72,8 @@ struct signals_seen {
     bool stop, stop_now, reload;
 };
 
+struct table_watch; // daemon_tables.c
+
 struct daemon {
     const struct daemon_options *options;
     struct config *config;
@@ -82,6 +84,8 @@ struct daemon {
     uint32_t source_count;
     struct worker_slot *workers; // Parallel to config->targets.
     uint32_t worker_count;
+    struct table_watch *tables; // Parallel to config->tables.
+    int64_t tables_at_ms;       // Their files are looked at then; INT64_MAX: there are none.
     struct control *control;
     struct stats *stats;
     int bell_fd, signal_fd;
@@ -159,6 +163,11 @@ enum err batch_operate(struct daemon *daemon, const struct operation *operation,
                        struct outcome *out_outcome, struct error *e);
 // Everything of a worker that has been stopped, committed.
 void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot);
+
+// daemon_tables.c
+void tables_watch(struct daemon *daemon); // The files of a configuration that the core has.
+void tables_tick(struct daemon *daemon);  // Reads those that have changed.
+void tables_unwatch(struct daemon *daemon);
 
 // daemon_sources.c
 enum err sources_create(struct daemon *daemon, struct error *e);

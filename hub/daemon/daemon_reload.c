@@ -159,6 +159,10 @@ static enum err adopt(struct daemon *daemon, struct plan *plan, struct error *e)
     *plan->retired = (struct retired_config){daemon->config, daemon->retired};
     daemon->retired = plan->retired;
     daemon->config = plan->config;
+    if (daemon->core != NULL) {
+        config_forget_rows(daemon->config);
+    }
+    tables_watch(daemon);
     batch_use(daemon);
     workers_adopt(daemon, plan->config, plan->workers);
     sources_adopt(daemon, plan->config, plan->sources);

@@ -15,6 +15,7 @@ enum err store_start(struct daemon *daemon, struct error *e)
         store_close(store);
         return rc;
     }
+    config_forget_rows(daemon->config);
     daemon->store = store;
     daemon->core = core;
     return ERR_OK;

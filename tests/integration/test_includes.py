@@ -38,6 +38,7 @@ HOMES = {
                   "hub/cli/", "tests/"],
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
     "cbor.h": ["hub/core/"],
+    "csv.h": ["hub/config/table_csv.c"],
     "sparkplug/": ["hub/core/", "tests/"],
     "cloudevents/": ["hub/core/", "tests/"],
     "uthash.h": ["hub/"],

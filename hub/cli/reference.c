@@ -83,6 +83,13 @@ void reference_print(void)
                 "Who sent an event of a device that does not run the SDK. The first entry whose "
                 "`from` matches a message names its device.",
                 identity_options);
+    table_print("formats.<name>",
+                "How payloads are read. Beside these stands one of `json`, `cbor`, `protobuf`, "
+                "`sparkplug`, `cloudevents`, `text`, `number` and `bytes`, and `fields`: a mapping "
+                "of (dotted) field names to `integer`, `number`, `text`, `boolean`, `blob`, "
+                "`object`, `array` or `any`, with `?` behind it where the field may be missing.",
+                format_options);
+    table_print("formats.<name>.protobuf", "Which message a payload is.", protobuf_options);
     table_print("history",
                 "Events that are kept for `pipit replay`. Beside these stands `topics`, a list of "
                 "topic filters; without it everything that is let in is kept.",

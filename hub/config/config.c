@@ -38,7 +38,7 @@ enum err problems_report(struct reader *reader, config_report_fn *each, void *co
 
 static void top_check(struct builder *builder)
 {
-    static const char *const keys[] = {"hub",     "sources", "devices", "history",
+    static const char *const keys[] = {"hub",     "sources", "devices", "formats", "history",
                                        "targets", "tables",  "rules",   NULL};
     struct shape shape = {.what = "the configuration", .others = keys};
     reader_options(&builder->reader, document_root(builder->file->document), &shape);
@@ -53,6 +53,7 @@ static void parts_build(struct builder *builder)
     sources_build(builder);
     hub_build(builder);
     identities_build(builder);
+    formats_build(builder);
     history_build(builder);
     targets_build(builder);
     tables_build(builder);

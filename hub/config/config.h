@@ -54,6 +54,8 @@ struct config {
 extern const struct option_spec hub_options[];
 extern const struct option_spec history_options[];       // keep, limit.
 extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
+extern const struct option_spec format_options[];        // from, closed.
+extern const struct option_spec protobuf_options[];      // descriptors, message.
 extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec table_options[];         // csv, sql, events, key, ...
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.

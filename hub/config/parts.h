@@ -42,6 +42,7 @@ void faults_refuse(struct builder *builder, const struct node *node, const struc
 void sources_build(struct builder *builder);
 void hub_build(struct builder *builder);
 void identities_build(struct builder *builder);
+void formats_build(struct builder *builder);
 void history_build(struct builder *builder);
 void targets_build(struct builder *builder);
 void tables_build(struct builder *builder);

@@ -1,0 +1,33 @@
+-- A store as version 1 of its format left it (sqlite3 hub.db .dump): one delivered, three waiting, one dead,
+-- one in the quarantine. Its hub had the configuration of tests/integration/test_old_store.py.
+PRAGMA foreign_keys=OFF;
+BEGIN TRANSACTION;
+CREATE TABLE pipit_meta(name TEXT PRIMARY KEY, value) WITHOUT ROWID;
+INSERT INTO pipit_meta VALUES('store_id','ffe43582');
+CREATE TABLE pipit_books(id INTEGER PRIMARY KEY CHECK (id = 1), received INTEGER NOT NULL DEFAULT 0, routed INTEGER NOT NULL DEFAULT 0, filtered INTEGER NOT NULL DEFAULT 0, duplicate INTEGER NOT NULL DEFAULT 0, rejected INTEGER NOT NULL DEFAULT 0, enqueued INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, missing INTEGER NOT NULL DEFAULT 0, rule_failures INTEGER NOT NULL DEFAULT 0, quarantined INTEGER NOT NULL DEFAULT 0, dead_dropped INTEGER NOT NULL DEFAULT 0, next_event INTEGER NOT NULL DEFAULT 1, quarantine_bytes INTEGER NOT NULL DEFAULT 0);
+INSERT INTO pipit_books VALUES(1,6,5,0,0,1,5,1,3,1,0,1,0,1,0,1,149);
+CREATE TABLE pipit_device_boot(id INTEGER PRIMARY KEY, device TEXT NOT NULL, boot INTEGER NOT NULL, first INTEGER NOT NULL, upto INTEGER NOT NULL, bitmap BLOB NOT NULL, missing INTEGER NOT NULL, UNIQUE (device, boot));
+INSERT INTO pipit_device_boot VALUES(1,'a/d1',0,1,3,X'02',1);
+INSERT INTO pipit_device_boot VALUES(2,'a/d0',0,4,0,X'08',0);
+CREATE TABLE pipit_filter(id INTEGER PRIMARY KEY, source TEXT NOT NULL, filter TEXT NOT NULL, is_current INTEGER NOT NULL, UNIQUE (source, filter));
+INSERT INTO pipit_filter VALUES(1,'main','a/#',1);
+CREATE TABLE pipit_rule(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, matched INTEGER NOT NULL DEFAULT 0, rows INTEGER NOT NULL DEFAULT 0, failures INTEGER NOT NULL DEFAULT 0);
+INSERT INTO pipit_rule VALUES(1,'p',5,5,0);
+CREATE TABLE pipit_target(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE, next INTEGER NOT NULL DEFAULT 1, enqueued INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, retried INTEGER NOT NULL DEFAULT 0);
+INSERT INTO pipit_target VALUES(1,'bus',6,5,1,3,231,1,0,0);
+CREATE TABLE pipit_route(id INTEGER PRIMARY KEY, rule TEXT NOT NULL, number INTEGER NOT NULL, enqueued INTEGER NOT NULL DEFAULT 0, delivered INTEGER NOT NULL DEFAULT 0, waiting INTEGER NOT NULL DEFAULT 0, waiting_bytes INTEGER NOT NULL DEFAULT 0, dead INTEGER NOT NULL DEFAULT 0, dropped INTEGER NOT NULL DEFAULT 0, retried INTEGER NOT NULL DEFAULT 0, UNIQUE (rule, number));
+INSERT INTO pipit_route VALUES(1,'p',1,5,1,3,231,1,0,0);
+CREATE TABLE pipit_outbox(id INTEGER PRIMARY KEY, route INTEGER NOT NULL, idempotency_key TEXT NOT NULL, key BLOB NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, content_type TEXT NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, attempts INTEGER NOT NULL, next_at INTEGER NOT NULL, created_at INTEGER NOT NULL);
+INSERT INTO pipit_outbox VALUES(100000000000003,1,'a/d1/0/3:p:1',X'6431','out/hall/d1',X'7b22646576696365223a226431222c226e223a332c22706c616365223a2268616c6c227d','application/json',1,0,0,0,1795260796555);
+INSERT INTO pipit_outbox VALUES(100000000000004,1,'a/d0/0/4:p:1',X'6430','out/hall/d0',X'7b22646576696365223a226430222c226e223a342c22706c616365223a2268616c6c227d','application/json',1,0,0,0,1795260796557);
+INSERT INTO pipit_outbox VALUES(100000000000005,1,'a/d1/0/5:p:1',X'6431','out/hall/d1',X'7b22646576696365223a226431222c226e223a352c22706c616365223a2268616c6c227d','application/json',1,0,0,0,1795260796557);
+CREATE TABLE pipit_dead(id INTEGER PRIMARY KEY AUTOINCREMENT, target TEXT NOT NULL, rule TEXT NOT NULL, route INTEGER NOT NULL, idempotency_key TEXT NOT NULL, key BLOB NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL, content_type TEXT NOT NULL, qos INTEGER NOT NULL, retain INTEGER NOT NULL, attempts INTEGER NOT NULL, created_at INTEGER NOT NULL, reason TEXT NOT NULL, died_at INTEGER NOT NULL);
+INSERT INTO pipit_dead VALUES(1,'bus','p',1,'a/d1/0/2:p:1',X'6431','out/closed/d1',X'7b22646576696365223a226431222c226e223a322c22706c616365223a22636c6f736564227d','application/json',1,0,1,1795260795523,'the broker refused topic out/closed/d1: not authorized to publish there (0x87)',1795260795525);
+CREATE TABLE pipit_quarantine(id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, topic NOT NULL, reason TEXT NOT NULL, payload BLOB NOT NULL, payload_bytes INTEGER NOT NULL);
+INSERT INTO pipit_quarantine VALUES(1,1795260796554,'a/d1','the JSON does not parse: line 1, column 5: unexpected token near end of file',X'7b226e223a',5);
+DELETE FROM sqlite_sequence;
+INSERT INTO sqlite_sequence VALUES('pipit_dead',1);
+INSERT INTO sqlite_sequence VALUES('pipit_quarantine',1);
+COMMIT;
+PRAGMA application_id=1349087348;
+PRAGMA user_version=1;

@@ -11,7 +11,6 @@
 #include "core/rule_identity.h"
 #include "core/rule_matches.h"
 #include "core/rule_statement.h"
-#include "core/window.h"
 
 #define ROUTES_MAX   64    // Of one rule.
 #define OUTPUTS_KEPT 4096  // Room kept from batch to batch.
@@ -32,7 +31,6 @@ struct rules {
     struct rule_branches *branches;
     uint32_t *position; // Of each rule in the order of a run; NULL: as they are configured.
     struct rule_identities *identities;
-    struct windows *windows;
     struct event_memory memory;  // Of the outputs of one event in one rule.
     struct rule_output *outputs; // Waiting until the event's last row has worked.
     uint32_t output_count, output_capacity;
@@ -74,10 +72,6 @@ static enum err compile_rule(struct rules *rules, uint32_t index, const struct r
     enum err rc = spec->branch == BRANCH_MAIN ? ERR_OK : complete_branch(rules, rule, e);
     if (rc == ERR_OK) {
         rc = rule_statement_create(&rule->statement, rules->space, rule->spec->sql, e);
-    }
-    if (rc == ERR_OK && spec->window.kind != WINDOW_NONE) {
-        rc = windows_add(rules->windows, index, rule->statement, e);
-        rc = rc == ERR_OK ? window_outputs_check(spec, rule->statement->compiled, e) : rc;
     }
     if (rc == ERR_OK) {
         rc = render_create(&rule->render, rule->spec, rule->statement->compiled, e);
@@ -133,9 +127,6 @@ static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spe
         rc = rule_branches_create(&rules->branches, spec, e);
     }
     if (rc == ERR_OK) {
-        rc = windows_create(&rules->windows, rules->space, spec, e);
-    }
-    if (rc == ERR_OK) {
         rc = rule_identities_create(&rules->identities, rules->space, spec, e);
     }
     if (rc == ERR_OK) {
@@ -178,7 +169,6 @@ void rules_close(struct rules *rules)
             free(rules->rules[i].branch);
         }
     }
-    windows_destroy(rules->windows);
     rule_branches_destroy(rules->branches);
     free(rules->position);
     rule_identities_destroy(rules->identities);
@@ -212,8 +202,6 @@ struct rule_pass {
     uint32_t rule_index;
     struct event_batch *batch;
     const struct rule_sink *sink;
-    const struct window_result *window; // The statement runs over its rows; NULL: over events.
-    bool has_failed;                    // On the window.
 };
 
 static void forget_outputs(struct rules *rules)
@@ -265,10 +253,8 @@ static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compil
     const struct rule *rule = &rules->rules[pass->rule_index];
     uint32_t route_count = rule->spec->route_count;
     struct rendered rendered[ROUTES_MAX];
-    bool is_closed = event_index == UINT32_MAX; // A window: another event stands for it.
-    struct event *event = is_closed ? event_batch_at(pass->window->batch, 0)
-                                    : event_batch_at(pass->batch, event_index);
-    struct render_row row = {compiled, event, &rules->memory, row_of_next(rules, route_count)};
+    struct render_row row = {compiled, event_batch_at(pass->batch, event_index), &rules->memory,
+                             row_of_next(rules, route_count)};
     enum err rc = reserve_outputs(rules, route_count, e);
     if (rc == ERR_OK) {
         rc = render_row(rule->render, &row, rendered, e);

@@ -145,11 +145,37 @@ static enum err add_message(struct core *core, const struct message *message, ui
     return ERR_OK;
 }
 
+// The message's event, or its events. An empty batch says nothing: it counts as filtered.
+static enum err add_events(struct core *core, const struct message *message, uint32_t input,
+                           struct error *e)
+{
+    const struct split *split = core->batch.splits;
+    struct books *books = &core->ledger.books;
+    if (split == NULL || split->input != input) {
+        return add_message(core, message, input, e);
+    }
+    core->batch.splits = split->next;
+    books->received += split->problem != NULL || split->count == 0;
+    if (split->problem != NULL) {
+        return reject(core, message, split->problem, e);
+    }
+    books->filtered += split->count == 0;
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < split->count; i++) {
+        rc = add_message(core, &split->messages[i], input, e);
+    }
+    return rc;
+}
+
 static enum err add_all(struct core *core, const struct input *inputs, uint32_t count,
                         struct error *e)
 {
     uint32_t derived = rules_have_derived(core->rules) ? DERIVED_MAX : 0;
-    enum err rc = reserve_events(&core->batch, count + core->played_count + derived, e);
+    uint32_t events;
+    enum err rc = core_split(core, inputs, count, &events, e);
+    if (rc == ERR_OK) {
+        rc = reserve_events(&core->batch, events + derived, e);
+    }
     if (rc == ERR_OK) {
         rc = reserve_rules(&core->batch, core->spec->rule_count, e);
     }
@@ -158,11 +184,11 @@ static enum err add_all(struct core *core, const struct input *inputs, uint32_t 
     }
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         if (inputs[i].kind == INPUT_MESSAGE) {
-            rc = add_message(core, &inputs[i].message, i, e);
+            rc = add_events(core, &inputs[i].message, i, e);
         }
     }
     for (uint32_t i = 0; rc == ERR_OK && i < core->played_count; i++) {
-        rc = add_message(core, &core->played[i], 0, e);
+        rc = add_events(core, &core->played[i], count + i, e);
     }
     return rc;
 }

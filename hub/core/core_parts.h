@@ -46,9 +46,19 @@ struct failure {
     const char *rule, *reason;
 };
 
+// A message that is several events.
+struct split {
+    struct split *next;
+    uint32_t input; // Played messages are counted behind the inputs.
+    struct message *messages;
+    uint32_t count;
+    const char *problem; // It cannot be taken apart.
+};
+
 struct batch {
     struct event_batch *events;
     struct slot *slots;
+    const struct split *splits; // Those to come, in order of their inputs.
     bool *is_skipped; // For the rules.
     uint32_t capacity;
     struct failure *failures; // The first ones, for the quarantine.
@@ -108,6 +118,9 @@ enum err core_note_failure(struct core *core, const struct message *message, con
 // core_derived.c: the output of a route to rules becomes an event of the batch.
 enum err core_derive(struct core *core, const struct rule_output *output, struct error *e);
 void core_mark_rejected(struct core *core, uint32_t event_index, const char *reason);
+// core_split.c: finds the messages that are several events, into batch.splits. ERR_FULL: give fewer.
+enum err core_split(struct core *core, const struct input *inputs, uint32_t count,
+                    uint32_t *out_events, struct error *e);
 // core_sparkplug.c: what an event that came says of a Sparkplug node. Once an event, in order.
 enum err core_note_sparkplug(struct core *core, uint32_t event_index, uint32_t input,
                              struct error *e);

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "core/cloudevent.h"
 #include "core/event_parts.h"
 #include "core/format.h"
 #include "core/topic.h"
@@ -194,6 +195,9 @@ static enum err choose_envelope(struct event *event, const struct format *entry,
     event->kind = kind_of(&parts);
     if (event->kind == EVENT_FOREIGN) {
         event->envelope = entry != NULL && format_type_of(entry)->is_envelope ? entry : NULL;
+        if (entry == NULL && cloudevent_mode(event->message, false) != CLOUDEVENT_NONE) {
+            event->envelope = format_of_cloudevents();
+        }
         return ERR_OK;
     }
     event->envelope = format_of_pipit();

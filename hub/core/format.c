@@ -25,7 +25,7 @@ static const struct format_type *const types[] = {
     [FORMAT_JSON] = &format_json,         [FORMAT_CBOR] = &format_cbor,
     [FORMAT_PROTOBUF] = &format_protobuf, [FORMAT_SPARKPLUG] = &format_sparkplug,
     [FORMAT_TEXT] = &format_text,         [FORMAT_NUMBER] = &format_number,
-    [FORMAT_BYTES] = &format_bytes,
+    [FORMAT_BYTES] = &format_bytes,       [FORMAT_CLOUDEVENTS] = &format_cloudevents,
 };
 
 static const struct format_type *type_of_kind(enum format_kind kind)
@@ -142,6 +142,12 @@ const struct format *format_of_pipit(void)
 {
     static const struct format pipit = {.type = &format_pipit};
     return &pipit;
+}
+
+const struct format *format_of_cloudevents(void)
+{
+    static const struct format cloudevents = {.type = &format_cloudevents};
+    return &cloudevents;
 }
 
 const struct format_type *format_type_of(const struct format *format)

@@ -63,6 +63,8 @@ const struct format *formats_by_name(const struct formats *formats, const char *
 const struct format *format_of_content(struct bytes content_type);
 // Pipit's own envelope.
 const struct format *format_of_pipit(void);
+// That of CloudEvents, for messages that say that they are some.
+const struct format *format_of_cloudevents(void);
 
 const struct format_type *format_type_of(const struct format *format);
 const struct format_spec *format_spec_of(const struct format *format); // NULL: a built-in.

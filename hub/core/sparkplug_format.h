@@ -8,10 +8,9 @@
 #ifndef PIPIT_CORE_SPARKPLUG_FORMAT_H
 #define PIPIT_CORE_SPARKPLUG_FORMAT_H
 
-#include "core/format.h"
+#include "core/format_types.h"
 #include "core/sparkplug_message.h"
 
-extern const struct format_type format_sparkplug;
 
 // NULL: the event is none of Sparkplug's.
 struct sparkplug_message *sparkplug_message_of(const struct event *event);

@@ -138,6 +138,7 @@ enum err store_view_books(struct store_view *view, view_count_fn *each, void *co
     return walk_all(view,
                     "SELECT received, routed, filtered, duplicate, rejected, enqueued, delivered,"
                     " waiting, dead, dropped, missing, rule_failures, quarantined, dead_dropped,"
+                    " derived, late, replayed, history_rows, history_bytes,"
                     " quarantine_bytes, (SELECT count(*) FROM pipit_quarantine) AS"
                     " quarantine_entries FROM pipit_books WHERE id = 1",
                     book_row, &walk, e);
@@ -225,6 +226,9 @@ static bool dead_row(sqlite3_stmt *statement, void *opaque)
         .created_ms = sqlite3_column_int64(statement, 11),
         .died_ms = sqlite3_column_int64(statement, 12),
         .reason = text_at(statement, 13),
+        .route = (uint32_t)count_at(statement, 14),
+        .edited_ms = sqlite3_column_int64(statement, 15),
+        .properties = bytes_at(statement, 16),
     };
     return walk->each(walk->context, &dead);
 }
@@ -235,8 +239,8 @@ enum err store_view_dead(struct store_view *view, const struct view_filter *filt
     struct dead_walk walk = {each, context};
     return walk_filtered(view,
                          "SELECT id, target, rule, idempotency_key, key, topic, payload,"
-                         " content_type, qos, retain, attempts, created_at, died_at, reason"
-                         " FROM pipit_dead WHERE id BETWEEN ?1 AND ?2"
+                         " content_type, qos, retain, attempts, created_at, died_at, reason,"
+                         " route, edited, properties FROM pipit_dead WHERE id BETWEEN ?1 AND ?2"
                          " AND (?3 IS NULL OR target = ?3) AND (?4 IS NULL OR rule = ?4)"
                          " ORDER BY id",
                          filter, dead_row, &walk, e);
@@ -257,6 +261,14 @@ static bool quarantine_row(sqlite3_stmt *statement, void *opaque)
         .reason = text_at(statement, 3),
         .payload = bytes_at(statement, 4),
         .payload_bytes = count_at(statement, 5),
+        .rule = (const char *)sqlite3_column_text(statement, 6),
+        .content_type = text_at(statement, 7),
+        .properties = bytes_at(statement, 8),
+        .qos = sqlite3_column_int(statement, 9),
+        .is_retained = sqlite3_column_int(statement, 10) != 0,
+        .received_ms = sqlite3_column_int64(statement, 11),
+        .event = text_at(statement, 12),
+        .edited_ms = sqlite3_column_int64(statement, 13),
     };
     return walk->each(walk->context, &entry);
 }
@@ -266,7 +278,122 @@ enum err store_view_quarantine(struct store_view *view, const struct view_filter
 {
     struct quarantine_walk walk = {each, context};
     return walk_filtered(view,
-                         "SELECT id, at, topic, reason, payload, payload_bytes"
-                         " FROM pipit_quarantine WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+                         "SELECT id, at, topic, reason, payload, payload_bytes, rule,"
+                         " content_type, properties, qos, retain, received, event, edited"
+                         " FROM pipit_quarantine WHERE id BETWEEN ?1 AND ?2"
+                         " AND ?3 IS NULL AND (?4 IS NULL OR rule = ?4) ORDER BY id",
                          filter, quarantine_row, &walk, e);
+}
+
+#define HISTORY_WHERE                                                                              \
+    " FROM pipit_history WHERE id BETWEEN ?1 AND ?2 AND received >= ?3 AND received < ?4"          \
+    " AND (?5 IS NULL OR device = ?5 OR substr(device, instr(device, '/') + 1) = ?5)"
+
+static void bind_history(sqlite3_stmt *statement, const struct view_history_filter *filter)
+{
+    uint64_t last = filter->last > INT64_MAX ? INT64_MAX : filter->last;
+    sqlite3_bind_int64(statement, 1, (int64_t)filter->first);
+    sqlite3_bind_int64(statement, 2, (int64_t)last);
+    sqlite3_bind_int64(statement, 3, filter->from_ms);
+    sqlite3_bind_int64(statement, 4, filter->to_ms);
+    sqlite3_bind_text(statement, 5, filter->device, -1, SQLITE_STATIC);
+}
+
+struct event_walk {
+    view_event_fn *each;
+    void *context;
+};
+
+static bool event_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct event_walk *walk = opaque;
+    struct view_event event = {
+        .id = count_at(statement, 0),
+        .received_ms = sqlite3_column_int64(statement, 1),
+        .event = text_at(statement, 2),
+        .device = text_at(statement, 3),
+        .topic = bytes_at(statement, 4),
+        .payload = bytes_at(statement, 5),
+        .content_type = text_at(statement, 6),
+        .properties = bytes_at(statement, 7),
+        .qos = sqlite3_column_int(statement, 8),
+        .is_retained = sqlite3_column_int(statement, 9) != 0,
+    };
+    return walk->each(walk->context, &event);
+}
+
+enum err store_view_history(struct store_view *view, const struct view_history_filter *filter,
+                            view_event_fn *each, void *context, struct error *e)
+{
+    struct event_walk walk = {each, context};
+    sqlite3_stmt *statement = NULL;
+    enum err rc = prepare(view,
+                          "SELECT id, received, event, device, topic, payload, content_type,"
+                          " properties, qos, retain" HISTORY_WHERE " ORDER BY id LIMIT ?6",
+                          &statement, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    bind_history(statement, filter);
+    sqlite3_bind_int64(statement, 6, filter->rows_max);
+    return each_row(view, statement, event_row, &walk, e);
+}
+
+static bool span_row(sqlite3_stmt *statement, void *opaque)
+{
+    struct view_span *span = opaque;
+    *span = (struct view_span){
+        .rows = count_at(statement, 0),
+        .first = count_at(statement, 1),
+        .last = count_at(statement, 2),
+        .first_ms = sqlite3_column_int64(statement, 3),
+        .last_ms = sqlite3_column_int64(statement, 4),
+    };
+    return true;
+}
+
+enum err store_view_span(struct store_view *view, const struct view_history_filter *filter,
+                         struct view_span *out_span, struct error *e)
+{
+    sqlite3_stmt *statement = NULL;
+    enum err rc = prepare(
+        view, "SELECT count(*), min(id), max(id), min(received), max(received)" HISTORY_WHERE,
+        &statement, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    bind_history(statement, filter);
+    return each_row(view, statement, span_row, out_span, e);
+}
+
+struct replay_walk {
+    view_replay_fn *each;
+    void *context;
+};
+
+static bool replay_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct replay_walk *walk = opaque;
+    struct view_replay replay = {
+        .id = count_at(statement, 0),
+        .rule = text_at(statement, 1),
+        .what = text_at(statement, 2),
+        .started_ms = sqlite3_column_int64(statement, 3),
+        .ended_ms = sqlite3_column_int64(statement, 4),
+        .chunks = count_at(statement, 5),
+        .deliveries = count_at(statement, 6),
+        .last_key = text_at(statement, 7),
+    };
+    return walk->each(walk->context, &replay);
+}
+
+enum err store_view_replays(struct store_view *view, uint64_t first, uint64_t last,
+                            view_replay_fn *each, void *context, struct error *e)
+{
+    struct replay_walk walk = {each, context};
+    const struct view_filter filter = {.first = first, .last = last};
+    return walk_filtered(view,
+                         "SELECT id, rule, what, started, ended, chunks, deliveries, last_key"
+                         " FROM pipit_replay WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
+                         &filter, replay_row, &walk, e);
 }

@@ -47,7 +47,7 @@ enum err store_view_rules(struct store_view *view, view_rule_fn *each, void *con
 // Which entries: ids inclusive, NULL is any.
 struct view_filter {
     uint64_t first, last;
-    const char *target, *rule; // Of dead letters.
+    const char *target, *rule; // Of dead letters; rule: of the quarantine, too.
 };
 
 struct view_dead {
@@ -56,8 +56,10 @@ struct view_dead {
     struct bytes key, payload;
     int qos;
     bool is_retained;
-    uint32_t attempts;
+    uint32_t attempts, route;
     int64_t created_ms, died_ms;
+    int64_t edited_ms;       // 0: never.
+    struct bytes properties; // As in struct delivery.
 };
 typedef bool view_dead_fn(void *context, const struct view_dead *dead);
 enum err store_view_dead(struct store_view *view, const struct view_filter *filter,
@@ -67,12 +69,54 @@ struct view_quarantined {
     uint64_t id;
     int64_t at_ms;
     struct bytes topic;   // As it came.
-    struct bytes payload; // Cut short by the store.
+    struct bytes payload; // Less than payload_bytes: cut short.
     uint64_t payload_bytes;
-    const char *reason;
+    const char *reason, *content_type, *event;
+    const char *rule; // NULL: the message could not be read.
+    struct bytes properties;
+    int qos;
+    bool is_retained;
+    int64_t received_ms, edited_ms;
 };
 typedef bool view_quarantined_fn(void *context, const struct view_quarantined *entry);
 enum err store_view_quarantine(struct store_view *view, const struct view_filter *filter,
                                view_quarantined_fn *each, void *context, struct error *e);
+// The history from `first` on, at most rows_max of it: nothing may hold the write-ahead log of a
+// running hub for long. from_ms, to_ms: when it was received, to_ms itself not included.
+struct view_history_filter {
+    uint64_t first, last;
+    int64_t from_ms, to_ms;
+    const char *device; // "<group>/<device>" or "<device>"; NULL: any.
+    uint32_t rows_max;
+};
+
+struct view_event {
+    uint64_t id;
+    int64_t received_ms;
+    const char *event, *device, *content_type;
+    struct bytes topic, payload, properties;
+    int qos;
+    bool is_retained;
+};
+typedef bool view_event_fn(void *context, const struct view_event *event);
+enum err store_view_history(struct store_view *view, const struct view_history_filter *filter,
+                            view_event_fn *each, void *context, struct error *e);
+
+struct view_span {
+    uint64_t rows, first, last;
+    int64_t first_ms, last_ms; // Received.
+};
+// What of the history the filter takes, whatever its rows_max; rows 0: nothing.
+enum err store_view_span(struct store_view *view, const struct view_history_filter *filter,
+                         struct view_span *out_span, struct error *e);
+
+struct view_replay {
+    uint64_t id, chunks, deliveries;
+    const char *rule, *what, *last_key;
+    int64_t started_ms, ended_ms; // 0: not complete.
+};
+typedef bool view_replay_fn(void *context, const struct view_replay *replay);
+enum err store_view_replays(struct store_view *view, uint64_t first, uint64_t last,
+                            view_replay_fn *each, void *context, struct error *e);
 
 #endif

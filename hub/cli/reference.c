@@ -97,8 +97,17 @@ void reference_print(void)
     table_print("tables.<name>",
                 "A reference table that rules may join. Its rows come from a file or from events.",
                 table_options);
-    table_print("rules.<name>", "Beside these stands `to`, the list of routes.", rule_options);
+    table_print(
+        "rules.<name>",
+        "Beside these stand `to`, the list of routes, and `else` and `late`, lists of routes for "
+        "the events that gave no row or came too late for the rule's window. Those send "
+        "`payload: original` where they say nothing else.",
+        rule_options);
     table_print("rules.<name>.to: <any target>", "Options of every route.", route_common_options);
+    table_print("rules.<name>.to: rules",
+                "Options of a route to other rules, beside those of `payload`. No target may be "
+                "called `rules`.",
+                route_to_rules_options);
     table_print("rules.<name>.to: <any target>: payload",
                 "What a route sends. Beside these stands `properties`, a mapping of names to "
                 "templates: MQTT 5 user properties of the deliveries.",

@@ -166,8 +166,9 @@ void core_close(
 enum err core_step(struct core *core, const struct input *inputs, uint32_t count, int64_t now_ms,
                    struct outcome *out_outcome, struct error *e);
 
-// Takes up to count_max deliveries of a target that are due, in order, never one whose key has an
-// earlier delivery in flight or backing off. They are in flight until settled by a core_step.
+// Takes up to count_max deliveries of a target that are due: those of a higher class first, of each
+// class the keys by turns and those of a key in order, never one whose key has an earlier delivery
+// of its class in flight or backing off. They are in flight until settled by a core_step.
 uint32_t core_take(struct core *core, uint32_t target, uint32_t count_max, uint64_t bytes_max,
                    int64_t now_ms, const struct delivery **out_deliveries);
 

@@ -46,8 +46,8 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
          &outbox->edit_dead},
         {"INSERT INTO pipit_target(name) VALUES (?1)", &outbox->add_target},
         {"INSERT INTO pipit_route(rule, number) VALUES (?1, ?2)", &outbox->add_route},
-        {"UPDATE pipit_target SET next = ?2, " TALLY_IS "(?3, ?4, ?5, ?6, ?7, ?8, ?9)"
-         " WHERE id = ?1",
+        {"UPDATE pipit_target SET (next, next_high, next_low) = (?2, ?3, ?4), " TALLY_IS
+         "(?5, ?6, ?7, ?8, ?9, ?10, ?11) WHERE id = ?1",
          &outbox->save_target},
         {"UPDATE pipit_route SET " TALLY_IS "(?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1",
          &outbox->save_route},
@@ -231,6 +231,7 @@ struct queue_row *queue_row_create(const struct delivery *from, struct outbox_ta
     memset(row, 0, sizeof(*row));
     row->delivery = *from;
     row->target = target;
+    row->lane = &target->lanes[route->spec == NULL ? PRIORITY_NORMAL : route->spec->priority];
     row->route = route;
     row->stored_bytes = (uint32_t)bytes;
     uint8_t *at = row->data;

@@ -34,11 +34,10 @@ static struct queue_row *read_dead(struct outbox *outbox)
 static enum err replay(struct outbox *outbox, struct queue_row *row, struct books *books,
                        struct error *e)
 {
-    struct outbox_target *target = row->target;
-    row->delivery.id = (uint64_t)target->id * OUTBOX_STRIDE + target->next++;
+    row->delivery.id = row->lane->first_id + row->lane->next++;
     enum err rc = outbox_insert(outbox, row, e);
     if (rc == ERR_OK) {
-        target->has_more_next = true; // outbox_take reads it from the store.
+        row->lane->has_more_next = true; // outbox_take reads it from the store.
         outbox_count(outbox, row, MOVE_REPLAY, books);
     }
     return rc;

@@ -10,8 +10,11 @@
 #include "core/queue.h"
 #include "core/sql.h"
 
-// pipit_outbox.id = target's id times this, plus the target's own number.
+// pipit_outbox.id = target's id times this, plus its class's place, plus a number of its own.
 #define OUTBOX_STRIDE 100000000000000
+// The same for each class of a target, in the order of enum priority; normal ones come first, as
+// they did when there were no others.
+#define OUTBOX_LANE_STRIDE (OUTBOX_STRIDE / 4)
 
 #define OUTBOX_ROW_BYTES_MAX 16500000 // Of one row: SQLite is told to take 16 MiB.
 
@@ -19,20 +22,28 @@ struct tally {
     uint64_t enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried;
 };
 
-struct outbox_target {
-    int64_t id;
-    char *name;
-    uint64_t next, next_committed; // Number of the next delivery.
-    struct tally now, committed;
-    bool is_dirty;
-    const struct target_spec *spec; // NULL: not configured; its rows wait.
+// The deliveries of one class of a target: each has a window of its own in memory, so that a
+// backlog of one is nothing to another.
+struct outbox_lane {
     struct queue queue;
+    uint64_t first_id;             // Its ids are from here on, up to OUTBOX_LANE_STRIDE.
+    uint64_t next, next_committed; // Number of the next delivery.
     // What is in the store beyond loaded_id is not in memory. more: what it will be after a commit.
     uint64_t loaded_id;
     bool has_more, has_more_next;
     uint32_t new_count; // Written in this batch, to be in memory after the commit.
     uint64_t new_bytes;
-    UT_hash_handle hh; // By name.
+    uint64_t passed_id; // The last one written in this batch that is parked at once; 0: none.
+};
+
+struct outbox_target {
+    int64_t id;
+    char *name;
+    struct outbox_lane lanes[PRIORITY_COUNT];
+    struct tally now, committed;
+    bool is_dirty;
+    const struct target_spec *spec; // NULL: not configured; its rows wait.
+    UT_hash_handle hh;              // By name.
 };
 
 struct outbox_route {
@@ -72,7 +83,8 @@ struct outbox {
     struct outbox_effect *effects;
     uint32_t effect_count, effect_capacity;
     int64_t last_take_ms;
-    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead, *edit_dead;
+    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead,
+        *edit_dead;
     sqlite3_stmt *add_target, *add_route, *save_target, *save_route;
 };
 
@@ -95,6 +107,11 @@ enum tally_move {
 void outbox_count(struct outbox *outbox, const struct queue_row *row, enum tally_move move,
                   struct books *books);
 void outbox_touch(struct outbox *outbox, struct outbox_target *target, struct outbox_route *route);
+
+// outbox_take.c
+struct outbox_lane *outbox_lane_of(struct outbox_target *target, uint64_t delivery_id);
+// Is there room in memory for a row of that size?
+bool outbox_lane_has_space(const struct outbox_lane *lane, size_t more_bytes);
 
 // outbox_settle.c
 enum err outbox_add_effect(struct outbox *outbox, const struct outbox_effect *effect,

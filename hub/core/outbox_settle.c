@@ -33,7 +33,7 @@ static struct queue_row *find_in_flight(const struct outbox *outbox, uint64_t id
     HASH_ITER(hh, outbox->targets, target, next)
     {
         if ((uint64_t)target->id == id / OUTBOX_STRIDE) {
-            struct queue_row *row = queue_find(&target->queue, id);
+            struct queue_row *row = queue_find(&outbox_lane_of(target, id)->queue, id);
             bool is_expected = row != NULL && row->state == QUEUE_IN_FLIGHT && !row->is_settling;
             return is_expected ? row : NULL;
         }
@@ -158,33 +158,34 @@ static void apply(const struct outbox_effect *effect)
     row->is_settling = false;
     switch (effect->kind) {
     case EFFECT_REMOVE:
-        queue_remove(&row->target->queue, row);
+        queue_remove(&row->lane->queue, row);
         break;
     case EFFECT_PUT_BACK:
-        queue_put_back(&row->target->queue, row);
+        queue_put_back(&row->lane->queue, row);
         break;
     case EFFECT_BACK_OFF:
         row->delivery.attempts++;
-        queue_back_off(&row->target->queue, row, effect->next_at_ms);
+        queue_back_off(&row->lane->queue, row, effect->next_at_ms);
         break;
     }
 }
 
 static void to_memory(struct queue_row *row)
 {
-    struct outbox_target *target = row->target;
+    struct outbox_lane *lane = row->lane;
+    uint64_t id = row->delivery.id;
     bool is_dropped = row->is_settling; // In the batch that made it.
     row->next = NULL;
-    if (target->has_more) { // Memory had none for one before it.
+    if (lane->has_more) { // Memory had none for one before it.
         free(row);
         return;
     }
-    target->loaded_id = row->delivery.id;
-    if (is_dropped || queue_is_parked(&target->queue, row->delivery.key)) {
+    lane->loaded_id = id;
+    if (is_dropped || queue_leaves(&lane->queue, row->delivery.key, id)) {
         free(row);
-    } else if (!queue_add(&target->queue, row)) {
-        target->loaded_id = row->delivery.id - 1;
-        target->has_more = target->has_more_next = true;
+    } else if (!queue_add(&lane->queue, row)) {
+        lane->loaded_id = id - 1;
+        lane->has_more = lane->has_more_next = true;
         free(row);
     }
 }
@@ -203,6 +204,23 @@ static void finish_written(struct outbox *outbox, bool is_kept)
     outbox->written = outbox->last_written = NULL;
 }
 
+static void finish_lane(struct outbox_lane *lane, bool is_kept)
+{
+    if (is_kept) {
+        lane->next_committed = lane->next;
+        if (!lane->has_more && lane->passed_id > lane->loaded_id) {
+            lane->loaded_id = lane->passed_id;
+        }
+        lane->has_more = lane->has_more_next;
+    } else {
+        lane->next = lane->next_committed;
+        lane->has_more_next = lane->has_more;
+    }
+    lane->new_count = 0;
+    lane->new_bytes = 0;
+    lane->passed_id = 0;
+}
+
 static void finish_targets(struct outbox *outbox, bool is_kept)
 {
     struct outbox_target *target, *next;
@@ -210,16 +228,13 @@ static void finish_targets(struct outbox *outbox, bool is_kept)
     {
         if (is_kept) {
             target->committed = target->now;
-            target->next_committed = target->next;
-            target->has_more = target->has_more_next;
         } else {
             target->now = target->committed;
-            target->next = target->next_committed;
-            target->has_more_next = target->has_more;
         }
         target->is_dirty = false;
-        target->new_count = 0;
-        target->new_bytes = 0;
+        for (uint32_t i = 0; i < PRIORITY_COUNT; i++) {
+            finish_lane(&target->lanes[i], is_kept);
+        }
     }
     for (struct outbox_route *route = outbox->dirty_routes; route != NULL;
          route = route->next_dirty) {

@@ -101,11 +101,15 @@ static bool read_target(struct outbox *outbox, sqlite3_stmt *statement)
         return false;
     }
     target->id = sqlite3_column_int64(statement, 0);
-    target->next = target->next_committed = sql_u64(statement, 2);
-    read_tally(statement, 3, &target->now);
+    read_tally(statement, 5, &target->now);
     target->committed = target->now;
-    target->loaded_id = (uint64_t)target->id * OUTBOX_STRIDE;
-    target->has_more = target->has_more_next = target->now.waiting > 0;
+    for (uint32_t i = 0; i < PRIORITY_COUNT; i++) {
+        struct outbox_lane *lane = &target->lanes[i];
+        lane->first_id = (uint64_t)target->id * OUTBOX_STRIDE + i * OUTBOX_LANE_STRIDE;
+        lane->next = lane->next_committed = sql_u64(statement, 2 + (int)i);
+        lane->loaded_id = lane->first_id;
+        lane->has_more = lane->has_more_next = target->now.waiting > 0;
+    }
     HASH_ADD_KEYPTR(hh, outbox->targets, target->name, (unsigned)strlen(target->name), target);
     return true;
 }
@@ -155,7 +159,8 @@ static enum err read_all(struct outbox *outbox, const char *sql,
 enum err outbox_load_tallies(struct outbox *outbox, struct error *e)
 {
     enum err rc =
-        read_all(outbox, "SELECT id, name, next, " TALLY " FROM pipit_target", read_target, e);
+        read_all(outbox, "SELECT id, name, next, next_high, next_low, " TALLY " FROM pipit_target",
+                 read_target, e);
     return rc != ERR_OK ? rc
                         : read_all(outbox, "SELECT id, rule, number, " TALLY " FROM pipit_route",
                                    read_route, e);
@@ -167,7 +172,9 @@ void outbox_free_tallies(struct outbox *outbox)
     HASH_ITER(hh, outbox->targets, target, next_target)
     {
         HASH_DEL(outbox->targets, target);
-        queue_deinit(&target->queue);
+        for (uint32_t i = 0; i < PRIORITY_COUNT; i++) {
+            queue_deinit(&target->lanes[i].queue);
+        }
         free(target->name);
         free(target);
     }
@@ -190,8 +197,10 @@ static enum err save_targets(struct outbox *outbox, uint64_t *out_waiting, struc
         *out_waiting += target->now.waiting;
         if (rc == ERR_OK && target->is_dirty) {
             sqlite3_bind_int64(outbox->save_target, 1, target->id);
-            sql_bind_u64(outbox->save_target, 2, target->next);
-            bind_tally(outbox->save_target, 3, &target->now);
+            for (uint32_t i = 0; i < PRIORITY_COUNT; i++) {
+                sql_bind_u64(outbox->save_target, 2 + (int)i, target->lanes[i].next);
+            }
+            bind_tally(outbox->save_target, 5, &target->now);
             rc = sql_run(outbox->store, outbox->save_target, "write a target's counters", e);
         }
     }
@@ -236,14 +245,28 @@ static void tell_tally(core_counter_fn *each, void *context, const char *prefix,
     tell(each, context, prefix, "retried", tally->retried);
 }
 
-static int64_t oldest_created_ms(const struct outbox_target *target)
+static int64_t oldest_created_ms(const struct outbox_lane *lane)
 {
     const struct queue_row *oldest = NULL, *row, *next;
-    HASH_ITER(hh, target->queue.by_id, row, next)
+    HASH_ITER(hh, lane->queue.by_id, row, next)
     {
         oldest = oldest == NULL || row->delivery.id < oldest->delivery.id ? row : oldest;
     }
     return oldest == NULL ? 0 : oldest->delivery.created_ms;
+}
+
+static void tell_lanes(const struct outbox_target *target, const char *prefix,
+                       core_counter_fn *each, void *context)
+{
+    uint64_t in_flight = 0;
+    int64_t oldest_ms = 0;
+    for (uint32_t i = 0; i < PRIORITY_COUNT; i++) {
+        int64_t lane_ms = oldest_created_ms(&target->lanes[i]);
+        in_flight += target->lanes[i].queue.in_flight;
+        oldest_ms = oldest_ms == 0 || (lane_ms != 0 && lane_ms < oldest_ms) ? lane_ms : oldest_ms;
+    }
+    tell(each, context, prefix, "in_flight", in_flight);
+    tell(each, context, prefix, "oldest_created_ms", (uint64_t)oldest_ms);
 }
 
 void outbox_counters(const struct outbox *outbox, core_counter_fn *each, void *context)
@@ -254,8 +277,7 @@ void outbox_counters(const struct outbox *outbox, core_counter_fn *each, void *c
     {
         snprintf(prefix, sizeof(prefix), "target/%s", target->name);
         tell_tally(each, context, prefix, &target->committed);
-        tell(each, context, prefix, "in_flight", target->queue.in_flight);
-        tell(each, context, prefix, "oldest_created_ms", (uint64_t)oldest_created_ms(target));
+        tell_lanes(target, prefix, each, context);
     }
     const struct outbox_route *route, *next_route;
     HASH_ITER(hh, outbox->routes, route, next_route)

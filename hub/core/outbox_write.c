@@ -175,7 +175,7 @@ static enum err drop_row(struct outbox *outbox, const struct queue_row *row, str
                          struct error *e)
 {
     uint64_t id = row->delivery.id;
-    struct queue_row *loaded = queue_find(&row->target->queue, id);
+    struct queue_row *loaded = queue_find(&outbox_lane_of(row->target, id)->queue, id);
     if (loaded != NULL) {
         const struct outbox_effect effect = {loaded, EFFECT_REMOVE, 0};
         enum err rc = outbox_add_effect(outbox, &effect, e);
@@ -194,9 +194,9 @@ static enum err drop_row(struct outbox *outbox, const struct queue_row *row, str
     return outbox_remove_row(outbox, id, e);
 }
 
-static bool may_drop(const struct outbox_target *target, uint64_t id)
+static bool may_drop(struct outbox_target *target, uint64_t id)
 {
-    const struct queue_row *row = queue_find(&target->queue, id);
+    const struct queue_row *row = queue_find(&outbox_lane_of(target, id)->queue, id);
     return row == NULL || row->state != QUEUE_IN_FLIGHT;
 }
 
@@ -274,17 +274,21 @@ static enum err apply_limit(struct outbox *outbox, const struct queue_row *row, 
 // Keeps the row for memory if memory will have all before it and room; else the store has it.
 static void keep(struct outbox *outbox, struct queue_row *row)
 {
-    struct outbox_target *target = row->target;
+    struct outbox_lane *lane = row->lane;
     size_t bytes = queue_row_bytes(row);
-    bool has_room = target->queue.count + target->new_count < OUTBOX_ROWS_MAX &&
-                    target->queue.bytes + target->new_bytes + bytes <= OUTBOX_BYTES_MAX;
-    if (target->has_more_next || !has_room) {
-        target->has_more_next = true;
+    bool is_parked = queue_is_parked(&lane->queue, row->delivery.key);
+    if (lane->has_more_next || (!is_parked && !outbox_lane_has_space(lane, bytes))) {
+        lane->has_more_next = true;
         free(row);
         return;
     }
-    target->new_count++;
-    target->new_bytes += bytes;
+    if (is_parked) {
+        lane->passed_id = row->delivery.id;
+        free(row);
+        return;
+    }
+    lane->new_count++;
+    lane->new_bytes += bytes;
     row->next = NULL;
     if (outbox->last_written == NULL) {
         outbox->written = row;
@@ -306,7 +310,7 @@ static enum err write_row(struct outbox *outbox, struct queue_row *row, struct b
         return ERR_OK;
     }
     if (rc == ERR_OK) {
-        row->delivery.id = (uint64_t)row->target->id * OUTBOX_STRIDE + row->target->next++;
+        row->delivery.id = row->lane->first_id + row->lane->next++;
         rc = outbox_insert(outbox, row, e);
     }
     if (rc == ERR_OK) {

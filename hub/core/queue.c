@@ -8,6 +8,7 @@ struct queue_key {
     struct queue_row *owner;  // Ready, in flight or backing off; NULL: to be reloaded.
     struct queue_row *behind; // In order of id.
     uint32_t behind_count;
+    uint64_t turn;                 // The next one of its rows.
     uint64_t parked_from;          // Its rows from this id on are in the store only; 0: none.
     struct queue_key *prev, *next; // In to_reload.
     UT_hash_handle hh;
@@ -23,6 +24,9 @@ static bool is_before(const struct queue_row *a, const struct queue_row *b)
 {
     if (a->state == QUEUE_BACKING_OFF && a->next_at_ms != b->next_at_ms) {
         return a->next_at_ms < b->next_at_ms;
+    }
+    if (a->state != QUEUE_BACKING_OFF && a->turn != b->turn) {
+        return a->turn < b->turn;
     }
     return a->delivery.id < b->delivery.id;
 }
@@ -76,8 +80,19 @@ static void heap_remove(struct queue_heap *heap, struct queue_row *row)
     }
 }
 
+static void give_turn(struct queue *queue, struct queue_row *row)
+{
+    uint64_t *next = row->key == NULL ? &queue->keyless_turn : &row->key->turn;
+    row->turn = *next > queue->turn ? *next : queue->turn;
+    row->turn += row->turn == 0;
+    *next = row->turn + 1;
+}
+
 static void enter(struct queue *queue, struct queue_row *row)
 {
+    if (row->turn == 0) {
+        give_turn(queue, row);
+    }
     row->state = row->next_at_ms > 0 ? QUEUE_BACKING_OFF : QUEUE_READY;
     heap_push(row->state == QUEUE_READY ? &queue->ready : &queue->backing_off, row);
 }
@@ -234,6 +249,16 @@ bool queue_is_parked(const struct queue *queue, struct bytes bytes)
     return key != NULL && key->parked_from != 0;
 }
 
+bool queue_leaves(struct queue *queue, struct bytes bytes, uint64_t id)
+{
+    struct queue_key *key = bytes.len == 0 ? NULL : find_key(queue, bytes);
+    if (key == NULL || (key->parked_from == 0 && key->behind_count < QUEUE_BEHIND_MAX)) {
+        return false;
+    }
+    key->parked_from = key->parked_from == 0 ? id : key->parked_from;
+    return true;
+}
+
 struct queue_key *queue_reload(struct queue *queue, struct bytes *out_key, uint64_t *out_from_id)
 {
     struct queue_key *key = queue->to_reload;
@@ -287,6 +312,7 @@ void queue_take(struct queue *queue, struct queue_row *row)
 {
     assert(row->state == QUEUE_READY);
     heap_remove(&queue->ready, row);
+    queue->turn = row->turn > queue->turn ? row->turn : queue->turn;
     row->state = QUEUE_IN_FLIGHT;
     queue->in_flight++;
 }

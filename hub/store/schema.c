@@ -72,6 +72,28 @@ static const char *const version_2[] = {
     "ALTER TABLE pipit_outbox ADD COLUMN properties BLOB NOT NULL DEFAULT x'';"
     "ALTER TABLE pipit_dead ADD COLUMN properties BLOB NOT NULL DEFAULT x'';",
 
+    // next_high, next_low: as next, for the classes that go before the others and after them. Their
+    // ids begin 25 and 50 times 10^12 further.
+    "ALTER TABLE pipit_target ADD COLUMN next_high INTEGER NOT NULL DEFAULT 1;"
+    "ALTER TABLE pipit_target ADD COLUMN next_low INTEGER NOT NULL DEFAULT 1;",
+
+    // Of dropped: those that a sample left out, that were over a rate, over the limit of a key.
+    // keyed: pipit_route_waiting knows this route. pace_keys: its rows in pipit_route_pace; paced:
+    // when it last looked at the clock.
+    "ALTER TABLE pipit_route ADD COLUMN unsampled INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN over_rate INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN over_key INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN keyed INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN pace_keys INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN paced INTEGER NOT NULL DEFAULT 0;"
+    // Bytes of a key that wait, of routes with a limit of each key.
+    "CREATE TABLE pipit_route_waiting(route INTEGER NOT NULL, key BLOB NOT NULL,"
+    " bytes INTEGER NOT NULL, PRIMARY KEY (route, key)) WITHOUT ROWID;"
+    // Rows seen of a key, for its sample; due: microseconds since 1970 up to which its rate is used
+    // up. The key '' (a text) is the route as a whole. used: a number that grows with each use.
+    "CREATE TABLE pipit_route_pace(route INTEGER NOT NULL, key NOT NULL, seen INTEGER NOT NULL,"
+    " due INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (route, key)) WITHOUT ROWID;",
+
     // rule: the one that failed, NULL when the message could not be read. The message came with
     // the rest; received is when.
     "ALTER TABLE pipit_quarantine ADD COLUMN rule TEXT;"
@@ -123,6 +145,24 @@ static const char *const version_2[] = {
     // The metrics of their births.
     "CREATE TABLE pipit_sparkplug_alias(device INTEGER NOT NULL, name TEXT NOT NULL, alias INTEGER,"
     " datatype INTEGER NOT NULL, PRIMARY KEY (device, name)) WITHOUT ROWID;",
+
+    // Windows of rules. sql, options: what they are; when either changes they begin anew.
+    "CREATE TABLE pipit_window(id INTEGER PRIMARY KEY, rule TEXT NOT NULL UNIQUE,"
+    " sql TEXT NOT NULL, options TEXT NOT NULL, late INTEGER NOT NULL DEFAULT 0,"
+    " overflow INTEGER NOT NULL DEFAULT 0, closed INTEGER NOT NULL DEFAULT 0);"
+    // watermark: the largest time seen. closed: windows that end by then are closed. arrived: when
+    // an event last came, by the hub's clock. number: of the next chunk, or event. open: windows,
+    // or parts of them, that have rows; spans: which. due: before it there is nothing to do.
+    "CREATE TABLE pipit_window_key(id INTEGER PRIMARY KEY, window INTEGER NOT NULL,"
+    " key BLOB NOT NULL, watermark INTEGER, closed INTEGER, arrived INTEGER NOT NULL,"
+    " number INTEGER NOT NULL, open INTEGER NOT NULL, spans BLOB NOT NULL, due INTEGER,"
+    " UNIQUE (window, key));"
+    "CREATE INDEX pipit_window_due ON pipit_window_key(due) WHERE due IS NOT NULL;"
+    // Rows of a key, packed, in order of time.
+    "CREATE TABLE pipit_window_chunk(key INTEGER NOT NULL, pane INTEGER NOT NULL,"
+    " first INTEGER NOT NULL, number INTEGER NOT NULL, last INTEGER NOT NULL,"
+    " rows INTEGER NOT NULL, data BLOB NOT NULL, PRIMARY KEY (key, pane, first, number))"
+    " WITHOUT ROWID;",
 
     "ALTER TABLE pipit_books ADD COLUMN derived INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_books ADD COLUMN late INTEGER NOT NULL DEFAULT 0;"

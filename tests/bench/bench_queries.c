@@ -6,11 +6,13 @@
 // bench_core's to tell. Decoding the envelope is outside; reading the fields of the payload is
 // inside.
 #include <pipit/v1/pipit.pb-c.h>
+#include <reading.pb-c.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
+#include "core/format.h"
 #include "core/rules.h"
 
 #define BATCH      1000
@@ -22,7 +24,7 @@ static const char schema[] =
     "CREATE TABLE event(device TEXT, time INTEGER, celsius REAL, payload TEXT);"
     "CREATE TABLE sensors(id TEXT PRIMARY KEY, site TEXT, offset REAL) WITHOUT ROWID;";
 
-enum payload_kind { PAYLOAD_KIND_PIPIT, PAYLOAD_KIND_JSON };
+enum payload_kind { PAYLOAD_KIND_PIPIT, PAYLOAD_KIND_JSON, PAYLOAD_KIND_PROTOBUF, PAYLOAD_KINDS };
 
 static const struct query {
     const char *name;
@@ -38,6 +40,9 @@ static const struct query {
      "SELECT device_id, \"data.temp\" AS temp FROM %s WHERE \"data.temp\" > 90",
      "SELECT json_extract(payload, '$.device_id'), json_extract(payload, '$.data.temp') AS temp "
      "FROM %s WHERE json_extract(payload, '$.data.temp') > 90"},
+    {"rule_protobuf_ns", PAYLOAD_KIND_PROTOBUF,
+     "SELECT device_id, \"data.temp\" AS temp FROM %s WHERE \"data.temp\" > 90",
+     "SELECT device, celsius AS temp FROM %s WHERE celsius > 90"},
     {"rule_join_ns", PAYLOAD_KIND_PIPIT,
      "SELECT e.device, e.celsius + s.offset AS celsius, s.site FROM %s AS e "
      "JOIN sensors AS s ON s.id = e.device WHERE e.celsius > 90",
@@ -47,10 +52,14 @@ static const struct query {
 struct bench {
     sqlite3 *db, *plain;
     struct event_batch *batch;
-    struct message messages[2][BATCH];
+    struct message messages[PAYLOAD_KINDS][BATCH];
     char topics[BATCH][64];
     uint8_t pipit[BATCH][128];
     char json[BATCH][192];
+    uint8_t protobuf[BATCH][128];
+    uint8_t descriptors[4096];
+    struct format_spec format;
+    struct formats *formats;
     uint32_t batches;
     uint64_t rows;
 };
@@ -114,6 +123,40 @@ static size_t make_json(char *out, size_t size, uint32_t i)
     return (size_t)len;
 }
 
+static size_t make_protobuf(uint8_t *out, uint32_t i)
+{
+    Bench__Data data = BENCH__DATA__INIT;
+    Bench__Reading reading = BENCH__READING__INIT;
+    data.co = 0.004532068199369834;
+    data.humidity = 58.2;
+    data.light = true;
+    data.temp = celsius_of(i);
+    reading.data = &data;
+    reading.device_id = (char *)(uintptr_t) "5e:44:3b:f3:79:c8";
+    reading.ts = 1594598735.77;
+    return bench__reading__pack(&reading, out);
+}
+
+static void make_formats(struct bench *bench)
+{
+    struct error e;
+    FILE *file = fopen(READING_DESCRIPTORS, "rb");
+    size_t len = file == NULL ? 0 : fread(bench->descriptors, 1, sizeof(bench->descriptors), file);
+    if (len == 0) {
+        fprintf(stderr, "bench_queries: cannot read " READING_DESCRIPTORS "\n");
+        exit(1);
+    }
+    fclose(file);
+    bench->format = (struct format_spec){.name = "meter",
+                                         .from = "meters/+/reading",
+                                         .kind = FORMAT_PROTOBUF,
+                                         .descriptors = bytes_of(bench->descriptors, len),
+                                         .message = "bench.Reading"};
+    const struct core_spec spec = {.formats = &bench->format, .format_count = 1};
+    check(formats_create(&bench->formats, &spec, &e), &e);
+    event_batch_set_formats(bench->batch, bench->formats);
+}
+
 static void make_messages(struct bench *bench)
 {
     for (uint32_t i = 0; i < BATCH; i++) {
@@ -128,6 +171,11 @@ static void make_messages(struct bench *bench)
         bench->messages[PAYLOAD_KIND_JSON][i] =
             (struct message){.topic = bytes_from_text("legacy/d042/telemetry"),
                              .payload = bytes_of(bench->json[i], len),
+                             .received_ms = NOW_MS};
+        len = make_protobuf(bench->protobuf[i], i);
+        bench->messages[PAYLOAD_KIND_PROTOBUF][i] =
+            (struct message){.topic = bytes_from_text("meters/d042/reading"),
+                             .payload = bytes_of(bench->protobuf[i], len),
                              .received_ms = NOW_MS};
     }
 }
@@ -191,8 +239,9 @@ static void count_rows(void *context, uint32_t event_index, uint32_t rule_index,
 
 static const char *filter_of(const struct query *query)
 {
-    return query->kind == PAYLOAD_KIND_JSON ? "\"legacy/+/telemetry\""
-                                            : "\"pipit/v1/+/+/event/temperature\"";
+    static const char *const filters[] = {"\"pipit/v1/+/+/event/temperature\"",
+                                          "\"legacy/+/telemetry\"", "\"meters/+/reading\""};
+    return filters[query->kind];
 }
 
 static double time_rule(struct bench *bench, const struct query *query)
@@ -281,6 +330,7 @@ int main(int argc, char **argv)
     }
     bench->batches = events < BATCH ? 1 : events / BATCH;
     check(event_batch_create(&bench->batch, BATCH, &e), &e);
+    make_formats(bench);
     make_messages(bench);
     fill_sensors(bench->db);
     fill_sensors(bench->plain);
@@ -293,6 +343,7 @@ int main(int argc, char **argv)
     }
     printf("}\n");
     event_batch_destroy(bench->batch);
+    formats_destroy(bench->formats);
     sqlite3_close(bench->plain);
     sqlite3_close(bench->db);
     free(bench);

@@ -35,6 +35,21 @@ static inline void *proto_member(const ProtobufCMessage *message, unsigned offse
     return (uint8_t *)(uintptr_t)message + offset;
 }
 
+// One field of a path; of a repeated field the element, of a map the key, which has a value of the
+// field `value` in the entry.
+struct path_step {
+    const ProtobufCFieldDescriptor *field;
+    bool is_element;
+    uint32_t index;
+    struct bytes key; // ptr NULL: it is no map's.
+};
+
+struct proto_path {
+    const char *text;
+    uint32_t count;
+    struct path_step steps[PROTO_DEPTH_MAX];
+};
+
 // proto_set.c
 struct arena *proto_set_arena(struct proto_set *set);
 const ProtobufCFieldDescriptor *proto_field_find(const ProtobufCMessageDescriptor *type,
@@ -43,8 +58,18 @@ bool proto_field_is_map(const ProtobufCFieldDescriptor *field);
 // Bytes that one value of a type of field takes in a message.
 size_t proto_value_bytes(ProtobufCType type);
 
+// The text says what is wrong with the name, and the nearest that is there.
+enum err proto_no_field(const struct proto_type *type, struct bytes name, enum err code,
+                        struct error *e);
+
 // Splits the first step off a path; the rest's ptr is NULL when nothing is left.
 struct bytes proto_step(struct bytes *rest);
+
+// proto_read.c: texts are UTF-8 and required fields are there; else the text names the field.
+enum err proto_check(const ProtobufCMessage *message, struct error *e);
+// A map's entry of a key as people write it, NULL when there is none; of several the last.
+ProtobufCMessage *proto_map_entry(const ProtobufCMessage *message,
+                                  const ProtobufCFieldDescriptor *field, struct bytes key);
 
 // proto_depth.c: are the bytes nested deeper than that, as far as the type knows them?
 bool proto_is_deeper(const ProtobufCMessageDescriptor *type, struct bytes bytes, unsigned levels);

@@ -71,13 +71,11 @@ static struct bytes text_of(const char *text)
                : bytes_of(text, event_memory_size(text) - 1);
 }
 
-static enum err check_message(const ProtobufCMessage *message, struct error *e);
-
 static enum err check_value(const ProtobufCFieldDescriptor *field, const void *value,
                             struct error *e)
 {
     if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        return check_message(*(ProtobufCMessage *const *)value, e);
+        return proto_check(*(ProtobufCMessage *const *)value, e);
     }
     return utf8_is_valid(text_of(*(char *const *)value))
                ? ERR_OK
@@ -113,7 +111,7 @@ static enum err check_field(const ProtobufCMessage *message, const ProtobufCFiel
 }
 
 // As deep as the bytes were found to be, at most.
-static enum err check_message(const ProtobufCMessage *message, struct error *e)
+enum err proto_check(const ProtobufCMessage *message, struct error *e)
 {
     const struct proto_type *type = proto_type_of(message);
     enum err rc = ERR_OK;
@@ -158,7 +156,7 @@ enum err proto_read(const struct proto_type *type, struct bytes bytes, struct ev
     enum err rc = message == NULL ? unreadable(type, bytes, memory, e) : ERR_OK;
     event_memory_set_budget(memory, SIZE_MAX);
     if (rc == ERR_OK && type->is_to_be_checked) {
-        rc = check_message(message, e);
+        rc = proto_check(message, e);
         if (rc != ERR_OK) {
             error_wrap(e, "%s", type->base.name);
         }
@@ -264,8 +262,8 @@ static json_t *array_of(const ProtobufCMessage *message, const ProtobufCFieldDes
     return array;
 }
 
-static const ProtobufCMessage *entry_at(const ProtobufCMessage *message,
-                                        const ProtobufCFieldDescriptor *field, size_t index)
+static ProtobufCMessage *entry_at(const ProtobufCMessage *message,
+                                  const ProtobufCFieldDescriptor *field, size_t index)
 {
     return ((ProtobufCMessage *const *)(const void *)elements(message, field))[index];
 }
@@ -358,18 +356,24 @@ static bool index_of(struct bytes step, size_t *out_index)
     return true;
 }
 
-// The value of a map's key; of two entries with one key the last counts.
-static const void *map_value(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,
-                             struct bytes key)
+ProtobufCMessage *proto_map_entry(const ProtobufCMessage *message,
+                                  const ProtobufCFieldDescriptor *field, struct bytes key)
 {
     for (size_t i = count_of(message, field); i > 0; i--) {
         char number[REAL_TEXT_BYTES];
-        const ProtobufCMessage *entry = entry_at(message, field, i - 1);
+        ProtobufCMessage *entry = entry_at(message, field, i - 1);
         if (bytes_equal(key_of(entry, number), key)) {
-            return proto_member(entry, entry->descriptor->fields[1].offset);
+            return entry;
         }
     }
     return NULL;
+}
+
+static const void *map_value(const ProtobufCMessage *message, const ProtobufCFieldDescriptor *field,
+                             struct bytes key)
+{
+    const ProtobufCMessage *entry = proto_map_entry(message, field, key);
+    return entry == NULL ? NULL : proto_member(entry, entry->descriptor->fields[1].offset);
 }
 
 struct bytes proto_step(struct bytes *rest)

@@ -5,6 +5,7 @@
 
 #include "core/core_parts.h"
 #include "core/fault.h"
+#include "core/window.h"
 
 // Below the limit by so much the store counts as full: a batch should have room.
 #define SLACK_BYTES_MAX (4 * 1024 * 1024)
@@ -184,13 +185,16 @@ static enum err flush(struct core *core, struct error *e)
     if (rc == ERR_OK) {
         rc = rule_count_flush(core->rule_count, e);
     }
+    if (rc == ERR_OK) {
+        rc = windows_flush(rules_windows(core->rules), e);
+    }
     return rc == ERR_OK ? ledger_write(core->ledger_file, &core->ledger, e) : rc;
 }
 
 struct step {
     const struct input *inputs;
     uint32_t count;
-    bool has_messages, is_growing, is_synced; // is_growing: takes what it could do without.
+    bool has_messages, has_tick, is_growing, is_synced; // is_growing: takes what it could do without.
 };
 
 // The history gives way before anything is refused.
@@ -219,9 +223,12 @@ static enum err work(struct core *core, const struct step *step, struct error *e
     uint64_t used_before = step->is_growing ? store_used_bytes(core->store) : 0;
     enum err rc = step->is_growing ? enter(core, e) : ERR_OK;
     if (rc == ERR_OK) {
+        rc = windows_set_now(rules_windows(core->rules), core->now_ms, e);
+    }
+    if (rc == ERR_OK) {
         rc = settle_and_operate(core, step->inputs, step->count, e);
     }
-    if (rc == ERR_OK && (step->has_messages || core->played_count > 0)) {
+    if (rc == ERR_OK && (step->has_messages || step->has_tick || core->played_count > 0)) {
         rc = core_take_messages(core, step->inputs, step->count, e);
     }
     if (rc == ERR_OK && step->is_synced) {
@@ -239,6 +246,7 @@ static void commit_memory(struct core *core)
     sparkplug_commit(core->sparkplug);
     outbox_commit(core->outbox);
     rule_count_commit(core->rule_count);
+    windows_commit(rules_windows(core->rules));
     core->committed = core->ledger;
 }
 
@@ -249,6 +257,7 @@ static void rollback(struct core *core)
     sparkplug_rollback(core->sparkplug);
     outbox_rollback(core->outbox);
     rule_count_rollback(core->rule_count);
+    windows_rollback(rules_windows(core->rules));
     core->ledger = core->committed;
     core->outcome = (struct outcome){0};
 }
@@ -277,6 +286,7 @@ static struct step look_at(const struct core *core, const struct input *inputs, 
     struct step step = {.inputs = inputs, .count = count};
     for (uint32_t i = 0; i < count; i++) {
         step.has_messages |= inputs[i].kind == INPUT_MESSAGE;
+        step.has_tick |= inputs[i].kind == INPUT_TICK;
         step.is_growing |= does_grow(&inputs[i]);
         step.is_synced |= inputs[i].kind != INPUT_SETTLEMENT ||
                           outbox_buries(core->outbox, &inputs[i].settlement);
@@ -343,7 +353,9 @@ int64_t core_next_due_ms(const struct core *core)
 
 int64_t core_next_timer_ms(const struct core *core)
 {
-    return history_due_ms(core->history, &core->spec->history, &core->committed);
+    int64_t history_ms = history_due_ms(core->history, &core->spec->history, &core->committed);
+    int64_t window_ms = windows_next_due_ms(rules_windows(core->rules));
+    return window_ms < history_ms ? window_ms : history_ms;
 }
 
 // What stands ready while a swap is under way.
@@ -363,6 +375,7 @@ static enum err prepare_swap(struct core *core, struct swap *swap, struct error 
     rc = rc == ERR_OK ? core_prepare_tables(core, swap->spec, swap->data, e) : rc;
     if (rc == ERR_OK) {
         rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
+        rc = rc == ERR_OK ? core_attach_windows(core, swap->rules, e) : rc;
     }
     if (rc == ERR_OK) {
         rc = rule_count_create(&swap->count, core->store, swap->spec, e);
@@ -465,6 +478,7 @@ enum err core_has_room(struct core *core, struct error *e)
 void core_counters(const struct core *core, core_counter_fn *each, void *context)
 {
     rule_count_tell(core->rule_count, each, context);
+    windows_counters(rules_windows(core->rules), each, context);
     outbox_counters(core->outbox, each, context);
     tables_tell(core->store, each, context);
     each(context, "store/used_bytes", store_used_bytes(core->store));

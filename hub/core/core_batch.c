@@ -12,6 +12,7 @@
 
 #include "core/core_parts.h"
 #include "core/receipt.h"
+#include "core/window.h"
 
 void core_batch_clear(struct batch *batch)
 {
@@ -51,7 +52,7 @@ static enum err reserve_events(struct batch *batch, uint32_t count, struct error
     free(batch->slots);
     free(batch->is_skipped);
     batch->events = NULL;
-    batch->slots = calloc(capacity, sizeof(batch->slots[0]));
+    batch->slots = calloc((size_t)capacity + 1, sizeof(batch->slots[0]));
     batch->is_skipped = calloc(capacity, sizeof(batch->is_skipped[0]));
     if (batch->slots == NULL || batch->is_skipped == NULL) {
         return no_memory(e);
@@ -239,23 +240,31 @@ static void name_event(struct core *core, uint32_t index)
 static struct rule_tally *tally_of(struct batch *batch, uint32_t rule)
 {
     struct rule_tally *tally = &batch->tallies[rule];
-    if (tally->matched == 0 && tally->failures == 0) {
+    if (tally->matched == 0 && tally->failures == 0 && tally->rows == 0) {
         batch->tallied[batch->tallied_count++] = rule;
     }
     return tally;
 }
 
+struct rule_tally *core_tally(struct core *core, uint32_t rule_index)
+{
+    return tally_of(&core->batch, rule_index);
+}
+
 static enum err on_output(void *context, const struct rule_output *output, struct error *e)
 {
     struct core *core = context;
-    struct event *event = event_batch_at(core->batch.events, output->event_index);
+    struct rule_output own = *output;
     struct error why = {0};
-    core->batch.slots[output->event_index].is_routed = true;
-    const struct rule_spec *rule = &core->spec->rules[output->rule_index];
-    if (rule->routes[output->route_index].target == ROUTE_TO_RULES) {
-        return core_derive(core, output, e);
+    if (own.window != NULL) { // Behind what the batch's events give.
+        own.event_index = own.root_index = core->batch.capacity;
     }
-    enum err rc = outbox_add(core->outbox, output, event_id(event), &why);
+    core->batch.slots[own.event_index].is_routed = true;
+    const struct rule_spec *rule = &core->spec->rules[own.rule_index];
+    if (rule->routes[own.route_index].target == ROUTE_TO_RULES) {
+        return core_derive(core, &own, e);
+    }
+    enum err rc = outbox_add(core->outbox, &own, event_id(own.source), &why);
     if (rc == ERR_FULL) {
         core->batch.is_too_much = true;
         snprintf(core->batch.too_much, sizeof(core->batch.too_much), "%.199s", why.text);
@@ -311,6 +320,14 @@ static void count_round(struct core *core)
     }
 }
 
+static enum err write_round(struct core *core, struct error *e)
+{
+    count_round(core);
+    enum err rc = outbox_write(core->outbox, &core->ledger.books, e);
+    return rc == ERR_OK ? windows_write(rules_windows(core->rules), &core->ledger.books.late, e)
+                        : rc;
+}
+
 static void end_round(struct batch *batch)
 {
     event_batch_truncate(batch->events, event_batch_count(batch->events) - batch->derived_count);
@@ -326,6 +343,7 @@ static void end_round(struct batch *batch)
 static void undo_round(struct core *core, uint32_t first, uint32_t end, uint32_t failures)
 {
     outbox_forget_added(core->outbox, 0);
+    windows_forget(rules_windows(core->rules));
     core->batch.failure_count = failures;
     for (uint32_t i = first; i < end; i++) {
         core->batch.slots[i].is_routed = core->batch.slots[i].is_failed = false;
@@ -353,8 +371,7 @@ static enum err run_rules(struct core *core, uint32_t first, uint32_t end, struc
     enum err rc = rules_run(core->rules, batch->events, batch->is_skipped, core->now_ms, &sink, e);
     bool is_too_much = batch->is_too_much;
     if (rc == ERR_OK && !is_too_much) {
-        count_round(core);
-        rc = outbox_write(core->outbox, &core->ledger.books, e);
+        rc = write_round(core, e);
     }
     end_round(batch);
     if (!is_too_much) {
@@ -373,6 +390,27 @@ static enum err run_rules(struct core *core, uint32_t first, uint32_t end, struc
         rc = run_rules(core, middle, end, e);
     }
     return rc;
+}
+
+enum err core_fire_round(struct core *core, uint32_t keys_max, bool *out_more, bool *out_too_much,
+                         struct error *e)
+{
+    const struct rule_sink sink = {core, on_output, on_failure, on_ran};
+    struct batch *batch = &core->batch;
+    uint32_t failures = batch->failure_count;
+    batch->is_too_much = false;
+    enum err rc =
+        rules_fire(core->rules, keys_max, batch->events, core->now_ms, &sink, out_more, e);
+    *out_too_much = batch->is_too_much;
+    if (rc == ERR_OK && !batch->is_too_much) {
+        rc = write_round(core, e);
+    }
+    end_round(batch);
+    if (!*out_too_much) {
+        return rc;
+    }
+    undo_round(core, 0, 0, failures);
+    return ERR_OK;
 }
 
 static enum err tell_failures(struct core *core, struct error *e)
@@ -428,6 +466,9 @@ enum err core_take_messages(struct core *core, const struct input *inputs, uint3
     if (rc == ERR_OK && events > 0) {
         rc = identify(core, e);
         rc = rc == ERR_OK ? run_rules(core, 0, events, e) : rc;
+    }
+    if (rc == ERR_OK) {
+        rc = core_fire_windows(core, e);
     }
     if (rc == ERR_OK) {
         rc = tell_failures(core, e);

@@ -101,7 +101,7 @@ static enum err add_event(struct core *core, const struct message *message,
 enum err core_derive(struct core *core, const struct rule_output *output, struct error *e)
 {
     struct batch *batch = &core->batch;
-    struct event *event, *source = event_batch_at(batch->events, output->event_index);
+    struct event *event, *source = output->source;
     struct error why = {0};
     char id[IDEMPOTENCY_KEY_BYTES];
     batch->derived_bytes += output->topic.len + output->payload.len;

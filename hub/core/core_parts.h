@@ -59,7 +59,7 @@ struct batch {
     struct event_batch *events;
     struct slot *slots;
     const struct split *splits; // Those to come, in order of their inputs.
-    bool *is_skipped; // For the rules.
+    bool *is_skipped;           // For the rules.
     uint32_t capacity;
     struct failure *failures; // The first ones, for the quarantine.
     uint32_t failure_count;
@@ -97,6 +97,7 @@ struct core {
     struct outcome outcome;
     char rejection[400];
     struct notes notes; // Of the last swap.
+    struct rule_window_sink window_sink;
 };
 
 // core_operate.c
@@ -115,10 +116,21 @@ enum err core_take_messages(struct core *core, const struct input *inputs, uint3
 // A rule failed on an event; event_id is copied, the message lives as long as the batch.
 enum err core_note_failure(struct core *core, const struct message *message, const char *event_id,
                            uint32_t rule_index, const char *reason, struct error *e);
+// The rule's counts of the round under way.
+struct rule_tally *core_tally(struct core *core, uint32_t rule_index);
+// Closes windows that are due by time, of at most keys_max keys (see rules_fire). *out_too_much: it
+// is as if it had not been done, for it makes more deliveries than memory should hold.
+enum err core_fire_round(struct core *core, uint32_t keys_max, bool *out_more, bool *out_too_much,
+                         struct error *e);
+// core_windows.c: what time has closed; in a transaction.
+enum err core_fire_windows(struct core *core, struct error *e);
+// The rules' windows are found in the store; in a transaction.
+enum err core_attach_windows(struct core *core, struct rules *rules, struct error *e);
 // core_derived.c: the output of a route to rules becomes an event of the batch.
 enum err core_derive(struct core *core, const struct rule_output *output, struct error *e);
 void core_mark_rejected(struct core *core, uint32_t event_index, const char *reason);
-// core_split.c: finds the messages that are several events, into batch.splits. ERR_FULL: give fewer.
+// core_split.c: finds the messages that are several events, into batch.splits. ERR_FULL: give
+// fewer.
 enum err core_split(struct core *core, const struct input *inputs, uint32_t count,
                     uint32_t *out_events, struct error *e);
 // core_sparkplug.c: what an event that came says of a Sparkplug node. Once an event, in order.

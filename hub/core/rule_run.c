@@ -39,6 +39,10 @@ static enum err step_error(const struct run *run, int rc, struct error *e)
     const char *message = sqlite3_errmsg(space->db);
     switch (rc & 0xFF) {
     case SQLITE_INTERRUPT:
+        if (space->scan.rows != NULL) {
+            return error_set(e, ERR_INVALID, "more than %u SQLite instructions for a window",
+                             space->steps_max);
+        }
         return error_set(e, ERR_INVALID, "more than %u SQLite instructions for one event",
                          space->steps_max);
     case SQLITE_NOMEM:
@@ -108,6 +112,32 @@ enum err rule_statement_run(struct rule_statement *statement, struct event_batch
         while (rc == ERR_OK && run.done < run.end) {
             rc = execute(&run, e);
         }
+    }
+    return rc;
+}
+
+// The budget of a window: that of each of its rows, and of one that has none.
+static uint32_t window_steps(uint32_t steps_max, uint32_t row_count)
+{
+    uint64_t steps = (uint64_t)steps_max * ((uint64_t)row_count + 1);
+    return steps < UINT32_MAX / 2 ? (uint32_t)steps : UINT32_MAX / 2;
+}
+
+enum err rule_statement_run_rows(struct rule_statement *statement, const struct rule_rows *rows,
+                                 uint32_t row_count, uint32_t event_index,
+                                 const struct rule_reader *reader, struct error *e)
+{
+    struct rule_space *space = statement->space;
+    uint32_t steps_max = space->steps_max;
+    enum err rc = rule_name_claim(statement, e);
+    if (rc == ERR_OK) {
+        struct run run = {statement, reader, &event_index, 1, 0, 0};
+        space->scan.rows = rows;
+        space->steps_max = window_steps(steps_max, row_count);
+        rc = execute(&run, e);
+        space->steps_max = steps_max;
+        space->scan.rows = NULL;
+        space->scan.end = 0; // No event is at hand.
     }
     return rc;
 }

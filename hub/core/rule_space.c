@@ -107,7 +107,7 @@ void rule_space_end(struct rule_space *space)
 struct event *rule_space_event(const struct rule_space *space)
 {
     const struct rule_scan *scan = &space->scan;
-    if (scan->end == 0) {
+    if (scan->end == 0 || scan->rows != NULL) {
         return NULL;
     }
     uint32_t position = scan->position < scan->end ? scan->position : scan->end - 1;

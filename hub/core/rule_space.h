@@ -19,8 +19,18 @@ struct rule_statement;
 // of the name changes hands: owner is the one whose columns SQLite would see now.
 struct rule_name;
 
+// Rows that are no events at hand: those of a window. Codes are SQLite's.
+struct rule_rows {
+    void *context;
+    int (*rewind)(void *context); // To the first row.
+    int (*next)(void *context);
+    bool (*is_over)(const void *context);
+    void (*column)(void *context, int column, sqlite3_context *sqlite); // Of the row at hand.
+};
+
 // What a running statement reads: events[position] of the batch is the event at hand.
 struct rule_scan {
+    const struct rule_rows *rows; // Not NULL: these instead, and no event is at hand.
     struct event_batch *batch;
     const uint32_t *events; // Indexes into the batch.
     uint32_t position, end;

@@ -17,7 +17,8 @@ struct rule_statement {
     uint32_t field_count;
     bool has_new_fields;
     sqlite3_stmt *compiled;
-    sqlite3_vtab *table; // The one connected last.
+    sqlite3_vtab *table;   // The one connected last.
+    uint64_t columns_used; // Of the table, as SQLite says it; bit 63 is all from there on.
     // One execution serves a whole batch: nothing in the statement outlives an event.
     bool is_plain;
 };
@@ -48,5 +49,11 @@ struct rule_reader {
 enum err rule_statement_run(struct rule_statement *statement, struct event_batch *batch,
                             const uint32_t *events, uint32_t count, bool is_batched,
                             const struct rule_reader *reader, struct error *e);
+
+// Runs once over these rows, about row_count of them: the budget of instructions is for each. The
+// reader gets event_index for all of it. Between rule_space_begin and rule_space_end.
+enum err rule_statement_run_rows(struct rule_statement *statement, const struct rule_rows *rows,
+                                 uint32_t row_count, uint32_t event_index,
+                                 const struct rule_reader *reader, struct error *e);
 
 #endif

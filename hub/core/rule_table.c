@@ -9,7 +9,7 @@
 
 struct table {
     sqlite3_vtab base;
-    const struct rule_statement *statement;
+    struct rule_statement *statement;
 };
 
 // The position is the space's: one statement runs at a time and has one cursor.
@@ -79,7 +79,7 @@ static int table_disconnect(sqlite3_vtab *table)
 // One row for nothing: SQLite makes it the outermost loop of any join where it can.
 static int table_best_index(sqlite3_vtab *table, sqlite3_index_info *info)
 {
-    (void)table;
+    ((struct table *)table)->statement->columns_used |= info->colUsed;
     info->estimatedCost = 1;
     info->estimatedRows = 1;
     return SQLITE_OK;
@@ -122,6 +122,9 @@ static int table_filter(sqlite3_vtab_cursor *cursor, int number, const char *tex
     (void)argc;
     (void)argv;
     struct rule_scan *scan = scan_of(cursor);
+    if (scan->rows != NULL) {
+        return scan->rows->rewind(scan->rows->context);
+    }
     if (scan->end == 1) {
         scan->position = 0;
     }
@@ -131,6 +134,10 @@ static int table_filter(sqlite3_vtab_cursor *cursor, int number, const char *tex
 static int table_next(sqlite3_vtab_cursor *cursor)
 {
     struct rule_space *space = statement_of(cursor)->space;
+    const struct rule_rows *rows = space->scan.rows;
+    if (rows != NULL) {
+        return rows->next(rows->context);
+    }
     space->scan.position++;
     if (space->scan.end > 1) { // The budget is for each event; a single one may be come back to.
         space->steps = 0;
@@ -141,12 +148,18 @@ static int table_next(sqlite3_vtab_cursor *cursor)
 static int table_eof(sqlite3_vtab_cursor *cursor)
 {
     const struct rule_scan *scan = scan_of(cursor);
-    return scan->position >= scan->end;
+    return scan->rows != NULL ? scan->rows->is_over(scan->rows->context)
+                              : scan->position >= scan->end;
 }
 
 static int table_column(sqlite3_vtab_cursor *cursor, sqlite3_context *context, int index)
 {
     const struct rule_statement *statement = statement_of(cursor);
+    const struct rule_rows *rows = statement->space->scan.rows;
+    if (rows != NULL) {
+        rows->column(rows->context, index, context);
+        return SQLITE_OK;
+    }
     struct event *event = rule_space_event(statement->space);
     struct event_value value;
     if (event == NULL) {

@@ -11,6 +11,7 @@
 #include "core/rule_identity.h"
 #include "core/rule_matches.h"
 #include "core/rule_statement.h"
+#include "core/window.h"
 
 #define ROUTES_MAX   64    // Of one rule.
 #define OUTPUTS_KEPT 4096  // Room kept from batch to batch.
@@ -31,8 +32,10 @@ struct rules {
     struct rule_branches *branches;
     uint32_t *position; // Of each rule in the order of a run; NULL: as they are configured.
     struct rule_identities *identities;
-    struct event_memory memory;  // Of the outputs of one event in one rule.
-    struct rule_output *outputs; // Waiting until the event's last row has worked.
+    struct windows *windows;
+    const struct rule_window_sink *window_sink; // NULL: nobody is told.
+    struct event_memory memory;                 // Of the outputs of one event in one rule.
+    struct rule_output *outputs;                // Waiting until the event's last row has worked.
     uint32_t output_count, output_capacity;
     uint32_t rule_count;
     struct rule rules[];
@@ -72,6 +75,10 @@ static enum err compile_rule(struct rules *rules, uint32_t index, const struct r
     enum err rc = spec->branch == BRANCH_MAIN ? ERR_OK : complete_branch(rules, rule, e);
     if (rc == ERR_OK) {
         rc = rule_statement_create(&rule->statement, rules->space, rule->spec->sql, e);
+    }
+    if (rc == ERR_OK && spec->window.kind != WINDOW_NONE) {
+        rc = windows_add(rules->windows, index, rule->statement, e);
+        rc = rc == ERR_OK ? window_outputs_check(spec, rule->statement->compiled, e) : rc;
     }
     if (rc == ERR_OK) {
         rc = render_create(&rule->render, rule->spec, rule->statement->compiled, e);
@@ -127,6 +134,9 @@ static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spe
         rc = rule_branches_create(&rules->branches, spec, e);
     }
     if (rc == ERR_OK) {
+        rc = windows_create(&rules->windows, rules->space, spec, e);
+    }
+    if (rc == ERR_OK) {
         rc = rule_identities_create(&rules->identities, rules->space, spec, e);
     }
     if (rc == ERR_OK) {
@@ -169,6 +179,7 @@ void rules_close(struct rules *rules)
             free(rules->rules[i].branch);
         }
     }
+    windows_destroy(rules->windows);
     rule_branches_destroy(rules->branches);
     free(rules->position);
     rule_identities_destroy(rules->identities);
@@ -202,6 +213,8 @@ struct rule_pass {
     uint32_t rule_index;
     struct event_batch *batch;
     const struct rule_sink *sink;
+    const struct window_result *window; // The statement runs over its rows; NULL: over events.
+    bool has_failed;                    // On the window.
 };
 
 static void forget_outputs(struct rules *rules)
@@ -253,8 +266,10 @@ static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compil
     const struct rule *rule = &rules->rules[pass->rule_index];
     uint32_t route_count = rule->spec->route_count;
     struct rendered rendered[ROUTES_MAX];
-    struct render_row row = {compiled, event_batch_at(pass->batch, event_index), &rules->memory,
-                             row_of_next(rules, route_count)};
+    bool is_closed = event_index == UINT32_MAX; // A window: another event stands for it.
+    struct event *event = is_closed ? event_batch_at(pass->window->batch, 0)
+                                    : event_batch_at(pass->batch, event_index);
+    struct render_row row = {compiled, event, &rules->memory, row_of_next(rules, route_count)};
     enum err rc = reserve_outputs(rules, route_count, e);
     if (rc == ERR_OK) {
         rc = render_row(rule->render, &row, rendered, e);
@@ -265,11 +280,14 @@ static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compil
     for (uint32_t i = 0; rc == ERR_OK && i < route_count; i++) {
         rules->outputs[rules->output_count++] = (struct rule_output){
             .event_index = event_index,
-            .root_index = rule_matches_root(rules->matches, event_index),
+            .root_index = is_closed ? event_index : rule_matches_root(rules->matches, event_index),
+            .window = is_closed ? pass->window->id : NULL,
+            .source = event,
             .rule_index = pass->rule_index,
             .route_index = i,
             .row_index = row.row_index,
-            .key = rendered[i].key,
+            .key = pass->window != NULL && rule->spec->key == NULL ? pass->window->key
+                                                                   : rendered[i].key,
             .topic = rendered[i].topic,
             .payload = rendered[i].payload,
             .properties = rendered[i].properties,
@@ -290,6 +308,12 @@ static enum err on_finish(void *context, uint32_t event_index, uint32_t rows, st
     if (rows > 0) {
         forget_outputs(rules);
     }
+    if (pass->window != NULL) {
+        if (rc == ERR_OK && rules->window_sink != NULL) {
+            rules->window_sink->closed(rules->window_sink->context, pass->rule_index, rows);
+        }
+        return rc;
+    }
     if (rc == ERR_OK && pass->sink->ran != NULL) {
         pass->sink->ran(pass->sink->context, event_index, pass->rule_index, rows);
     }
@@ -306,6 +330,13 @@ static enum err on_failure(void *context, uint32_t event_index, const char *reas
     char sentence[sizeof(e->text)];
     snprintf(sentence, sizeof(sentence), "rule \"%.100s\": %s",
              pass->rules->rules[pass->rule_index].spec->name, reason);
+    pass->has_failed = true;
+    if (event_index == UINT32_MAX) {
+        const struct rule_window_sink *windows = pass->rules->window_sink;
+        return windows == NULL ? ERR_OK
+                               : windows->failure(windows->context, pass->rule_index, pass->window,
+                                                  sentence, e);
+    }
     return pass->sink->failure(pass->sink->context, event_index, pass->rule_index, sentence, e);
 }
 
@@ -321,11 +352,75 @@ static enum err run_statement(void *context, uint32_t rule_index, const uint32_t
                               rules->is_batched, &reader, e);
 }
 
+static enum err run_window(void *context, uint32_t rule_index, const struct window_result *window,
+                           bool *out_failed, struct error *e)
+{
+    struct rule_pass *pass = context;
+    struct rules *rules = pass->rules;
+    const struct rule_reader reader = {pass, on_row, on_finish, on_failure};
+    enum err rc;
+    forget_outputs(rules);
+    pass->rule_index = rule_index;
+    pass->window = window;
+    pass->has_failed = false;
+    if (window->problem != NULL) {
+        rc = on_failure(pass, window->event_index, window->problem, e);
+    } else {
+        rc = rule_statement_run_rows(rules->rules[rule_index].statement, window->rows,
+                                     window->row_count, window->event_index, &reader, e);
+    }
+    *out_failed = pass->has_failed;
+    pass->window = NULL;
+    return rc;
+}
+
+static void on_entered(void *context, uint32_t rule_index, uint32_t event_index, bool is_kept)
+{
+    const struct rule_pass *pass = context;
+    const struct rule_window_sink *windows = pass->rules->window_sink;
+    if (pass->sink->ran != NULL) {
+        pass->sink->ran(pass->sink->context, event_index, rule_index, 0);
+    }
+    if (is_kept && windows != NULL) {
+        windows->kept(windows->context, rule_matches_root(pass->rules->matches, event_index));
+    }
+}
+
+static enum err on_late(void *context, uint32_t rule_index, uint32_t event_index, struct error *e)
+{
+    const struct rule_pass *pass = context;
+    return rule_branches_put(pass->rules->branches, rule_index, BRANCH_LATE, event_index, e);
+}
+
+static enum err on_event_failure(void *context, uint32_t rule_index, uint32_t event_index,
+                                 const char *reason, struct error *e)
+{
+    struct rule_pass *pass = context;
+    pass->rule_index = rule_index;
+    return on_failure(pass, event_index, reason, e);
+}
+
+static struct window_sink window_sink_of(struct rule_pass *pass)
+{
+    return (struct window_sink){pass, run_window, on_entered, on_late, on_event_failure};
+}
+
+static enum err run_events(struct rule_pass *pass, uint32_t rule_index, const uint32_t *events,
+                           uint32_t count, struct error *e)
+{
+    struct rules *rules = pass->rules;
+    if (!windows_has(rules->windows, rule_index)) {
+        return run_statement(pass, rule_index, events, count, e);
+    }
+    const struct window_sink sink = window_sink_of(pass);
+    return windows_enter(rules->windows, rule_index, pass->batch, events, count, &sink, e);
+}
+
 static enum err run_rule(void *context, uint32_t rule_index, const uint32_t *events, uint32_t count,
                          struct error *e)
 {
     struct rule_pass *pass = context;
-    enum err rc = run_statement(pass, rule_index, events, count, e);
+    enum err rc = run_events(pass, rule_index, events, count, e);
     return rc == ERR_OK
                ? rule_branches_each(pass->rules->branches, rule_index, run_statement, pass, e)
                : rc;
@@ -397,6 +492,35 @@ enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *i
         rules->output_capacity = 0;
     }
     return rc;
+}
+
+enum err rules_fire(struct rules *rules, uint32_t keys_max, struct event_batch *batch,
+                    int64_t now_ms, const struct rule_sink *sink, bool *out_more, struct error *e)
+{
+    struct error own;
+    e = e == NULL ? &own : e;
+    struct rule_pass pass = {.rules = rules, .batch = batch, .sink = sink};
+    const struct window_sink windows = window_sink_of(&pass);
+    rule_space_begin(rules->space, rules->steps_max, now_ms);
+    enum err rc = windows_fire(rules->windows, keys_max, &windows, out_more, e);
+    if (rc == ERR_OK) {
+        rc = rule_matches_each(rules->matches, run_rule, &pass, e);
+    }
+    rule_matches_clear(rules->matches);
+    rule_branches_clear(rules->branches);
+    rule_space_end(rules->space);
+    forget_outputs(rules);
+    return rc;
+}
+
+void rules_set_window_sink(struct rules *rules, const struct rule_window_sink *sink)
+{
+    rules->window_sink = sink;
+}
+
+struct windows *rules_windows(struct rules *rules)
+{
+    return rules->windows;
 }
 
 enum err rules_identify(struct rules *rules, struct event_batch *batch, bool *is_skipped,

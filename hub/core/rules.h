@@ -21,9 +21,14 @@
 
 struct rules;
 
+struct window_result;
+struct windows;
+
 // One delivery to be: rendered by a route of a rule from one row of its result. Valid for the call.
 struct rule_output {
     uint32_t event_index, rule_index, route_index;
+    const char *window;   // Id of the window that it comes of when it closes, and no event_index.
+    struct event *source; // The event; of such a window, one that stands for it.
     uint32_t row_index;  // 0 for the first row that this event gave in this rule.
     uint32_t root_index; // The event of which this one came by rules; itself when by none.
     struct bytes key, topic, payload;
@@ -39,6 +44,18 @@ struct rule_sink {
                         const char *reason, struct error *e);
     // Once per (rule, event) that a rule's filter matched and whose statement gave rows or none.
     void (*ran)(void *context, uint32_t event_index, uint32_t rule_index, uint32_t rows);
+};
+
+// What else becomes of events and rows in rules with windows.
+struct rule_window_sink {
+    void *context;
+    // The event is in a window now; ran has been told.
+    void (*kept)(void *context, uint32_t event_index);
+    // The statement gave so many rows for a window.
+    void (*closed)(void *context, uint32_t rule_index, uint32_t rows);
+    // It failed on a window that closed, which is gone.
+    enum err (*failure)(void *context, uint32_t rule_index, const struct window_result *window,
+                        const char *reason, struct error *e);
 };
 
 // The db is the store's own connection: reference tables are there. Adds its module and functions
@@ -65,6 +82,15 @@ bool rules_have_derived(const struct rules *rules);
 // of that before. Such events have consecutive indexes.
 enum err rules_feed(struct rules *rules, struct event_batch *batch, uint32_t event_index,
                     uint32_t root_index, struct error *e);
+
+// Closes windows that are due by time, of at most keys_max keys, and runs the rules that they feed;
+// *out_more: there are more. keys_max 0: those of one key are given up and told as failures.
+enum err rules_fire(struct rules *rules, uint32_t keys_max, struct event_batch *batch,
+                    int64_t now_ms, const struct rule_sink *sink, bool *out_more, struct error *e);
+// Who is told from now on; nobody, until then.
+void rules_set_window_sink(struct rules *rules, const struct rule_window_sink *sink);
+// For what a step has to do with them: attach, set_now, write, forget, flush, commit, rollback.
+struct windows *rules_windows(struct rules *rules);
 
 // The topic filter that a compiled rule reads.
 const char *rules_filter(const struct rules *rules, uint32_t rule_index);

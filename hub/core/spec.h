@@ -171,7 +171,8 @@ struct window_spec {
     int64_t grace_ms;   // By time: a window stays open so long past its end for late events.
     int64_t idle_ms;    // By time: a key that is silent so long has its ended windows closed.
     int64_t ahead_ms;   // By time: an event further than this in the future is as good as late.
-    uint32_t rows_max;  // Events of one window; more are counted and left out.
+    uint32_t rows_max;  // Events of one window; more are counted and left out. 0: the default.
+    uint32_t keys_max;  // Keys remembered; those without an open window make room. 0: the default.
 };
 
 enum branch { BRANCH_MAIN, BRANCH_ELSE, BRANCH_LATE };

@@ -1,0 +1,172 @@
+"""The event history and `pipit replay`: dry it prints, for real each delivery is made once, whatever is killed."""
+
+import json
+import subprocess
+import threading
+
+import harness
+from harness import Client, Subscriber, wait_for
+
+CONFIG = """
+hub: {{id: plant, store: "{{dir}}/hub.db", check_broker: false, stats_every: 0}}
+history: {{keep: 1 d, limit: 64 MB, topics: ["a/#"]}}
+sources:
+  main: {{mqtt: {{url: "{url}", probe: false}}, topics: ["a/#", "b/#"]}}
+devices:
+  a: {{from: "a/+", device: topic_part(2), sequence: n}}
+targets:
+  lines: {{file: {{path: "{{dir}}/out.ndjson"}}}}
+rules:
+  odd:
+    sql: SELECT device, n, prop('color') AS color FROM "a/+" WHERE n % {modulus} = 1
+    key: device
+    to: [lines: {{}}]
+  plain:
+    sql: SELECT topic FROM "b/+"
+    to: [lines: {{}}]
+"""
+
+
+def config(broker, modulus=2):
+    return CONFIG.format(url=broker.url, modulus=modulus)
+
+
+def send(broker, numbers, device="d1", topic="a"):
+    with Client(broker.port) as client:
+        for n in numbers:
+            last = client.publish(f"{topic}/{device}", json.dumps({"n": n}).encode(), properties={"color": "red"})
+        last.wait_for_publish(10)
+
+
+def books(hub):
+    b = json.loads(hub.run("status", "--json", "--interval", "0").stdout)["books"]
+    assert b["received"] == b["routed"] + b["filtered"] + b["duplicate"] + b["rejected"], b
+    assert b["enqueued"] == b["delivered"] + b["waiting"] + b["dead"] + b["dropped"], b
+    return b
+
+
+def rows(done):
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def lines(hub):
+    path = hub.dir / "out.ndjson"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def replayed_keys(hub):
+    return [line["idempotency_key"] for line in lines(hub) if line["idempotency_key"].startswith("replay/")]
+
+
+def test_a_dry_replay_prints_what_another_rule_would_have_given(start_hub, broker):
+    hub = start_hub(config(broker)).wait_ready()
+    send(broker, [*range(1, 11), 3])
+    send(broker, [1], device="d2")
+    send(broker, [1], topic="b")
+    wait_for(lambda: books(hub)["received"] == 13)
+    before = books(hub)
+    assert (before["history_rows"], before["duplicate"]) == (11, 1), "new events of a/# are kept, and once"
+    hub.write_config(config(broker, modulus=5))
+    done = hub.run("replay", "odd")
+    got = rows(done)
+    assert [json.loads(row["payload"]) for row in got] == [
+        {"device": device, "n": n, "color": "red"} for device, n in (("d1", 1), ("d1", 6), ("d2", 1))]
+    assert [row["idempotency_key"] for row in got] == ["a/d1/0/1:odd:1", "a/d1/0/6:odd:1", "a/d2/0/1:odd:1"]
+    assert "11 events read, 3 deliveries" in done.stderr and "nothing was sent" in done.stderr
+    assert len(rows(hub.run("replay", "odd", "--device", "d2"))) == 1
+    assert len(rows(hub.run("replay", "odd", "--device", "a/d1"))) == 2
+    assert len(rows(hub.run("replay", "odd", "--topic", "a/d2"))) == 1
+    assert len(rows(hub.run("replay", "odd", "--first", "2", "--last", "6"))) == 1
+    assert len(rows(hub.run("replay", "odd", "--from", "1 h ago", "--to", "now"))) == 3
+    assert books(hub) == before, "a dry replay leaves nothing"
+    assert hub.terminate() == 0
+    assert rows(hub.run("replay", "odd")) == got, "it needs no running hub"
+
+
+def test_what_is_asked_wrongly_is_answered(start_hub, broker, tmp_path):
+    hub = start_hub(config(broker)).wait_ready()
+
+    def refused(code, text, *words):
+        done = hub.run("replay", *words, check=False)
+        assert done.returncode == code and text in done.stderr, (words, done)
+
+    refused(1, "the history is empty", "odd")
+    send(broker, [1, 2, 3])
+    wait_for(lambda: books(hub)["history_rows"] == 3)
+    refused(1, "has no rule 'od'; did you mean 'odd'?", "od")
+    refused(2, "which rule?")
+    refused(2, "is no time", "odd", "--from", "yesterday")
+    refused(2, "--topic", "odd", "--topic", "a/#/b")
+    refused(1, "nothing of the history is in this range; it holds 3 events", "odd", "--to", "2 h ago")
+    refused(1, "there is no replay 7", "--resume", "7")
+    missing = tmp_path / "missing.yaml"
+    missing.write_text(config(broker).replace("{dir}", str(tmp_path / "nowhere")))
+    assert harness.pipit("replay", "odd", "-c", missing, check=False).returncode == 4
+    assert hub.terminate() == 0
+    refused(5, "no hub runs on this store", "odd", "--run")
+
+
+def test_a_real_replay_has_keys_of_its_own(start_hub, broker):
+    hub = start_hub(config(broker)).wait_ready()
+    send(broker, range(1, 11))
+    wait_for(lambda: books(hub)["delivered"] == 5)
+    for number in (1, 2):
+        assert rows(hub.run("replay", "odd", "--run")) == [
+            {"replay": number, "events": 10, "deliveries": 5, "rejected": 0}]
+    b = wait_for(lambda: (lambda b: b["delivered"] == 15 and b)(books(hub)))
+    assert (b["received"], b["enqueued"], b["replayed"]) == (10, 15, 10), "events are not received again"
+    assert replayed_keys(hub) == [f"replay/{r}/a/d1/0/{n}:odd:1" for r in (1, 2) for n in (1, 3, 5, 7, 9)]
+    done = hub.run("replay", "--resume", "1", check=False)
+    assert done.returncode == 1 and "replay 1 is complete: 5 deliveries" in done.stderr
+    hub.write_config(config(broker).replace("  odd:", "  strange:"))
+    done = hub.run("replay", "strange", "--run", check=False)
+    assert done.returncode == 1 and "the running configuration has no route 1 of rule strange" in done.stderr
+    assert books(hub)["enqueued"] == 15
+
+
+def test_a_replay_survives_kills_of_the_hub_and_of_itself(start_hub, broker):
+    """The hub is killed 20 times while replays are made; the last of them is killed itself and gone on with."""
+    padded = config(broker).replace("prop('color') AS color", "printf('%03000d', n) AS padding")  # For many chunks.
+    hub = start_hub(padded).wait_ready()
+    count, kills, replays = 2000, 0, 0
+    send(broker, range(1, count + 1))
+    wait_for(lambda: books(hub)["waiting"] == 0 and books(hub)["received"] == count)
+
+    def replay():
+        hub.wait_ready()
+        return subprocess.Popen([str(harness.PIPIT), "replay", "odd", "--run", "-c", str(hub.config)], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+
+    pause = threading.Event()
+    while kills < 20:
+        command = replay()
+        replays += 1
+        while command.poll() is None and kills < 20:
+            pause.wait(0.02 + 0.03 * (kills % 5))
+            hub.kill()
+            hub.start()
+            kills += 1
+        out, err = command.communicate(timeout=60)
+        assert command.returncode == 0, err
+        assert json.loads(out)["deliveries"] == count // 2
+    while True:
+        before = books(hub)["replayed"]
+        command = replay()
+        replays += 1
+        wait_for(lambda: books(hub)["replayed"] > before, step=0)
+        hub.kill()  # Now it waits for the hub, unless it was through.
+        is_through = command.poll() is not None
+        command.kill()
+        command.communicate()
+        hub.start().wait_ready()
+        if not is_through and books(hub)["replayed"] < before + count // 2:
+            break
+        hub.run("replay", "--resume", str(replays), check=False)
+        assert replays < 20, "a replay was never caught in the middle"
+    done = rows(hub.run("replay", "--resume", str(replays)))
+    assert done == [{"replay": replays, "events": count, "deliveries": count // 2, "rejected": 0}]
+    b = wait_for(lambda: (lambda b: b["waiting"] == 0 and b)(books(hub)), deadline=60)
+    assert b["replayed"] == replays * count // 2
+    want = {f"replay/{r}/a/d1/0/{n}:odd:1" for r in range(1, replays + 1) for n in range(1, count + 1, 2)}
+    assert set(replayed_keys(hub)) == want, "none is lost, none is new"
+    assert b["enqueued"] == b["delivered"] == count // 2 * (replays + 1), "none was made twice"

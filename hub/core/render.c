@@ -8,6 +8,7 @@
 #include "core/render_cloudevent.h"
 #include "core/render_json.h"
 #include "core/render_properties.h"
+#include "core/render_protobuf.h"
 #include "core/topic.h"
 
 #define KEY_BYTES_MAX 1024
@@ -17,6 +18,7 @@ struct route {
     struct template *topic, *text; // NULL where the route has none.
     const char *type;              // Of a Pipit event.
     struct cloudevent_route *cloudevent;
+    struct protobuf_route *protobuf;
     struct route_properties *properties;
 };
 
@@ -50,6 +52,7 @@ static enum err create_payload(struct render *render, struct route *route, sqlit
     case PAYLOAD_CLOUDEVENT:
         return cloudevent_create(&route->cloudevent, &spec->cloudevent, compiled, e);
     case PAYLOAD_PROTOBUF:
+        return protobuf_route_create(&route->protobuf, spec, compiled, e);
     case PAYLOAD_ORIGINAL:
         break;
     }
@@ -110,6 +113,7 @@ void render_destroy(struct render *render)
         template_destroy(render->routes[i].topic);
         template_destroy(render->routes[i].text);
         cloudevent_destroy(render->routes[i].cloudevent);
+        protobuf_route_destroy(render->routes[i].protobuf);
         route_properties_destroy(render->routes[i].properties);
     }
     json_row_destroy(render->json);
@@ -230,6 +234,8 @@ static enum err render_payload(struct render *render, const struct route *route,
     case PAYLOAD_CLOUDEVENT:
         return render_cloudevent(render, route, row, out, e);
     case PAYLOAD_PROTOBUF:
+        out->content_type = CONTENT_TYPE_PROTOBUF;
+        return protobuf_route_render(route->protobuf, row, &out->payload, e);
     case PAYLOAD_ORIGINAL:
         break;
     }

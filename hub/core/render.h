@@ -11,10 +11,11 @@
 #include "core/spec.h"
 
 // Of rendered payloads, as MQTT 5 content type. PAYLOAD_ORIGINAL keeps the message's own.
-#define CONTENT_TYPE_JSON  "application/json"
-#define CONTENT_TYPE_TEXT  "text/plain; charset=utf-8"
-#define CONTENT_TYPE_PIPIT "application/x-protobuf"
-#define CONTENT_TYPE_CBOR  "application/cbor"
+#define CONTENT_TYPE_JSON     "application/json"
+#define CONTENT_TYPE_TEXT     "text/plain; charset=utf-8"
+#define CONTENT_TYPE_PIPIT    "application/x-protobuf"
+#define CONTENT_TYPE_PROTOBUF "application/x-protobuf"
+#define CONTENT_TYPE_CBOR     "application/cbor"
 
 struct render;
 

@@ -8,7 +8,7 @@ import subprocess
 
 import cbor2
 
-from harness import Broker, Client, Subscriber, wait_for
+from harness import ROOT, Broker, Client, Subscriber, pipit, wait_for
 
 TRACE = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
@@ -157,3 +157,120 @@ def test_what_cannot_be_rendered_is_quarantined_and_named(start_hub, broker):
     entries = [json.loads(line) for line in hub.run("quarantine", "list", "--json").stdout.splitlines()]
     reason = 'rule "c": CloudEvent: column "ce_zone" is a blob, not a text; use hex(...) for it'
     assert [entry["reason"] for entry in entries] == [reason, reason]
+
+
+FIELDS = {
+    "a_double": "-1e-300", "a_float": "0.1", "an_int32": "-2147483648", "an_int64": "-9223372036854775807 - 1",
+    "a_uint32": "4294967295", "a_uint64": "9223372036854775807", "a_sint32": "-1", "a_sint64": "-9007199254740993",
+    "a_fixed32": "7", "a_fixed64": "8", "a_sfixed32": "-7", "a_sfixed64": "-8", "a_bool": '"on"', "a_string": "'Zürich'",
+    "a_bytes": "x'00ff'", "a_mode": "'MODE_COOL'", "location.lat": "47.5", "location.name": "place",
+    "maybe_int": "0", "maybe_text": "NULL", "maybe_mode": "1", "packed_ints": "list", "names": "json_array('a', '')",
+    "modes": "json_array('MODE_HEAT', 0, -3)", "places": "json_array(json_object('lat', 1.5), json_object('name', 'x'))",
+    "labels": "json_object('site', place, 'none', '')", "by_number": "json_object('-1', 0.5)",
+}
+MESSAGE = """a_double: -1e-300
+a_float: 0.1
+an_int32: -2147483648
+an_int64: -9223372036854775808
+a_uint32: 4294967295
+a_uint64: 9223372036854775807
+a_sint32: -1
+a_sint64: -9007199254740993
+a_fixed32: 7
+a_fixed64: 8
+a_sfixed32: -7
+a_sfixed64: -8
+a_bool: true
+a_string: "Z\\303\\274rich"
+a_bytes: "\\000\\377"
+a_mode: MODE_COOL
+location {
+  lat: 47.5
+  name: "hall"
+}
+maybe_int: 0
+maybe_mode: MODE_HEAT
+packed_ints: 1
+packed_ints: 2
+packed_ints: -3
+modes: MODE_HEAT
+modes: MODE_OFF
+modes: MODE_BELOW
+names: "a"
+names: ""
+places {
+  lat: 1.5
+}
+places {
+  name: "x"
+}
+labels {
+  key: "none"
+  value: ""
+}
+labels {
+  key: "site"
+  value: "hall"
+}
+by_number {
+  key: -1
+  value: 0.5
+}
+"""
+
+
+def protobuf_config(broker, fields, tmp_path):
+    data = ROOT / "tests/data"
+    subprocess.run(["protoc", f"-I{data}", "--include_imports", f"--descriptor_set_out={tmp_path}/formats.pb",
+                    str(data / "formats.proto")], check=True, timeout=30)
+    columns = ", ".join(f'{value} AS "{name}"' for name, value in fields.items())
+    return f"""
+hub: {{id: plant, store: "{{dir}}/hub.db", check_broker: false, stats_every: 0}}
+sources:
+  main: {{mqtt: {{url: "{broker.url}", probe: false}}, topics: ["a/#"]}}
+targets:
+  bus: {{mqtt: {{url: "{broker.url}"}}}}
+rules:
+  r:
+    sql: |
+      SELECT {columns} FROM "a/+"
+    to:
+      - bus: {{topic: out/protobuf, payload: protobuf, descriptors: "{tmp_path}/formats.pb", message: acme.Everything, qos: 1}}
+"""
+
+
+def test_protoc_decodes_our_protobuf(start_hub, broker, tmp_path):
+    hub = start_hub(protobuf_config(broker, FIELDS, tmp_path)).wait_ready()
+    with Subscriber(broker.port, "out/#") as watcher, Client(broker.port) as client:
+        client.publish("a/d1", json.dumps({"on": True, "place": "hall", "list": [1, 2, -3]}).encode())
+        message = watcher.wait(1)[0]
+    assert message.content_type == "application/x-protobuf"
+    decoded = subprocess.run(["protoc", f"-I{ROOT}/tests/data", "--decode=acme.Everything", "formats.proto"], input=message.payload,
+                             capture_output=True, check=True, timeout=30).stdout.decode()
+    assert decoded == MESSAGE
+    assert hub.terminate() == 0
+
+
+def test_a_value_that_does_not_fit_its_field_is_quarantined(start_hub, broker, tmp_path):
+    hub = start_hub(protobuf_config(broker, {"an_int32": "x", "location.lat": "y"}, tmp_path)).wait_ready()
+    with Subscriber(broker.port, "out/#") as watcher, Client(broker.port) as client:
+        for x, y in ((1, 2.5), ("one", 1), (2**31, 1), (1.5, 1), (2, "north"), (3, 4)):
+            client.publish("a/d1", json.dumps({"x": x, "y": y}).encode())
+        assert len(watcher.wait(2)) == 2
+    entries = [json.loads(line) for line in hub.run("quarantine", "list", "--json").stdout.splitlines()]
+    for entry, column in zip(entries, ["an_int32", "an_int32", "an_int32", "location.lat"]):
+        assert f'column "{column}"' in entry["reason"], entry
+    assert len(entries) == 4
+
+
+def test_check_finds_the_column_that_the_message_lacks(broker, tmp_path):
+    config = tmp_path / "hub.yaml"
+    for fields, wanted in (({"a_strin": "1"}, "a_string"), ({"location.latt": "1"}, "lat")):
+        config.write_text(protobuf_config(broker, fields, tmp_path).replace("{dir}", str(tmp_path)))
+        done = pipit("check", "-c", config, check=False)
+        assert done.returncode != 0 and f'column "{list(fields)[0]}"' in done.stderr and wanted in done.stderr, done
+        assert re.search(r"hub\.yaml:12:\d+: ", done.stderr), done.stderr
+    text = protobuf_config(broker, {"a_string": "1"}, tmp_path).replace("{dir}", str(tmp_path))
+    config.write_text(text.replace("acme.Everything", "acme.Everythin"))
+    done = pipit("check", "-c", config, check=False)
+    assert done.returncode != 0 and "acme.Everything" in done.stderr, done

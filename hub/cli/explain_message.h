@@ -1,0 +1,27 @@
+// explain_message.h - the message that `pipit explain` is about: from the command line, from the
+// history, from the quarantine.
+//
+// Threads:   one.
+//
+// Ownership: everything in it lives in the arena given.
+//
+// Failure:   ERR_NOT_FOUND, ERR_INVALID, ERR_CONFIG with a sentence; the store's.
+#ifndef PIPIT_CLI_EXPLAIN_MESSAGE_H
+#define PIPIT_CLI_EXPLAIN_MESSAGE_H
+
+#include "base/arena.h"
+#include "base/option.h"
+#include "core/core.h"
+
+struct explained_message {
+    struct message message;
+    const char *was_rejected; // Why it is in the quarantine; NULL: it is not of there.
+};
+
+// options: topic, payload, payload-file, content-type, properties, retain, id, quarantine; store is
+// the path of the hub's.
+enum err explain_message_read(const struct options *options, const char *store, int64_t now_ms,
+                              struct arena *arena, struct explained_message *out_message,
+                              struct error *e);
+
+#endif

@@ -103,6 +103,12 @@ void reference_print(void)
         "the events that gave no row or came too late for the rule's window. Those send "
         "`payload: original` where they say nothing else.",
         rule_options);
+    table_print("rules.<name>.window",
+                "The statement runs over the events of a window together, once for each window of "
+                "each key. One of the first five says which kind of window it is.",
+                window_options);
+    table_print("rules.<name>.window: every", "Of hopping and count windows.",
+                window_every_options);
     table_print("rules.<name>.to: <any target>", "Options of every route.", route_common_options);
     table_print("rules.<name>.to: rules",
                 "Options of a route to other rules, beside those of `payload`. No target may be "

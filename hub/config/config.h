@@ -56,6 +56,8 @@ extern const struct option_spec history_options[];       // keep, limit.
 extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
 extern const struct option_spec format_options[];        // from, closed.
 extern const struct option_spec protobuf_options[];      // descriptors, message.
+extern const struct option_spec window_options[];        // tumbling, hopping, ...
+extern const struct option_spec window_every_options[];  // every.
 extern const struct option_spec rule_options[];          // sql, key.
 extern const struct option_spec table_options[];         // csv, sql, events, key, ...
 extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.

@@ -11,7 +11,7 @@ const struct option_spec rule_options[] = {
 
 static void rule_build(struct builder *builder, const struct node *node, struct rule_spec *out_rule)
 {
-    static const char *const keys[] = {"to", "else", "late", NULL};
+    static const char *const keys[] = {"to", "else", "late", "window", NULL};
     struct reader *reader = &builder->reader;
     const char *what = arena_print(reader->arena, "rule %s", node->key->text);
     struct options *options = options_make(builder, rule_options);
@@ -27,6 +27,7 @@ static void rule_build(struct builder *builder, const struct node *node, struct 
     out_rule->sql = sql == NULL ? NULL : arena_print(reader->arena, "%s", sql);
     out_rule->key = key == NULL ? NULL : arena_print(reader->arena, "%s", key);
     options_destroy(options);
+    window_build(builder, node, what, &out_rule->window);
     if (node->kind == NODE_MAPPING) {
         routes_build(builder, node, "to", out_rule);
     }

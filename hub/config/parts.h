@@ -65,6 +65,10 @@ void payload_build(struct builder *builder, const struct shape *shape, const str
 struct bytes descriptors_read(struct builder *builder, const struct node *node, const char *what,
                               const char *path);
 
+// part_window.c: the rule's `window`, if it has one; what: "rule <name>".
+void window_build(struct builder *builder, const struct node *rule, const char *what,
+                  struct window_spec *out_window);
+
 // Reports and reading faults in order; the number is capped. Gives ERR_CONFIG when there were any.
 enum err problems_report(struct reader *reader, config_report_fn *each, void *context,
                          struct error *e);

@@ -105,4 +105,7 @@ void windows_counters(const struct windows *windows, core_counter_fn *each, void
 int64_t window_first_end(const struct window_spec *window, int64_t time_ms, int64_t closed_ms);
 int64_t window_last_end(const struct window_spec *window, int64_t time_ms);
 
+// What the times of a window's rows are cut into: what the largest such piece is.
+int64_t window_step_ms(const struct window_spec *window);
+
 #endif

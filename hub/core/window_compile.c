@@ -34,7 +34,7 @@ static enum err check_spec(const struct window_spec *spec, struct error *e)
     if (!has_size || !has_every) {
         return error_set(e, ERR_CONFIG, "window: its size or its steps make no sense");
     }
-    if (!is_count && spec->size_ms / window_pane_ms(spec) > WINDOW_PANES_MAX) {
+    if (!is_count && spec->size_ms / window_step_ms(spec) > WINDOW_PANES_MAX) {
         return error_set(e, ERR_CONFIG,
                          "window: %" PRId64 " ms every %" PRId64 " ms makes more than %d pieces",
                          spec->size_ms, spec->every_ms, WINDOW_PANES_MAX);
@@ -235,7 +235,7 @@ enum err window_rule_create(struct window_rule **out_rule, struct windows *windo
     fill_defaults(&rule->spec);
     enum err rc = check_spec(&rule->spec, e);
     if (rc == ERR_OK) {
-        rule->pane_ms = window_pane_ms(&rule->spec);
+        rule->pane_ms = window_step_ms(&rule->spec);
         rc = check_functions(rule, e);
     }
     if (rc == ERR_OK) {

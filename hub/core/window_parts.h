@@ -169,7 +169,6 @@ void window_keys_clear(struct windows *windows);
 
 // window_span.c
 int64_t window_pane(const struct window_rule *rule, int64_t time);
-int64_t window_pane_ms(const struct window_spec *spec);
 int64_t floor_div(int64_t a, int64_t b);
 // The window that ends next: false when nothing is open.
 struct window_extent {

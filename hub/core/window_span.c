@@ -25,7 +25,7 @@ static int64_t greatest_common_divisor(int64_t a, int64_t b)
 }
 
 // Sliding windows and sessions are read by time, so that their panes only say what can be dropped.
-int64_t window_pane_ms(const struct window_spec *spec)
+int64_t window_step_ms(const struct window_spec *spec)
 {
     switch (spec->kind) {
     case WINDOW_TUMBLING:

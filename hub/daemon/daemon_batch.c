@@ -194,9 +194,10 @@ static enum err step(struct daemon *daemon, uint32_t count, struct outcome *out_
 {
     struct books before;
     core_books(daemon->core, &before);
-    enum err rc =
-        core_step(daemon->core, settlements(daemon), count, clock_wall_ms(), out_outcome, e);
+    int64_t wall_ms = clock_wall_ms();
+    enum err rc = core_step(daemon->core, settlements(daemon), count, wall_ms, out_outcome, e);
     if (rc == ERR_OK) {
+        daemon->stepped_wall_ms = wall_ms;
         log_outcome(daemon, out_outcome, &before);
         settled(daemon);
     }
@@ -303,6 +304,34 @@ static bool may_wait(const struct daemon *daemon)
            books.waiting <= daemon->settlement_count + workers_in_flight(daemon);
 }
 
+int64_t batch_timer_due_ms(const struct daemon *daemon)
+{
+    if (daemon->core == NULL || daemon->message_count > 0) { // Messages take the timers along.
+        return INT64_MAX;
+    }
+    int64_t wall_ms = clock_wall_ms(), due_ms = core_next_timer_ms(daemon->core);
+    if (wall_ms + CLOCK_SLACK_MS < daemon->stepped_wall_ms) { // Nothing waits for the old time.
+        due_ms = wall_ms;
+    }
+    if (due_ms == INT64_MAX) {
+        return INT64_MAX;
+    }
+    int64_t at_ms = due_ms > wall_ms ? daemon->now_ms + (due_ms - wall_ms) : daemon->now_ms;
+    return at_ms > daemon->retry_at_ms ? at_ms : daemon->retry_at_ms;
+}
+
+// Time has passed: what the core waited for is due.
+static void step_timers(struct daemon *daemon)
+{
+    struct error e = {0};
+    struct outcome outcome = {0};
+    daemon->inputs[SETTLE_COUNT_MAX].kind = INPUT_TICK; // No message stands there.
+    enum err rc = step(daemon, daemon->settlement_count + 1, &outcome, &e);
+    if (rc != ERR_OK) {
+        fail(daemon, rc, &e);
+    }
+}
+
 void batch_run(struct daemon *daemon)
 {
     if (daemon->core == NULL) {
@@ -316,6 +345,9 @@ void batch_run(struct daemon *daemon)
     if (daemon->core != NULL && daemon->settlement_count > 0 && daemon->message_count == 0 &&
         daemon->now_ms >= daemon->retry_at_ms && !may_wait(daemon)) {
         step_settlements(daemon);
+    }
+    if (batch_timer_due_ms(daemon) <= daemon->now_ms) {
+        step_timers(daemon);
     }
 }
 

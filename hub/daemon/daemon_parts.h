@@ -25,6 +25,7 @@
 #define BATCH_LIMIT_MIN    1
 #define TAKE_BYTES_MAX     (4 << 20) // Of deliveries offered to a worker at a time.
 #define TAKE_COUNT_MAX     1000
+#define CLOCK_SLACK_MS     1000  // The wall clock may step back so far without a look at the timers.
 #define ROOM_CHECK_MS      1000  // How often a full store is looked at.
 #define ROOM_CHECKS_NEEDED 2     // So often in a row there must be room.
 #define REOPEN_MIN_MS      1000  // Of a store that failed; doubles
@@ -113,6 +114,7 @@ struct daemon {
     bool must_settle;  // Settlements do not wait for messages.
     bool must_collect; // A worker has more than could be collected.
     int64_t fed_wall_ms;
+    int64_t stepped_wall_ms; // The last transaction's time: the clock may have stepped back since.
 
     struct pollfd *pollfds;
     uint32_t pollfd_capacity;
@@ -155,6 +157,8 @@ void read_forget(struct daemon *daemon);           // The batch is over: committ
 enum err batch_reserve(struct daemon *daemon, const struct config *config, struct error *e);
 void batch_use(struct daemon *daemon);
 void batch_run(struct daemon *daemon);   // Collects, reads, steps, acknowledges.
+// When a timer of the core is due, by the monotonic clock; INT64_MAX: nothing waits for one.
+int64_t batch_timer_due_ms(const struct daemon *daemon);
 void batch_drop(struct daemon *daemon);  // The store is gone: nothing of it will be committed.
 void batch_flush(struct daemon *daemon); // Commits messages that were read, before a change.
 // In a transaction of its own, with the settlements that wait. ERR_NOT_FOUND, ERR_INVALID,

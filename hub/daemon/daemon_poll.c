@@ -85,6 +85,7 @@ static int timeout_of(const struct daemon *daemon, int64_t now_ms)
     int timeout_ms = POLL_MAX_MS;
     deliveries_into(daemon, now_ms, &timeout_ms);
     until(status_due_ms(daemon), now_ms, &timeout_ms);
+    until(batch_timer_due_ms(daemon), now_ms, &timeout_ms);
     if (daemon->core != NULL) {
         until(daemon->tables_at_ms, now_ms, &timeout_ms);
     }

@@ -116,6 +116,11 @@ const struct format *formats_by_name(const struct formats *formats, const char *
     return NULL;
 }
 
+const struct format *formats_at(const struct formats *formats, uint32_t index)
+{
+    return formats != NULL && index < formats->count ? &formats->list[index] : NULL;
+}
+
 bool content_type_is(struct bytes content_type, const char *type, const char *suffix)
 {
     const uint8_t *end =

@@ -59,6 +59,7 @@ void formats_destroy(struct formats *formats); // NULL is fine.
 // The configured entry that decides for a topic; NULL: none. formats may be NULL: no entries.
 const struct format *formats_of_topic(const struct formats *formats, struct bytes topic);
 const struct format *formats_by_name(const struct formats *formats, const char *name);
+const struct format *formats_at(const struct formats *formats, uint32_t index); // NULL: beyond.
 // The built-in that reads payloads of a content type (may be empty); never NULL.
 const struct format *format_of_content(struct bytes content_type);
 // Pipit's own envelope.

@@ -150,6 +150,110 @@ bool topic_filters_overlap(struct bytes a, struct bytes b)
     }
 }
 
+static bool is_wild(struct bytes filter)
+{
+    return filter.len > 0 && (filter.ptr[0] == '+' || filter.ptr[0] == '#');
+}
+
+// Topics that begin with $ are not for filters that begin with a wildcard [MQTT-4.7.2-1].
+static bool is_apart(struct bytes filter, struct bytes wild)
+{
+    return filter.len > 0 && filter.ptr[0] == '$' && is_wild(wild);
+}
+
+// "+/#" is every topic, and so "#".
+static struct bytes plain(struct bytes filter)
+{
+    return bytes_equal(filter, bytes_from_text("+/#")) ? bytes_of("#", 1) : filter;
+}
+
+bool topic_filter_covers(struct bytes wide, struct bytes narrow)
+{
+    wide = plain(wide);
+    narrow = plain(narrow);
+    if (is_apart(narrow, wide)) {
+        return false;
+    }
+    struct bytes want, have;
+    while (topic_next_level(&wide, &want)) {
+        if (is_level(want, '#')) {
+            return true;
+        }
+        if (!topic_next_level(&narrow, &have) || is_level(have, '#')) {
+            return false;
+        }
+        if (!is_level(want, '+') && !bytes_equal(want, have)) {
+            return false;
+        }
+    }
+    return narrow.ptr == NULL;
+}
+
+struct joined {
+    char *text;
+    size_t len;
+    uint32_t levels;
+};
+
+static void add_level(struct joined *joined, struct bytes level)
+{
+    if (joined->levels++ > 0) {
+        joined->text[joined->len++] = '/';
+    }
+    if (level.len > 0) {
+        memcpy(joined->text + joined->len, level.ptr, level.len);
+    }
+    joined->len += level.len;
+}
+
+// Where a filter is while its levels are walked.
+struct walk {
+    struct bytes rest, level;
+    bool is_over;
+};
+
+static void walk_on(struct walk *walk)
+{
+    walk->is_over = !topic_next_level(&walk->rest, &walk->level);
+}
+
+static bool is_open(const struct walk *walk)
+{
+    return !walk->is_over && is_level(walk->level, '#');
+}
+
+static void add_rest(struct joined *joined, struct walk *walk)
+{
+    while (!walk->is_over) {
+        add_level(joined, walk->level);
+        walk_on(walk);
+    }
+}
+
+size_t topic_filter_common(struct bytes a, struct bytes b, char *out_filter)
+{
+    struct joined joined = {.text = out_filter};
+    struct walk left = {.rest = a}, right = {.rest = b};
+    walk_on(&left);
+    walk_on(&right);
+    bool is_none = is_apart(a, b) || is_apart(b, a);
+    while (!is_none && !left.is_over && !right.is_over && !is_open(&left) && !is_open(&right)) {
+        bool is_left_wild = is_level(left.level, '+'), is_right_wild = is_level(right.level, '+');
+        is_none = !is_left_wild && !is_right_wild && !bytes_equal(left.level, right.level);
+        add_level(&joined, is_left_wild ? right.level : left.level);
+        walk_on(&left);
+        walk_on(&right);
+    }
+    if (is_open(&left)) {
+        add_rest(&joined, &right);
+    } else if (is_open(&right)) {
+        add_rest(&joined, &left);
+    } else {
+        is_none = is_none || !left.is_over || !right.is_over;
+    }
+    return is_none ? 0 : joined.len;
+}
+
 bool topic_part(struct bytes topic, uint32_t n, struct bytes *out_part)
 {
     struct bytes level;

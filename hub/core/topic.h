@@ -28,6 +28,13 @@ bool topic_filter_matches(struct bytes filter, struct bytes topic);
 // Is there a topic that both filters match? Both must be valid.
 bool topic_filters_overlap(struct bytes a, struct bytes b);
 
+// Is every topic that matches `narrow` one that matches `wide`? Both must be valid filters.
+bool topic_filter_covers(struct bytes wide, struct bytes narrow);
+
+// The filter of the topics that match both a and b: there is always one, if there are any such
+// topics. Gives its length, 0 when there are none. out_filter has room for a.len + b.len + 1 bytes.
+size_t topic_filter_common(struct bytes a, struct bytes b, char *out_filter);
+
 // The n-th level, counted from 1; false when there are fewer.
 bool topic_part(struct bytes topic, uint32_t n, struct bytes *out_part);
 

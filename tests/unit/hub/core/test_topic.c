@@ -186,6 +186,66 @@ static void the_trie_agrees_on_anything(void **state)
     topic_trie_destroy(trie);
 }
 
+// All topics of up to four levels of these, to hold the arithmetic to what matches.
+static uint32_t list_topics(char topics[][16])
+{
+    static const char *const levels[] = {"a", "b", "", "$s"};
+    uint32_t count = 0;
+    for (uint32_t depth = 1; depth <= 3; depth++) {
+        for (uint32_t pick = 0; pick < 64; pick++) {
+            if (pick >> (2 * depth) == 0) {
+                char *topic = topics[count++];
+                topic[0] = '\0';
+                for (uint32_t i = 0; i < depth; i++) {
+                    strcat(topic, i == 0 ? "" : "/");
+                    strcat(topic, levels[pick >> (2 * i) & 3]);
+                }
+            }
+        }
+    }
+    return count;
+}
+
+static void arithmetic_agrees_with_matching(void **state)
+{
+    (void)state;
+    static const char *const filters[] = {
+        "#",   "+",     "+/#",   "+/+",   "+/+/#", "a",     "a/#",  "a/+", "+/a",
+        "a/b", "+/b",   "a/+/#", "+/a/#", "b/#",   "$s/#",  "$s/+", "$s",  "$s/a",
+        "/+",  "+/+/b", "a/b/#", "/",     "a/+/b", "a/b/+", "+/",   "//#", "+/$s",
+    };
+    char topics[100][16];
+    uint32_t topic_count = list_topics(topics), met = 0, covered = 0;
+    size_t count = sizeof(filters) / sizeof(filters[0]);
+    for (size_t i = 0; i < count * count; i++) {
+        struct bytes a = bytes_from_text(filters[i / count]),
+                     b = bytes_from_text(filters[i % count]);
+        char common[40];
+        size_t len = topic_filter_common(a, b, common);
+        bool covers = topic_filter_covers(a, b), is_met = false, is_covered = true;
+        for (uint32_t j = 0; j < topic_count; j++) {
+            struct bytes topic = bytes_from_text(topics[j]);
+            if (topic.len == 0) {
+                continue;
+            }
+            bool in_a = topic_filter_matches(a, topic), in_b = topic_filter_matches(b, topic);
+            bool in_common = len > 0 && topic_filter_matches(bytes_of(common, len), topic);
+            is_met |= in_a && in_b;
+            is_covered &= in_a || !in_b;
+            if (in_common != (in_a && in_b)) {
+                fail_msg("\"%s\" and \"%s\" have \"%.*s\" in common, wrong for \"%s\"",
+                         filters[i / count], filters[i % count], (int)len, common, topics[j]);
+            }
+        }
+        if (is_met != (len > 0) || is_covered != covers) {
+            fail_msg("\"%s\" covers \"%s\": %d", filters[i / count], filters[i % count], covers);
+        }
+        met += is_met;
+        covered += covers;
+    }
+    assert_true(met > 100 && covered > 60);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -195,6 +255,7 @@ int main(void)
         cmocka_unit_test(what_is_valid),
         cmocka_unit_test(parts_are_counted_from_one),
         cmocka_unit_test(the_trie_agrees_on_anything),
+        cmocka_unit_test(arithmetic_agrees_with_matching),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

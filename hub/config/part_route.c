@@ -1,16 +1,57 @@
+#include <stdlib.h>
 #include <string.h>
 
 #include "config/parts.h"
 
-// The choices stand in the order of enum overflow.
+// The choices stand in the order of enum overflow and enum priority.
 const struct option_spec route_common_options[] = {
     {"limit", OPTION_SIZE, false, "0", 0, INT64_C(1) << 44, NULL,
      "Most bytes waiting on this route; 0 leaves only the store's limit."},
     {"overflow", OPTION_ENUM, false, "hold", 0, 0, "hold|drop_new|drop_old",
      "What happens at `limit`: `hold` stops taking messages until there is room, `drop_new` and "
      "`drop_old` lose the newest or the oldest delivery and count it."},
+    {"key_limit", OPTION_SIZE, false, "0", 0, INT64_C(1) << 44, NULL,
+     "Most bytes of one key waiting on this route, so that a noisy device fills its own share "
+     "only; "
+     "0: no such limit. `overflow` must be `drop_new` or `drop_old`, and concerns the key."},
+    {"priority", OPTION_ENUM, false, "normal", 0, 0, "normal|high|low",
+     "Of one target, deliveries of a higher class always go first: `high`, `normal`, `low`. The "
+     "order of a key holds within a class."},
+    {"sample", OPTION_INT, false, "1", 1, 1000000, NULL,
+     "One of so many rows of each key goes out, the first one first; the others are counted as "
+     "dropped."},
+    {"rate", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "Most deliveries that go out, such as `10/s`, `100/min` or `1000/h`. After a pause that many "
+     "may go at once."},
+    {"per", OPTION_ENUM, false, "route", 0, 0, "route|key",
+     "Whether `rate` is of all deliveries of the route or of each key."},
+    {"excess", OPTION_ENUM, false, "drop", 0, 0, "drop|wait",
+     "What is over `rate`: `drop` loses it and counts it, `wait` delivers it later, for which the "
+     "route needs a `limit`."},
     {NULL},
 };
+
+#define RATE_COUNT_MAX 1000000
+
+// "10/s"; count 0: it is no such text.
+static struct rate_spec rate_parse(const char *text)
+{
+    static const struct {
+        const char *name;
+        int64_t ms;
+    } units[] = {{"s", 1000}, {"min", 60000}, {"h", 3600000}};
+    char *end;
+    unsigned long count = strtoul(text, &end, 10);
+    const char *unit = end + strspn(end, " ");
+    bool is_rate = text[0] >= '0' && text[0] <= '9' && *unit == '/' && count <= RATE_COUNT_MAX;
+    unit += is_rate ? 1 + strspn(unit + 1, " ") : 0;
+    for (size_t i = 0; is_rate && i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(unit, units[i].name) == 0) {
+            return (struct rate_spec){.count = (uint32_t)count, .per_ms = units[i].ms};
+        }
+    }
+    return (struct rate_spec){0};
+}
 
 static bool target_find(const struct builder *builder, const char *name, uint32_t *out_target)
 {
@@ -49,14 +90,48 @@ static const char *copy(struct builder *builder, const struct options *options, 
 }
 
 // Options that would be there to no effect are mistakes.
+static void rate_check(struct builder *builder, const struct node *node,
+                       const struct route_spec *route, const char *what)
+{
+    struct reader *reader = &builder->reader;
+    const struct node *rate = node_get(node, "rate"), *excess = node_get(node, "excess");
+    if (rate != NULL && route->rate.count == 0) {
+        reader_problem(reader, rate->at,
+                       "%s: 'rate' is a whole number from 1 to %d and /s, /min or /h, such as 10/s",
+                       what, RATE_COUNT_MAX);
+    }
+    for (int i = 0; i < 2; i++) {
+        const struct node *needs = node_get(node, i == 0 ? "per" : "excess");
+        if (rate == NULL && needs != NULL) {
+            reader_problem(reader, needs->key->at, "%s: '%s' needs a 'rate'", what,
+                           needs->key->text);
+        }
+    }
+    if (excess != NULL && route->rate.is_waiting && route->limit_bytes == 0) {
+        reader_problem(reader, excess->key->at,
+                       "%s: 'excess: wait' needs a 'limit': what comes faster than it goes would "
+                       "fill the store",
+                       what);
+    }
+}
+
 static void route_check(struct builder *builder, const struct node *node,
                         const struct route_spec *route, const char *what)
 {
     const struct node *overflow = node_get(node, "overflow");
-    if (overflow != NULL && route->overflow != OVERFLOW_HOLD && route->limit_bytes == 0) {
+    const struct node *key_limit = node_get(node, "key_limit");
+    bool has_limit = route->limit_bytes > 0 || route->key_limit_bytes > 0;
+    if (overflow != NULL && route->overflow != OVERFLOW_HOLD && !has_limit) {
         reader_problem(&builder->reader, overflow->key->at,
-                       "%s: 'overflow' needs a 'limit' to overflow at", what);
+                       "%s: 'overflow' needs a 'limit' or 'key_limit' to overflow at", what);
     }
+    if (key_limit != NULL && route->key_limit_bytes > 0 && route->overflow == OVERFLOW_HOLD) {
+        reader_problem(&builder->reader, key_limit->key->at,
+                       "%s: 'key_limit' needs 'overflow: drop_new' or 'drop_old': one key must not "
+                       "hold up all others",
+                       what);
+    }
+    rate_check(builder, node, route, what);
 }
 
 static void route_fill(struct builder *builder, const struct options *common,
@@ -65,6 +140,13 @@ static void route_fill(struct builder *builder, const struct options *common,
     const struct option_spec *table = options_table(own);
     out_route->limit_bytes = (uint64_t)option_int(common, "limit");
     out_route->overflow = (enum overflow)option_choice(common, "overflow");
+    out_route->key_limit_bytes = (uint64_t)option_int(common, "key_limit");
+    out_route->priority = (enum priority)option_choice(common, "priority");
+    out_route->sample = (uint32_t)option_int(common, "sample");
+    const char *rate = option_text(common, "rate");
+    out_route->rate = rate == NULL ? (struct rate_spec){0} : rate_parse(rate);
+    out_route->rate.is_per_key = out_route->rate.count > 0 && option_choice(common, "per") == 1;
+    out_route->rate.is_waiting = option_choice(common, "excess") == 1;
     out_route->topic = copy(builder, own, "topic");
     out_route->qos = option_find(table, "qos") ? (uint8_t)option_int(own, "qos") : 0;
     out_route->is_retained = option_find(table, "retain") && option_bool(own, "retain");

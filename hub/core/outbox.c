@@ -49,7 +49,8 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
         {"UPDATE pipit_target SET (next, next_high, next_low) = (?2, ?3, ?4), " TALLY_IS
          "(?5, ?6, ?7, ?8, ?9, ?10, ?11) WHERE id = ?1",
          &outbox->save_target},
-        {"UPDATE pipit_route SET " TALLY_IS "(?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1",
+        {"UPDATE pipit_route SET (unsampled, over_rate, over_key, pace_keys, paced) ="
+         " (?9, ?10, ?11, ?12, ?13), " TALLY_IS "(?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1",
          &outbox->save_route},
     };
     memcpy(out_texts, texts, sizeof(texts));
@@ -68,6 +69,12 @@ enum err outbox_open(struct outbox **out_outbox, struct store *store, const stru
     enum err rc = sql_prepare(store, texts, STATEMENTS, e);
     if (rc == ERR_OK) {
         rc = outbox_load_tallies(outbox, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_pace_create(&outbox->pace, store, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_keys_create(&outbox->keys, store, e);
     }
     if (rc == ERR_OK) {
         rc = store_begin(store, true, e);
@@ -98,12 +105,29 @@ void outbox_close(struct outbox *outbox)
     struct sql_text texts[STATEMENTS];
     list_statements(outbox, texts);
     sql_finalize(texts, STATEMENTS);
+    outbox_pace_destroy(outbox->pace);
+    outbox_keys_destroy(outbox->keys);
     free(outbox->target_at);
     free(outbox->route_at);
     free(outbox->rule_routes);
     free(outbox->added);
     free(outbox->effects);
     free(outbox);
+}
+
+static enum err prepare_route(struct outbox *outbox, const struct rule_spec *rule, uint32_t number,
+                              struct error *e)
+{
+    const struct outbox_route *route = outbox_find_route(outbox, rule->name, number);
+    enum err rc = ERR_OK;
+    if (route == NULL) {
+        sql_bind_text(outbox->add_route, 1, bytes_from_text(rule->name));
+        sqlite3_bind_int64(outbox->add_route, 2, number);
+        rc = sql_run(outbox->store, outbox->add_route, "add a route", e);
+    }
+    const struct route_place place = {rule->name, number};
+    bool is_keyed = rule->routes[number - 1].key_limit_bytes > 0;
+    return rc == ERR_OK ? outbox_keys_prepare(outbox->keys, route, &place, is_keyed, e) : rc;
 }
 
 enum err outbox_prepare_spec(struct outbox *outbox, const struct core_spec *spec, struct error *e)
@@ -117,13 +141,8 @@ enum err outbox_prepare_spec(struct outbox *outbox, const struct core_spec *spec
         }
     }
     for (uint32_t i = 0; rc == ERR_OK && i < spec->rule_count; i++) {
-        const struct rule_spec *rule = &spec->rules[i];
-        for (uint32_t n = 1; rc == ERR_OK && n <= rule->route_count; n++) {
-            if (outbox_find_route(outbox, rule->name, n) == NULL) {
-                sql_bind_text(outbox->add_route, 1, bytes_from_text(rule->name));
-                sqlite3_bind_int64(outbox->add_route, 2, n);
-                rc = sql_run(outbox->store, outbox->add_route, "add a route", e);
-            }
+        for (uint32_t n = 1; rc == ERR_OK && n <= spec->rules[i].route_count; n++) {
+            rc = prepare_route(outbox, &spec->rules[i], n, e);
         }
     }
     return rc;
@@ -159,6 +178,8 @@ static void link_spec(struct outbox *outbox, const struct core_spec *spec)
             struct outbox_route *route = outbox_find_route(outbox, spec->rules[i].name, n + 1);
             assert(route != NULL);
             route->spec = &spec->rules[i].routes[n];
+            route->is_keyed = route->spec->key_limit_bytes > 0;
+            route->drop_from = 0;
             outbox->route_at[at++] = route;
         }
     }

@@ -36,6 +36,7 @@ static enum err replay(struct outbox *outbox, struct queue_row *row, struct book
 {
     row->delivery.id = row->lane->first_id + row->lane->next++;
     enum err rc = outbox_insert(outbox, row, e);
+    rc = rc == ERR_OK ? outbox_keys_add(outbox->keys, row, e) : rc;
     if (rc == ERR_OK) {
         row->lane->has_more_next = true; // outbox_take reads it from the store.
         outbox_count(outbox, row, MOVE_REPLAY, books);

@@ -46,6 +46,13 @@ struct outbox_target {
     UT_hash_handle hh;              // By name.
 };
 
+// Of a route's dropped deliveries, those that each cause has dropped; and what its pace needs.
+struct route_extra {
+    uint64_t unsampled, over_rate, over_key;
+    uint64_t pace_keys; // Rows of pipit_route_pace.
+    int64_t paced_ms;   // When its rate last looked at the clock.
+};
+
 struct outbox_route {
     int64_t id;
     char *rule;
@@ -53,6 +60,8 @@ struct outbox_route {
     struct tally now, committed;
     bool is_dirty;
     struct outbox_route *next_dirty;
+    struct route_extra extra, extra_committed;
+    bool is_keyed;                 // pipit_route_waiting has what waits of its keys.
     bool is_holding;               // A batch has found no room in it.
     const struct route_spec *spec; // NULL: not configured.
     uint64_t drop_from;            // OVERFLOW_DROP_OLD: no row of it before this id can go.
@@ -83,6 +92,8 @@ struct outbox {
     struct outbox_effect *effects;
     uint32_t effect_count, effect_capacity;
     int64_t last_take_ms;
+    struct outbox_pace *pace;
+    struct outbox_keys *keys;
     sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead,
         *edit_dead;
     sqlite3_stmt *add_target, *add_route, *save_target, *save_route;
@@ -117,6 +128,35 @@ bool outbox_lane_has_space(const struct outbox_lane *lane, size_t more_bytes);
 enum err outbox_add_effect(struct outbox *outbox, const struct outbox_effect *effect,
                            struct error *e);
 enum err outbox_remove_row(struct outbox *outbox, uint64_t id, struct error *e);
+
+// outbox_pace.c: the sample and the rate of row's route, which has one of them. Sets when it may
+// go.
+struct outbox_pace;
+enum err outbox_pace_create(struct outbox_pace **out_pace, struct store *store, struct error *e);
+void outbox_pace_destroy(struct outbox_pace *pace); // NULL is fine.
+enum err outbox_pace_apply(struct outbox_pace *pace, struct queue_row *row, int64_t now_ms,
+                           bool *out_is_shed, struct error *e);
+
+// outbox_key.c
+struct outbox_keys;
+struct route_place {
+    const char *rule;
+    uint32_t number;
+};
+enum err outbox_keys_create(struct outbox_keys **out_keys, struct store *store, struct error *e);
+void outbox_keys_destroy(struct outbox_keys *keys); // NULL is fine.
+// Begins or ends to count the keys of a route that may be new (NULL).
+enum err outbox_keys_prepare(struct outbox_keys *keys, const struct outbox_route *route,
+                             const struct route_place *place, bool is_keyed, struct error *e);
+// The row is in the outbox now; it leaves it next. Nothing to do where keys are not counted.
+enum err outbox_keys_add(struct outbox_keys *keys, const struct queue_row *row, struct error *e);
+enum err outbox_keys_take(struct outbox_keys *keys, const struct queue_row *row, struct error *e);
+// Of row's key on its route.
+enum err outbox_keys_waiting(struct outbox_keys *keys, const struct queue_row *row,
+                             uint64_t *out_bytes, struct error *e);
+// The oldest of row's key on its route that can go: id and size of it; id 0: there is none.
+enum err outbox_keys_oldest(struct outbox_keys *keys, const struct queue_row *row,
+                            struct queue_row *out_old, struct error *e);
 
 // outbox_write.c
 // To be written by outbox_write; ERR_FULL as outbox_add.

@@ -99,7 +99,8 @@ static enum err leave(struct outbox *outbox, struct queue_row *row, enum tally_m
 {
     const struct outbox_effect effect = {row, EFFECT_REMOVE, 0};
     outbox_count(outbox, row, move, books);
-    enum err rc = outbox_remove_row(outbox, row->delivery.id, e);
+    enum err rc = outbox_keys_take(outbox->keys, row, e);
+    rc = rc == ERR_OK ? outbox_remove_row(outbox, row->delivery.id, e) : rc;
     return rc == ERR_OK ? outbox_add_effect(outbox, &effect, e) : rc;
 }
 
@@ -240,8 +241,10 @@ static void finish_targets(struct outbox *outbox, bool is_kept)
          route = route->next_dirty) {
         if (is_kept) {
             route->committed = route->now;
+            route->extra_committed = route->extra;
         } else {
             route->now = route->committed;
+            route->extra = route->extra_committed;
             route->drop_from = 0;
         }
         route->is_dirty = false;

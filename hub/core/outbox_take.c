@@ -150,13 +150,19 @@ static void fetch(struct outbox *outbox, struct outbox_target *target, struct ou
     }
 }
 
+static void set_lanes_back(struct outbox *outbox, struct outbox_target *target, int64_t now_ms)
+{
+    for (uint32_t class = 0; class < PRIORITY_COUNT; class ++) {
+        struct queue *queue = &target->lanes[class].queue;
+        queue_limit_wait(queue, now_ms + target->spec->backoff_max_ms);
+        queue_shift_wait(queue, outbox->last_take_ms - now_ms);
+    }
+}
+
 static void watch_clock(struct outbox *outbox, int64_t now_ms)
 {
     for (uint32_t i = 0; now_ms < outbox->last_take_ms && i < outbox->spec->target_count; i++) {
-        struct outbox_target *target = outbox->target_at[i];
-        for (uint32_t class = 0; class < PRIORITY_COUNT; class ++) {
-            queue_limit_wait(&target->lanes[class].queue, now_ms + target->spec->backoff_max_ms);
-        }
+        set_lanes_back(outbox, outbox->target_at[i], now_ms);
     }
     outbox->last_take_ms = now_ms;
 }

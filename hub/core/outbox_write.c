@@ -191,7 +191,8 @@ static enum err drop_row(struct outbox *outbox, const struct queue_row *row, str
         }
     }
     outbox_count(outbox, row, MOVE_DROP, books);
-    return outbox_remove_row(outbox, id, e);
+    enum err rc = outbox_keys_take(outbox->keys, row, e);
+    return rc == ERR_OK ? outbox_remove_row(outbox, id, e) : rc;
 }
 
 static bool may_drop(struct outbox_target *target, uint64_t id)
@@ -298,12 +299,51 @@ static void keep(struct outbox *outbox, struct queue_row *row)
     outbox->last_written = row;
 }
 
+// The bound of one key on its route.
+static enum err apply_key_limit(struct outbox *outbox, const struct queue_row *row,
+                                bool *out_is_shed, struct books *books, struct error *e)
+{
+    struct queue_row old = {.target = row->target, .lane = row->lane, .route = row->route};
+    struct outbox_route *route = row->route;
+    uint64_t limit = route->spec->key_limit_bytes, waiting;
+    enum err rc = outbox_keys_waiting(outbox->keys, row, &waiting, e);
+    bool may_drop_old = route->spec->overflow == OVERFLOW_DROP_OLD;
+    while (rc == ERR_OK && may_drop_old && waiting + row->stored_bytes > limit) {
+        rc = outbox_keys_oldest(outbox->keys, row, &old, e);
+        if (rc != ERR_OK || old.delivery.id == 0) {
+            break;
+        }
+        rc = drop_row(outbox, &old, books, e);
+        route->extra.over_key++;
+        waiting -= old.stored_bytes;
+    }
+    *out_is_shed = rc == ERR_OK && waiting + row->stored_bytes > limit;
+    route->extra.over_key += *out_is_shed;
+    return rc;
+}
+
+// What the route's options say of a new delivery.
+static enum err admit(struct outbox *outbox, struct queue_row *row, bool *out_is_shed,
+                      struct books *books, struct error *e)
+{
+    const struct route_spec *spec = row->route->spec;
+    enum err rc = ERR_OK;
+    *out_is_shed = false;
+    if (spec->sample > 1 || spec->rate.count > 0) {
+        rc = outbox_pace_apply(outbox->pace, row, outbox->now_ms, out_is_shed, e);
+    }
+    if (rc == ERR_OK && !*out_is_shed && spec->key_limit_bytes > 0) {
+        rc = apply_key_limit(outbox, row, out_is_shed, books, e);
+    }
+    return rc == ERR_OK && !*out_is_shed ? apply_limit(outbox, row, out_is_shed, books, e) : rc;
+}
+
 // Takes the row on success.
 static enum err write_row(struct outbox *outbox, struct queue_row *row, struct books *books,
                           struct error *e)
 {
     bool is_shed;
-    enum err rc = apply_limit(outbox, row, &is_shed, books, e);
+    enum err rc = admit(outbox, row, &is_shed, books, e);
     if (rc == ERR_OK && is_shed) {
         outbox_count(outbox, row, MOVE_SHED, books);
         free(row);
@@ -312,6 +352,9 @@ static enum err write_row(struct outbox *outbox, struct queue_row *row, struct b
     if (rc == ERR_OK) {
         row->delivery.id = row->lane->first_id + row->lane->next++;
         rc = outbox_insert(outbox, row, e);
+    }
+    if (rc == ERR_OK) {
+        rc = outbox_keys_add(outbox->keys, row, e);
     }
     if (rc == ERR_OK) {
         outbox_count(outbox, row, MOVE_ENQUEUE, books);

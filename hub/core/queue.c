@@ -243,10 +243,31 @@ void queue_park(struct queue *queue)
     }
 }
 
-bool queue_is_parked(const struct queue *queue, struct bytes bytes)
+uint64_t queue_parked_from(const struct queue *queue, struct bytes bytes)
 {
     const struct queue_key *key = bytes.len == 0 ? NULL : find_key(queue, bytes);
-    return key != NULL && key->parked_from != 0;
+    return key == NULL ? 0 : key->parked_from;
+}
+
+bool queue_is_parked(const struct queue *queue, struct bytes bytes)
+{
+    return queue_parked_from(queue, bytes) != 0;
+}
+
+const struct queue_row *queue_oldest(const struct queue *queue, struct bytes bytes,
+                                     const struct outbox_route *route)
+{
+    const struct queue_key *key = bytes.len == 0 ? NULL : find_key(queue, bytes);
+    const struct queue_row *row = key == NULL ? NULL : key->owner;
+    if (row != NULL && row->route == route && row->state != QUEUE_IN_FLIGHT && !row->is_settling) {
+        return row;
+    }
+    for (row = key == NULL ? NULL : key->behind; row != NULL; row = row->next) {
+        if (row->route == route && !row->is_settling) {
+            return row;
+        }
+    }
+    return NULL;
 }
 
 bool queue_leaves(struct queue *queue, struct bytes bytes, uint64_t id)
@@ -339,9 +360,24 @@ void queue_limit_wait(struct queue *queue, int64_t latest_ms)
 {
     for (uint32_t i = 0; i < queue->backing_off.count; i++) {
         struct queue_row *row = queue->backing_off.rows[i];
-        if (row->next_at_ms > latest_ms) { // Only smaller: it can only rise.
+        if (row->next_at_ms > latest_ms &&
+            row->delivery.attempts > 0) { // Only smaller: it can only rise.
             row->next_at_ms = latest_ms;
             heap_rise(&queue->backing_off, row);
+        }
+    }
+}
+
+void queue_shift_wait(struct queue *queue, int64_t back_ms)
+{
+    struct queue_row *row, *next;
+    HASH_ITER(hh, queue->by_id, row, next)
+    {
+        if (row->delivery.attempts == 0 && row->next_at_ms > 0) {
+            row->next_at_ms = row->next_at_ms > back_ms ? row->next_at_ms - back_ms : 1;
+            if (row->state == QUEUE_BACKING_OFF) {
+                heap_rise(&queue->backing_off, row);
+            }
         }
     }
 }

@@ -84,8 +84,10 @@ void queue_back_off(struct queue *queue, struct queue_row *row, int64_t next_at_
 
 // When the next one's time comes, INT64_MAX: nobody is backing off.
 int64_t queue_next_due_ms(const struct queue *queue);
-// The clock has stepped back: nobody waits beyond latest_ms.
+// The clock has stepped back: nobody that has failed waits beyond latest_ms;
 void queue_limit_wait(struct queue *queue, int64_t latest_ms);
+// and those that keep to a rate wait as much less as it has.
+void queue_shift_wait(struct queue *queue, int64_t back_ms);
 
 #define QUEUE_BEHIND_MAX  64 // Rows in memory behind a key's first one.
 #define QUEUE_BEHIND_KEPT 8  // The same after queue_park.
@@ -96,6 +98,11 @@ bool queue_is_parked(const struct queue *queue, struct bytes key);
 // Is the row with that id to stay in the store, because its key is parked or has as many rows here
 // as it may? Then the key is parked.
 bool queue_leaves(struct queue *queue, struct bytes key, uint64_t id);
+// From where on rows of the key are in the store only; 0: none.
+uint64_t queue_parked_from(const struct queue *queue, struct bytes key);
+// The oldest row of the key that came by that route and that nobody has to do with now.
+const struct queue_row *queue_oldest(const struct queue *queue, struct bytes key,
+                                     const struct outbox_route *route);
 // A parked key to read on from the store: its rows from *out_from_id on. NULL: none.
 struct queue_key *queue_reload(struct queue *queue, struct bytes *out_key, uint64_t *out_from_id);
 // Its next rows have been added, up to but not including from_id; 0: all of them.

@@ -89,7 +89,7 @@ static const char *const version_2[] = {
     // Bytes of a key that wait, of routes with a limit of each key.
     "CREATE TABLE pipit_route_waiting(route INTEGER NOT NULL, key BLOB NOT NULL,"
     " bytes INTEGER NOT NULL, PRIMARY KEY (route, key)) WITHOUT ROWID;"
-    // Rows seen of a key, for its sample; due: microseconds since 1970 up to which its rate is used
+    // Rows seen of a key, for its sample; due: nanoseconds since 1970 up to which its rate is used
     // up. The key '' (a text) is the route as a whole. used: a number that grows with each use.
     "CREATE TABLE pipit_route_pace(route INTEGER NOT NULL, key NOT NULL, seen INTEGER NOT NULL,"
     " due INTEGER NOT NULL, used INTEGER NOT NULL, PRIMARY KEY (route, key)) WITHOUT ROWID;",

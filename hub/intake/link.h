@@ -40,6 +40,7 @@ struct link_peer {
     uint32_t session_expiry_s; // At most 0x7FFFFFFF.
     uint32_t packet_max;       // Bytes.
     int64_t connect_timeout_ms;
+    const char *will_topic, *will; // QoS 1, retained; NULL: none.
 };
 
 struct link_events {

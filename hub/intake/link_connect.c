@@ -65,6 +65,11 @@ static enum err set_up(struct link *link, struct error *e)
                          "username or password cannot be used: not UTF-8 or longer "
                          "than 65535 bytes");
     }
+    if (peer->will_topic != NULL &&
+        mosquitto_will_set(link->mosq, peer->will_topic, (int)strlen(peer->will), peer->will, 1,
+                           true) != MOSQ_ERR_SUCCESS) {
+        return error_set(e, ERR_CONFIG, "the topic %s cannot be used", peer->will_topic);
+    }
     return set_tls(link, e);
 }
 

@@ -95,6 +95,7 @@ static struct link *connect_as(struct probe *probe, const char *client_id, bool 
     events.context = probe;
     peer.client_id = client_id;
     peer.is_clean = is_clean;
+    peer.will_topic = NULL;
     peer.session_expiry_s = is_clean ? 0 : PROBE_EXPIRY_S;
     if (link_open(&link, &peer, &events, &probe->batch, clock_monotonic_ms(), &e) != ERR_OK) {
         snprintf(probe->reason, sizeof(probe->reason), "%.290s", e.text);

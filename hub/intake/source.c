@@ -69,6 +69,7 @@ uint32_t source_read(struct source *source, short revents, int64_t now_ms, struc
         if (!source->is_announced && source->filters_open == 0) {
             source_announce(source);
         }
+        source_host_tend(source);
         flush(source);
         source_check_lost(source);
     }

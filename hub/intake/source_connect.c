@@ -96,6 +96,7 @@ static void connect_link(struct source *source)
     source->peer.is_v5 = source->version != VERSION_311 && !source->is_version_refused;
     source->is_version_refused = false; // After this link 5 is tried again.
     source->is_announced = false;
+    source_host_will(source);
     enum err rc =
         link_open(&source->link, &source->peer, &events, &source->batch, source->now_ms, &e);
     if (rc != ERR_OK) {

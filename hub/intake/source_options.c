@@ -42,6 +42,10 @@ const struct option_spec source_options[] = {
      "Subscribe as `$share/<group>/<topic>`, so that several hubs share the messages. MQTT 5 only. "
      "Retained messages are not sent then, and one device's events may reach different hubs, so "
      "that identity and order hold per hub only."},
+    {"sparkplug_host", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "The hub is a Sparkplug host application of this id: it says on `spBv1.0/STATE/<id>` whether "
+     "it "
+     "is online, by a retained birth and a will."},
     {"probe", OPTION_BOOL, false, "true", 0, 0, NULL,
      "Test once at start, with 1100 tiny messages on `pipit/v1/$hub/<hub>/probe`, how many "
      "messages "

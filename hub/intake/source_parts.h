@@ -14,10 +14,13 @@
 #include "intake/probe.h"
 #include "intake/source.h"
 
-#define TICK_MS    1000 // How often a silent link is looked after.
-#define ID_MAX     256
-#define TOPIC_MAX  256
-#define OWN_PREFIX "pipit/v1/$hub/"
+#define TICK_MS          1000 // How often a silent link is looked after.
+#define ID_MAX           256
+#define TOPIC_MAX        256
+#define OWN_PREFIX       "pipit/v1/$hub/"
+#define HOST_TOPIC       "spBv1.0/STATE/"
+#define HOST_ID_MAX      128
+#define HOST_STATE_BYTES 64
 
 enum version { VERSION_AUTO, VERSION_5, VERSION_311 }; // As in "auto|5|3.1.1".
 
@@ -56,6 +59,11 @@ struct source {
     uint64_t dropped_probing;  // While our own probe ran.
     uint64_t dropped_forgiven; // By our own probe; not in dropped_value yet.
     bool does_fault_acknowledge;
+    char host_topic[sizeof(HOST_TOPIC) + HOST_ID_MAX]; // Empty: we are no Sparkplug host.
+    char host_will[HOST_STATE_BYTES];
+    int64_t host_since_ms; // Wall clock: of the will and the birth of this link.
+    int64_t host_again_ms; // A birth is not repeated before.
+    bool host_is_stale;    // What the broker keeps is not that we are online.
     struct source_state state;
 };
 
@@ -66,6 +74,14 @@ void source_announce(struct source *source);
 void source_subscribe(struct source *source);
 void source_advise(struct source *source);
 void source_tend_probe(struct source *source);
+
+// source_host.c: the hub as a Sparkplug host application; nothing happens where it is none.
+void source_host_name(struct source *source); // From the options.
+void source_host_will(struct source *source); // Before link_open.
+void source_host_birth(struct source *source);
+void source_host_tend(struct source *source);
+bool source_host_death(struct source *source); // False: leave it to the will.
+bool source_host_sees(struct source *source, const struct message *message); // Is it our STATE?
 
 // source_connect.c: makes the link when it is time, drives it until it is up.
 void source_drive(struct source *source, short revents);

@@ -47,6 +47,13 @@ static enum err check_options(const struct source *source, struct error *e)
     if (group != NULL && source->version == VERSION_311) {
         return error_set(e, ERR_CONFIG, "shared_group: needs MQTT 5, and version says 3.1.1");
     }
+    const char *host = option_text(options, "sparkplug_host");
+    if (host != NULL &&
+        (host[0] == '\0' || strlen(host) > HOST_ID_MAX || strpbrk(host, "/+#") != NULL)) {
+        return error_set(e, ERR_CONFIG,
+                         "sparkplug_host: '%.40s' must be 1 to %d bytes without / + #", host,
+                         HOST_ID_MAX);
+    }
     const char *faults = getenv("PIPIT_TEST_FAULTS");
     if (source->does_fault_acknowledge && (faults == NULL || strcmp(faults, "1") != 0)) {
         return error_set(e, ERR_CONFIG,
@@ -91,6 +98,7 @@ static enum err fill(struct source *source, const char *hub_id, struct error *e)
     }
     snprintf(source->own_prefix, TOPIC_MAX, OWN_PREFIX "%s/", hub_id);
     snprintf(source->probe_topic, TOPIC_MAX, OWN_PREFIX "%s/probe", hub_id);
+    source_host_name(source);
     source->version = (enum version)option_choice(options, "version");
     source->priority = (int)option_int(options, "priority");
     source->is_probed = !option_bool(options, "probe");
@@ -156,7 +164,7 @@ void source_destroy(struct source *source)
     if (source == NULL) {
         return;
     }
-    link_close(source->link, source->batch.count == 0);
+    link_close(source->link, source->batch.count == 0 && source_host_death(source));
     probe_finish(source->probe, NULL, 0);
     message_batch_deinit(&source->batch);
     free(source->old_filters);

@@ -9,8 +9,9 @@
 #define RESUBSCRIBE_MS 60000
 #define COMPLAINT_MS   10000 // At most one such line in this time.
 #define DROPPED_TOPIC  "$SYS/broker/publish/messages/dropped"
-#define SYS_INDEX      UINT32_MAX // Of the subscription to DROPPED_TOPIC.
-#define PROBE_AFTER_MS 1000       // Of a standing link: what waits for us comes first.
+#define SYS_INDEX      UINT32_MAX       // Of the subscription to DROPPED_TOPIC.
+#define HOST_INDEX     (UINT32_MAX - 1) // To our own STATE.
+#define PROBE_AFTER_MS 1000             // Of a standing link: what waits for us comes first.
 
 void source_change(struct source *source, bool is_up)
 {
@@ -89,6 +90,9 @@ static bool wants(void *context, const struct message *message)
         watch_dropped(source, message->payload);
         return is_user_topic(source, topic);
     }
+    if (source_host_sees(source, message)) {
+        return is_user_topic(source, topic);
+    }
     if (starts_with(topic, OWN_PREFIX) &&
         (starts_with(topic, source->own_prefix) || is_probe_topic(topic))) {
         return false;
@@ -107,6 +111,7 @@ void source_announce(struct source *source)
              source->peer.url.host, source->peer.url.port, limits->is_v5 ? "5" : "3.1.1",
              source->peer.url.is_tls ? "yes" : "no", source->client_id,
              limits->is_session_present ? "resumed" : "new");
+    source_host_birth(source);
 }
 
 static void subscribed(void *context, uint32_t index, int code)
@@ -118,6 +123,15 @@ static void subscribed(void *context, uint32_t index, int code)
                      "source=%s topic=" DROPPED_TOPIC " err=\"the broker does not let us see "
                      "what it drops; allow this user to read it\"",
                      source->name);
+        }
+        return;
+    }
+    if (index == HOST_INDEX) {
+        if (code >= 0x80) {
+            log_line(LOG_WARN, "intake", "INTAKE-NO-STATE",
+                     "source=%s topic=%s err=\"the broker does not let us see our own STATE; allow "
+                     "this user to read it\"",
+                     source->name, source->host_topic);
         }
         return;
     }
@@ -198,6 +212,16 @@ static void unsubscribe_old(struct source *source)
     }
 }
 
+// A filter of the user's own may bring it already; one that is shared may bring it to others.
+static void subscribe_host(struct source *source)
+{
+    struct bytes topic = bytes_from_text(source->host_topic);
+    if (topic.len > 0 &&
+        (option_text(source->options, "shared_group") != NULL || !is_user_topic(source, topic))) {
+        link_subscribe(source->link, HOST_INDEX, source->host_topic, 1);
+    }
+}
+
 // With 3.1.1 a second SUBSCRIBE brings all retained messages again: once is enough for a session
 // that the broker still has. With 5 the subscription says that it does not want them.
 void source_subscribe(struct source *source)
@@ -215,6 +239,7 @@ void source_subscribe(struct source *source)
         }
     }
     source->resubscribe_ms = 0;
+    subscribe_host(source);
     link_subscribe(source->link, SYS_INDEX, DROPPED_TOPIC, 0);
 }
 

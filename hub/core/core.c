@@ -71,6 +71,7 @@ void core_close(struct core *core)
     replays_destroy(core->replays);
     ledger_close(core->ledger_file);
     rules_close(core->rules);
+    memo_destroy(core->memo);
     formats_destroy(core->formats);
     event_memory_deinit(&core->memory);
     notes_deinit(&core->notes);
@@ -177,6 +178,9 @@ static enum err flush(struct core *core, struct error *e)
 {
     enum err rc = dedupe_flush(core->dedupe, &core->ledger.books.missing, e);
     if (rc == ERR_OK) {
+        rc = memo_flush(core->memo, core->now_ms, e);
+    }
+    if (rc == ERR_OK) {
         rc = sparkplug_flush(core->sparkplug, e);
     }
     if (rc == ERR_OK) {
@@ -243,6 +247,7 @@ static enum err work(struct core *core, const struct step *step, struct error *e
 static void commit_memory(struct core *core)
 {
     dedupe_commit(core->dedupe);
+    memo_commit(core->memo);
     sparkplug_commit(core->sparkplug);
     outbox_commit(core->outbox);
     rule_count_commit(core->rule_count);
@@ -254,6 +259,7 @@ static void rollback(struct core *core)
 {
     store_rollback(core->store);
     dedupe_rollback(core->dedupe);
+    memo_rollback(core->memo);
     sparkplug_rollback(core->sparkplug);
     outbox_rollback(core->outbox);
     rule_count_rollback(core->rule_count);
@@ -377,6 +383,7 @@ static enum err prepare_swap(struct core *core, struct swap *swap, struct error 
         rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
         rc = rc == ERR_OK ? core_attach_windows(core, swap->rules, e) : rc;
     }
+    rc = rc == ERR_OK ? memo_claim(core->memo, swap->rules, swap->spec, &core->notes, e) : rc;
     if (rc == ERR_OK) {
         rc = rule_count_create(&swap->count, core->store, swap->spec, e);
     }
@@ -395,6 +402,7 @@ enum err core_try_swap(struct core *core, const struct core_spec *spec, struct e
     struct swap swap = {.spec = spec};
     enum err rc = prepare_swap(core, &swap, e);
     store_rollback(core->store);
+    memo_rollback(core->memo);
     swap_deinit(&swap);
     return rc;
 }
@@ -412,9 +420,11 @@ static enum err swap_spec(struct core *core, const struct core_spec *spec,
     }
     if (rc != ERR_OK) {
         store_rollback(core->store);
+        memo_rollback(core->memo);
         swap_deinit(&swap);
         return rc;
     }
+    memo_commit(core->memo);
     core_batch_clear(&core->batch); // Its events use the formats.
     rules_close(core->rules);
     formats_destroy(core->formats);

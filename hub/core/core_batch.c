@@ -323,6 +323,7 @@ static void count_round(struct core *core)
 static enum err write_round(struct core *core, struct error *e)
 {
     count_round(core);
+    memo_end_round(core->memo);
     enum err rc = outbox_write(core->outbox, &core->ledger.books, e);
     return rc == ERR_OK ? windows_write(rules_windows(core->rules), &core->ledger.books.late, e)
                         : rc;
@@ -344,6 +345,7 @@ static void undo_round(struct core *core, uint32_t first, uint32_t end, uint32_t
 {
     outbox_forget_added(core->outbox, 0);
     windows_forget(rules_windows(core->rules));
+    memo_undo_round(core->memo);
     core->batch.failure_count = failures;
     for (uint32_t i = first; i < end; i++) {
         core->batch.slots[i].is_routed = core->batch.slots[i].is_failed = false;

@@ -7,6 +7,7 @@
 #include "core/dedupe.h"
 #include "core/event.h"
 #include "core/event_memory.h"
+#include "core/memo.h"
 #include "core/format.h"
 #include "core/history.h"
 #include "core/outbox.h"
@@ -80,6 +81,7 @@ struct core {
     struct rules *rules;
     struct outbox *outbox;
     struct dedupe *dedupe;
+    struct memo *memo;
     struct quarantine *quarantine;
     struct sparkplug *sparkplug;
     struct history *history;

@@ -39,6 +39,7 @@ bool series_charge(sqlite3_context *context, uint32_t items);
 // first, last. function_memory.c: what remembers.
 enum err function_series_register(struct rule_space *space, struct error *e);
 enum err function_spread_register(struct rule_space *space, struct error *e);
+enum err function_memory_register(struct rule_space *space, struct error *e);
 enum err function_ends_register(struct rule_space *space, struct error *e);
 
 // An aggregate, with value and inverse also a window function.

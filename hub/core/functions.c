@@ -98,5 +98,6 @@ enum err functions_register(struct rule_space *space, struct error *e)
     enum err rc = scalars_register(space, e);
     rc = rc == ERR_OK ? function_series_register(space, e) : rc;
     rc = rc == ERR_OK ? function_spread_register(space, e) : rc;
+    rc = rc == ERR_OK ? function_memory_register(space, e) : rc;
     return rc == ERR_OK ? function_ends_register(space, e) : rc;
 }

@@ -106,6 +106,7 @@ enum err rule_statement_run(struct rule_statement *statement, struct event_batch
     e = e == NULL ? &own : e;
     enum err rc = rule_name_claim(statement, e);
     statement->space->scan.batch = batch;
+    statement->space->running = statement;
     uint32_t size = is_batched && statement->is_plain ? count : 1;
     for (uint32_t first = 0; rc == ERR_OK && first < count; first += size) {
         struct run run = {statement, reader, events + first, size, 0, 0};

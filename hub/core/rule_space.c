@@ -92,6 +92,7 @@ static int count_steps(void *context)
 void rule_space_begin(struct rule_space *space, uint32_t steps_max, int64_t now_ms)
 {
     space->now_ms = now_ms;
+    space->runs++;
     space->steps = 0;
     space->steps_max = steps_max == 0 ? UINT32_MAX - SLICE_STEPS : steps_max;
     space->steps_slice = space->steps_max < SLICE_STEPS ? space->steps_max : SLICE_STEPS;
@@ -102,6 +103,11 @@ void rule_space_end(struct rule_space *space)
 {
     sqlite3_progress_handler(space->db, 0, NULL, NULL);
     space->scan = (struct rule_scan){.batch = NULL};
+}
+
+uint64_t rule_space_serial(const struct rule_space *space, uint32_t event_index)
+{
+    return ((uint64_t)space->runs << 32 | event_index) + 1;
 }
 
 struct event *rule_space_event(const struct rule_space *space)

@@ -42,6 +42,9 @@ struct rule_space {
     struct rule_scan scan;
     int64_t now_ms;
     const struct rule_statement *compiling; // NULL: the fence is open, the store is at work.
+    const struct rule_statement *running;   // For functions that remember.
+    uint32_t runs;                          // Calls of rule_space_begin.
+    bool may_remember;                      // What is compiled may call functions that remember.
     uint32_t steps, steps_max, steps_slice; // SQLite instructions used for the event at hand.
 };
 
@@ -52,6 +55,8 @@ enum err rule_space_get(sqlite3 *db, struct rule_space **out_space, struct error
 void rule_space_begin(struct rule_space *space, uint32_t steps_max, int64_t now_ms);
 void rule_space_end(struct rule_space *space);
 
+// Names an event of the batch and the run; never 0.
+uint64_t rule_space_serial(const struct rule_space *space, uint32_t event_index);
 // The event at hand; NULL when there is none.
 struct event *rule_space_event(const struct rule_space *space);
 

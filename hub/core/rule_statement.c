@@ -7,6 +7,7 @@
 #include <strings.h>
 
 #include "core/event_value.h"
+#include "core/function_sites.h"
 #include "core/topic.h"
 
 #define NO_TABLE  "no such table: "
@@ -270,8 +271,8 @@ static enum err check(struct rule_statement *statement, const char *sql, struct 
     return rule_plan_check(statement, sql, e);
 }
 
-enum err rule_statement_create(struct rule_statement **out_statement, struct rule_space *space,
-                               const char *sql, struct error *e)
+static enum err create(struct rule_statement **out_statement, struct rule_space *space,
+                       const char *sql, struct error *e)
 {
     struct rule_statement *statement = calloc(1, sizeof(*statement));
     if (statement == NULL) {
@@ -291,6 +292,66 @@ enum err rule_statement_create(struct rule_statement **out_statement, struct rul
     } else {
         rule_statement_destroy(statement);
     }
+    return rc;
+}
+
+static enum err check_sites(const struct rule_space *space, const struct function_sites *sites,
+                            struct error *e)
+{
+    if (sites->count == 0 || space->may_remember) {
+        return ERR_OK;
+    }
+    error_set(e, ERR_CONFIG,
+              "%s() remembers from event to event, which only the sql of a rule without a window "
+              "can; a window sees its events together: lag(x) OVER (ORDER BY time)",
+              sites->name);
+    e->offset = (int32_t)sites->sites[0].at - (int32_t)strlen(sites->name) - 1;
+    return ERR_CONFIG;
+}
+
+// A column would be called after the text with the numbers in it.
+static enum err check_names(const struct rule_statement *statement,
+                            const struct function_sites *sites, struct error *e)
+{
+    for (int i = 0; i < sqlite3_column_count(statement->compiled); i++) {
+        if (function_sites_is_name(sites, sqlite3_column_name(statement->compiled, i))) {
+            return error_set(e, ERR_CONFIG,
+                             "column %d has no name: write %s(...) AS <name>, for it is made of a "
+                             "function that remembers",
+                             i + 1, sites->name);
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err create_numbered(struct rule_statement **out_statement, struct rule_space *space,
+                                const struct function_sites *sites, struct error *e)
+{
+    enum err rc = create(out_statement, space, sites->text, e);
+    if (rc != ERR_OK) {
+        e->offset = function_sites_place(sites, e->offset);
+        return rc;
+    }
+    (*out_statement)->remembers = true;
+    rc = check_names(*out_statement, sites, e);
+    if (rc != ERR_OK) {
+        rule_statement_destroy(*out_statement);
+        *out_statement = NULL;
+    }
+    return rc;
+}
+
+enum err rule_statement_create(struct rule_statement **out_statement, struct rule_space *space,
+                               const char *sql, struct error *e)
+{
+    struct function_sites sites;
+    enum err rc = function_sites_number(&sites, sql, e);
+    if (rc != ERR_OK || sites.count == 0) {
+        return rc == ERR_OK ? create(out_statement, space, sql, e) : rc;
+    }
+    rc = check_sites(space, &sites, e);
+    rc = rc == ERR_OK ? create_numbered(out_statement, space, &sites, e) : rc;
+    function_sites_deinit(&sites);
     return rc;
 }
 

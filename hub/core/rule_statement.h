@@ -9,6 +9,8 @@
 
 #define RULE_FIELDS_MAX 256 // Payload fields that one statement may name.
 
+struct memo;
+
 struct rule_statement {
     struct rule_space *space;
     struct rule_name *name;
@@ -19,6 +21,9 @@ struct rule_statement {
     sqlite3_stmt *compiled;
     sqlite3_vtab *table;   // The one connected last.
     uint64_t columns_used; // Of the table, as SQLite says it; bit 63 is all from there on.
+    bool remembers;        // It calls functions that remember.
+    struct memo *memo;     // Where, and under which name; given by the rules.
+    int64_t memo_rule;
     // One execution serves a whole batch: nothing in the statement outlives an event.
     bool is_plain;
 };

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "core/event_value.h"
+#include "core/memo.h"
 #include "core/render.h"
 #include "core/rule_branch.h"
 #include "core/rule_graph.h"
@@ -74,7 +75,9 @@ static enum err compile_rule(struct rules *rules, uint32_t index, const struct r
     }
     enum err rc = spec->branch == BRANCH_MAIN ? ERR_OK : complete_branch(rules, rule, e);
     if (rc == ERR_OK) {
+        rules->space->may_remember = spec->window.kind == WINDOW_NONE;
         rc = rule_statement_create(&rule->statement, rules->space, rule->spec->sql, e);
+        rules->space->may_remember = false;
     }
     if (rc == ERR_OK && spec->window.kind != WINDOW_NONE) {
         rc = windows_add(rules->windows, index, rule->statement, e);
@@ -192,6 +195,17 @@ void rules_close(struct rules *rules)
 void rules_set_batched(struct rules *rules, bool is_batched)
 {
     rules->is_batched = is_batched;
+}
+
+bool rules_remembers(const struct rules *rules, uint32_t rule_index)
+{
+    return rules->rules[rule_index].statement->remembers;
+}
+
+void rules_set_memo(struct rules *rules, uint32_t rule_index, struct memo *memo, int64_t id)
+{
+    rules->rules[rule_index].statement->memo = memo;
+    rules->rules[rule_index].statement->memo_rule = id;
 }
 
 const char *rules_filter(const struct rules *rules, uint32_t rule_index)
@@ -326,7 +340,12 @@ static enum err on_finish(void *context, uint32_t event_index, uint32_t rows, st
 static enum err on_failure(void *context, uint32_t event_index, const char *reason, struct error *e)
 {
     struct rule_pass *pass = context;
+    const struct rule_statement *statement = pass->rules->rules[pass->rule_index].statement;
     forget_outputs(pass->rules);
+    if (statement->memo != NULL) {
+        memo_forget_event(statement->memo, statement->memo_rule,
+                          rule_space_serial(pass->rules->space, event_index));
+    }
     char sentence[sizeof(e->text)];
     snprintf(sentence, sizeof(sentence), "rule \"%.100s\": %s",
              pass->rules->rules[pass->rule_index].spec->name, reason);

@@ -19,6 +19,7 @@
 #include "core/event.h"
 #include "core/spec.h"
 
+struct memo;
 struct rules;
 
 struct window_result;
@@ -91,6 +92,9 @@ enum err rules_fire(struct rules *rules, uint32_t keys_max, struct event_batch *
 void rules_set_window_sink(struct rules *rules, const struct rule_window_sink *sink);
 // For what a step has to do with them: attach, set_now, write, forget, flush, commit, rollback.
 struct windows *rules_windows(struct rules *rules);
+// Does the rule call functions that remember? Where they do is set by memo_claim.
+bool rules_remembers(const struct rules *rules, uint32_t rule_index);
+void rules_set_memo(struct rules *rules, uint32_t rule_index, struct memo *memo, int64_t id);
 
 // The topic filter that a compiled rule reads.
 const char *rules_filter(const struct rules *rules, uint32_t rule_index);

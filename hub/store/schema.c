@@ -128,8 +128,8 @@ static const char *const version_2[] = {
 
     // What changed(), previous() and smooth() remember. sql: a fingerprint of the rule's; site: the
     // number of the call in it. used: days since 1970, so that the index changes once a day.
-    "CREATE TABLE pipit_memo_rule(id INTEGER PRIMARY KEY, rule TEXT NOT NULL UNIQUE,"
-    " sql TEXT NOT NULL);"
+    "CREATE TABLE pipit_memo_rule(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " rule TEXT NOT NULL UNIQUE, sql TEXT NOT NULL);"
     "CREATE TABLE pipit_memo(id INTEGER PRIMARY KEY, rule INTEGER NOT NULL, site INTEGER NOT NULL,"
     " key TEXT NOT NULL, value, used INTEGER NOT NULL, UNIQUE (rule, site, key));"
     "CREATE INDEX pipit_memo_used ON pipit_memo(used);",

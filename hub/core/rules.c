@@ -221,6 +221,12 @@ uint32_t rules_fields(const struct rules *rules, uint32_t rule_index,
     return statement->field_count;
 }
 
+uint32_t rules_instructions(const struct rules *rules, uint32_t rule_index)
+{
+    sqlite3_stmt *compiled = rules->rules[rule_index].statement->compiled;
+    return (uint32_t)sqlite3_stmt_status(compiled, SQLITE_STMTSTATUS_VM_STEP, 0);
+}
+
 // One rule over its events.
 struct rule_pass {
     struct rules *rules;

@@ -101,6 +101,8 @@ const char *rules_filter(const struct rules *rules, uint32_t rule_index);
 // The payload fields that its statement names; gives their number.
 uint32_t rules_fields(const struct rules *rules, uint32_t rule_index,
                       const char *const **out_fields);
+// SQLite instructions that its statement has used so far, modulo 2^32.
+uint32_t rules_instructions(const struct rules *rules, uint32_t rule_index);
 
 // Test only: false runs every statement once for each event, which must give the same.
 void rules_set_batched(struct rules *rules, bool is_batched);

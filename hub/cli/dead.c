@@ -8,6 +8,8 @@
 #include "base/json_bytes.h"
 #include "base/utf8.h"
 #include "cli/arguments.h"
+#include "cli/delivery_print.h"
+#include "cli/entry_edit.h"
 #include "cli/entry_print.h"
 #include "cli/entry_range.h"
 #include "cli/entry_walk.h"
@@ -22,6 +24,7 @@ static const struct option_spec dead_options[] = {
     {"config", OPTION_PATH, true, NULL, 0, 0, NULL, "The hub's configuration file; -c is short."},
     {"target", OPTION_TEXT, false, NULL, 0, 0, NULL, "Only dead letters of this target."},
     {"rule", OPTION_TEXT, false, NULL, 0, 0, NULL, "Only dead letters of this rule."},
+    ENTRY_EDIT_OPTIONS,
     {"limit", OPTION_INT, false, "100", 0, INT64_MAX, NULL, "List at most so many; 0: all."},
     {"json", OPTION_BOOL, false, "false", 0, 0, NULL, "One JSON object a dead letter or result."},
     {NULL},
@@ -29,16 +32,20 @@ static const struct option_spec dead_options[] = {
 
 static const struct usage usage = {
     .name = "dead",
-    .synopsis = "list|show|replay|drop [ID|FIRST-LAST|all] -c hub.yaml [OPTION...]",
+    .synopsis = "list|show|edit|test|replay|drop [ID|FIRST-LAST|all] -c hub.yaml [OPTION...]",
     .about =
         "Dead letters: deliveries that a target refused, or that failed as often as the\n"
-        "configuration allows. list and show read the store, replay puts them back into their\n"
-        "target's queue with the same idempotency key, drop forgets them. A running hub does\n"
+        "configuration allows. list and show read the store, edit changes the topic or payload of\n"
+        "one, test says what would be sent where and sends nothing, replay puts them back into\n"
+        "their target's queue with the same idempotency key, drop forgets them. A running hub "
+        "does\n"
         "it at once; without one the store is changed directly.\n",
     .options = dead_options,
     .more = "Examples:\n"
             "  pipit dead list -c hub.yaml\n"
             "  pipit dead show 17 -c hub.yaml\n"
+            "  pipit dead edit 17 --topic alerts/d1 -c hub.yaml\n"
+            "  pipit dead test 17 -c hub.yaml\n"
             "  pipit dead replay all --target bus -c hub.yaml\n"
             "  pipit dead drop 17-40 -c hub.yaml\n\n"
             "Exit codes: 0 done, 1 no such dead letter or the hub refused, 2 usage,\n"
@@ -54,6 +61,7 @@ struct dead_run {
     struct store_view *view;
     struct view_filter filter;
     struct entry_walk walk;
+    uint64_t problems; // Of test.
 };
 
 static void print_json(const struct view_dead *dead)
@@ -65,6 +73,7 @@ static void print_json(const struct view_dead *dead)
         dead->is_retained, "attempts", (json_int_t)dead->attempts, "created",
         (json_int_t)dead->created_ms, "died", (json_int_t)dead->died_ms, "reason", dead->reason);
     if (json != NULL && json_set_bytes(json, "key", dead->key) &&
+        json_object_set_new(json, "edited", json_integer((json_int_t)dead->edited_ms)) == 0 &&
         json_set_bytes(json, "payload", dead->payload)) {
         json_dumpf(json, stdout, JSON_COMPACT);
         putchar('\n');
@@ -92,6 +101,9 @@ static void print_full(const struct view_dead *dead)
     snprintf(text, sizeof(text), "%d%s", dead->qos, dead->is_retained ? ", retained" : "");
     entry_line("qos", text);
     entry_line("content type", dead->content_type);
+    if (dead->edited_ms != 0) {
+        entry_line("edited", entry_time(dead->edited_ms, text));
+    }
     entry_bytes("payload", dead->payload);
     putchar('\n');
 }
@@ -136,12 +148,9 @@ static enum err walk_all(void *context, struct error *e)
     return store_view_dead(run->view, &run->filter, on_dead, run, e);
 }
 
-// Runs of neighbours that the filter takes: the operation knows ids only.
-struct range_list {
+struct candidates {
     const struct view_filter *filter;
-    struct entry_range *ranges;
-    size_t count, capacity;
-    bool is_open, is_exhausted;
+    struct entry_ranges ranges;
 };
 
 static bool filter_takes(const struct view_filter *filter, const struct view_dead *dead)
@@ -150,69 +159,41 @@ static bool filter_takes(const struct view_filter *filter, const struct view_dea
            (filter->rule == NULL || strcmp(filter->rule, dead->rule) == 0);
 }
 
-static bool range_grow(struct range_list *list)
-{
-    if (list->count < list->capacity) {
-        return true;
-    }
-    size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
-    struct entry_range *ranges = realloc(list->ranges, capacity * sizeof(ranges[0]));
-    if (ranges == NULL) {
-        list->is_exhausted = true;
-        return false;
-    }
-    list->ranges = ranges;
-    list->capacity = capacity;
-    return true;
-}
-
 static bool on_candidate(void *context, const struct view_dead *dead)
 {
-    struct range_list *list = context;
-    if (!filter_takes(list->filter, dead)) {
-        list->is_open = false;
-        return true;
-    }
-    if (list->is_open) {
-        list->ranges[list->count - 1].last = dead->id;
-        return true;
-    }
-    if (!range_grow(list)) {
-        return false;
-    }
-    list->ranges[list->count++] = (struct entry_range){dead->id, dead->id};
-    list->is_open = true;
-    return true;
+    struct candidates *list = context;
+    return entry_ranges_add(&list->ranges, dead->id, filter_takes(list->filter, dead));
 }
 
-static enum err find_ranges(struct dead_run *run, struct range_list *list, struct error *e)
+static enum err find_ranges(struct dead_run *run, struct candidates *list, struct error *e)
 {
     struct view_filter any = {.first = run->filter.first, .last = run->filter.last};
     list->filter = &run->filter;
     enum err rc = store_view_dead(run->view, &any, on_candidate, list, e);
     store_view_close(run->view); // Nothing may hold the write-ahead log while it is changed.
     run->view = NULL;
-    return rc == ERR_OK && list->is_exhausted ? error_set(e, ERR_NO_MEMORY, "out of memory") : rc;
+    return rc == ERR_OK && list->ranges.is_exhausted ? error_set(e, ERR_NO_MEMORY, "out of memory")
+                                                     : rc;
 }
 
 static int dead_operate(struct dead_run *run, bool is_replay)
 {
-    struct range_list list = {0};
+    struct candidates list = {0};
     struct error e = {0};
     uint64_t total = 0;
     enum err rc = find_ranges(run, &list, &e);
-    for (size_t i = 0; rc == ERR_OK && i < list.count; i++) {
+    for (size_t i = 0; rc == ERR_OK && i < list.ranges.count; i++) {
         struct operation operation = {.kind =
                                           is_replay ? OPERATION_DEAD_REPLAY : OPERATION_DEAD_DROP,
-                                      .first = list.ranges[i].first,
-                                      .last = list.ranges[i].last};
-        uint64_t operated = 0;
+                                      .first = list.ranges.ranges[i].first,
+                                      .last = list.ranges.ranges[i].last};
+        struct operated operated = {0};
         rc = operate(run->config, &operation, &operated, &e);
-        total += rc == ERR_OK ? operated : 0;
-        progress_show("%zu of %zu ranges", i + 1, list.count);
+        total += rc == ERR_OK ? operated.count : 0;
+        progress_show("%zu of %zu ranges", i + 1, list.ranges.count);
     }
     progress_end();
-    free(list.ranges);
+    entry_ranges_deinit(&list.ranges);
     if (rc == ERR_OK && total == 0) {
         return entry_none(&run->walk);
     }
@@ -228,8 +209,74 @@ static int dead_operate(struct dead_run *run, bool is_replay)
     return rc == ERR_OK ? EXIT_OK : entry_fail(&run->walk, &e);
 }
 
+// Where it would go by the configuration on disk; NULL: nowhere, and *out_problem says why.
+static const char *target_now(const struct core_spec *core, const struct view_dead *dead,
+                              const char **out_problem)
+{
+    *out_problem = "its target is not in the configuration: replayed, it waits until it is again";
+    for (uint32_t i = 0; i < core->target_count; i++) {
+        if (strcmp(core->targets[i].name, dead->target) == 0) {
+            *out_problem = "";
+            return core->targets[i].name;
+        }
+    }
+    return NULL;
+}
+
+// What would be sent, and nothing is.
+static bool on_tested(void *context, const struct view_dead *dead)
+{
+    struct dead_run *run = context;
+    const char *problem;
+    const char *target = target_now(&run->config->core, dead, &problem);
+    const struct delivery delivery = {
+        .idempotency_key = dead->idempotency_key,
+        .rule = dead->rule,
+        .route = dead->route,
+        .key = dead->key,
+        .topic = bytes_from_text(dead->topic),
+        .payload = dead->payload,
+        .content_type = dead->content_type,
+        .properties = dead->properties,
+    };
+    run->walk.shown++;
+    delivery_print(&delivery, dead->target, run->walk.is_json || !terminal_is(stdout));
+    if (target == NULL) {
+        fprintf(stderr, "pipit dead: %" PRIu64 ": %s\n", dead->id, problem);
+        run->problems++;
+    }
+    return true;
+}
+
+static int dead_test(struct dead_run *run)
+{
+    struct error e = {0};
+    if (store_view_dead(run->view, &run->filter, on_tested, run, &e) != ERR_OK) {
+        return entry_fail(&run->walk, &e);
+    }
+    if (run->walk.shown == 0) {
+        return entry_none(&run->walk);
+    }
+    return run->problems == 0 ? EXIT_OK : EXIT_FAILED;
+}
+
+static int dead_edit(struct dead_run *run)
+{
+    const struct operation operation = {
+        .kind = OPERATION_DEAD_EDIT, .first = run->filter.first, .last = run->filter.last};
+    store_view_close(run->view); // Nothing may hold the write-ahead log while it is changed.
+    run->view = NULL;
+    return entry_edit(&usage, &run->walk, run->options, run->config, &operation);
+}
+
 static int dead_do(struct dead_run *run, const char *verb)
 {
+    if (strcmp(verb, "edit") == 0) {
+        return dead_edit(run);
+    }
+    if (strcmp(verb, "test") == 0) {
+        return dead_test(run);
+    }
     if (strcmp(verb, "list") == 0) {
         return entry_list(&run->walk, walk_all, run);
     }
@@ -257,7 +304,7 @@ static int dead_open(struct dead_run *run, const char *verb)
 
 int dead_command(int argc, char **argv)
 {
-    static const char *const verbs[] = {"list", "show", "replay", "drop", NULL};
+    static const char *const verbs[] = {"list", "show", "edit", "test", "replay", "drop", NULL};
     struct arguments arguments;
     int code = arguments_init(&arguments, &usage, argc, argv);
     if (code != -1) {

@@ -9,6 +9,7 @@
 
 #include "admin/control_client.h"
 #include "base/clock.h"
+#include "base/json_bytes.h"
 #include "cli/command.h"
 #include "intake/source.h"
 #include "store/store.h"
@@ -100,17 +101,20 @@ struct config *config_for_command(const char *command, const char *path, int *ou
 
 static const struct {
     const char *op;
-    int kind;
+    enum operation_kind kind;
 } operations[] = {
     {"dead_replay", OPERATION_DEAD_REPLAY},
     {"dead_drop", OPERATION_DEAD_DROP},
+    {"dead_edit", OPERATION_DEAD_EDIT},
     {"quarantine_drop", OPERATION_QUARANTINE_DROP},
+    {"quarantine_replay", OPERATION_QUARANTINE_REPLAY},
+    {"quarantine_edit", OPERATION_QUARANTINE_EDIT},
 };
 
 static const char *operation_name(const struct operation *operation)
 {
     for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
-        if (operations[i].kind == (int)operation->kind) {
+        if (operations[i].kind == operation->kind) {
             return operations[i].op;
         }
     }
@@ -123,16 +127,46 @@ static json_int_t json_id(uint64_t id)
     return id > INT64_MAX ? INT64_MAX : (json_int_t)id;
 }
 
-static enum err operate_remotely(const char *store_path, const struct operation *operation,
-                                 uint64_t *out_operated, struct error *e)
+static json_t *request_make(const struct operation *operation)
 {
-    json_t *reply = NULL;
+    const struct edit *edit = operation->edit;
     json_t *request = json_pack("{s:s, s:I, s:I}", "op", operation_name(operation), "first",
                                 json_id(operation->first), "last", json_id(operation->last));
+    bool is_fine = request != NULL;
+    if (is_fine && edit != NULL && edit->topic.ptr != NULL) {
+        is_fine = json_set_bytes(request, "topic", edit->topic);
+    }
+    if (is_fine && edit != NULL && edit->payload.ptr != NULL) {
+        is_fine = json_set_bytes(request, "payload", edit->payload);
+    }
+    if (!is_fine) {
+        json_decref(request);
+        return NULL;
+    }
+    return request;
+}
+
+static void reply_read(const json_t *reply, struct operated *out_operated)
+{
+    const json_t *upto = json_object_get(reply, "upto");
+    const char *skip = json_string_value(json_object_get(reply, "skip"));
+    *out_operated = (struct operated){
+        .count = (uint64_t)json_integer_value(json_object_get(reply, "operated")),
+        .skipped = (uint64_t)json_integer_value(json_object_get(reply, "skipped")),
+        .upto = upto == NULL ? UINT64_MAX : (uint64_t)json_integer_value(upto),
+    };
+    snprintf(out_operated->skip, sizeof(out_operated->skip), "%s", skip == NULL ? "" : skip);
+}
+
+static enum err operate_remotely(const char *store_path, const struct operation *operation,
+                                 struct operated *out_operated, struct error *e)
+{
+    json_t *reply = NULL;
+    json_t *request = request_make(operation);
     enum err rc = request == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory")
                                   : control_ask(store_path, request, &reply, e);
     if (rc == ERR_OK) {
-        *out_operated = (uint64_t)json_integer_value(json_object_get(reply, "operated"));
+        reply_read(reply, out_operated);
     }
     json_decref(request);
     json_decref(reply);
@@ -140,7 +174,7 @@ static enum err operate_remotely(const char *store_path, const struct operation 
 }
 
 static enum err operate_here(const struct config *config, const struct operation *operation,
-                             uint64_t *out_operated, struct error *e)
+                             struct operated *out_operated, struct error *e)
 {
     struct store *store = NULL;
     struct core *core = NULL;
@@ -151,7 +185,13 @@ static enum err operate_here(const struct config *config, const struct operation
     rc = rc == ERR_OK ? core_open(&core, store, &config->core, e) : rc;
     rc = rc == ERR_OK ? core_step(core, &input, 1, clock_wall_ms(), &outcome, e) : rc;
     if (rc == ERR_OK) {
-        *out_operated = outcome.operated;
+        bool is_played = operation->kind == OPERATION_QUARANTINE_REPLAY;
+        *out_operated = (struct operated){
+            .count = outcome.operated,
+            .skipped = outcome.skipped,
+            .upto = is_played ? outcome.operated_upto : UINT64_MAX,
+        };
+        memcpy(out_operated->skip, outcome.skip, sizeof(out_operated->skip));
     }
     core_close(core);
     store_close(store);
@@ -159,8 +199,41 @@ static enum err operate_here(const struct config *config, const struct operation
 }
 
 enum err operate(const struct config *config, const struct operation *operation,
-                 uint64_t *out_operated, struct error *e)
+                 struct operated *out_operated, struct error *e)
 {
     enum err rc = operate_remotely(option_text(config->hub, "store"), operation, out_operated, e);
     return rc == ERR_NOT_FOUND ? operate_here(config, operation, out_operated, e) : rc;
+}
+
+static bool ranges_grow(struct entry_ranges *list)
+{
+    if (list->count < list->capacity) {
+        return true;
+    }
+    size_t capacity = list->capacity == 0 ? 64 : list->capacity * 2;
+    struct entry_range *ranges = realloc(list->ranges, capacity * sizeof(ranges[0]));
+    if (ranges == NULL) {
+        list->is_exhausted = true;
+        return false;
+    }
+    list->ranges = ranges;
+    list->capacity = capacity;
+    return true;
+}
+
+bool entry_ranges_add(struct entry_ranges *list, uint64_t id, bool is_taken)
+{
+    if (is_taken && list->is_open) {
+        list->ranges[list->count - 1].last = id;
+    } else if (is_taken && ranges_grow(list)) {
+        list->ranges[list->count++] = (struct entry_range){id, id};
+    }
+    list->is_open = is_taken;
+    return !list->is_exhausted;
+}
+
+void entry_ranges_deinit(struct entry_ranges *list)
+{
+    free(list->ranges);
+    *list = (struct entry_ranges){0};
 }

@@ -32,9 +32,26 @@ int entry_words(const struct usage *usage, const char *const *verbs,
 // Reads the configuration; its faults go to standard error. NULL: the exit code is in *out_code.
 struct config *config_for_command(const char *command, const char *path, int *out_code);
 
+// What came of an operation: struct outcome.
+struct operated {
+    uint64_t count, skipped;
+    uint64_t upto; // The last id that was looked at; UINT64_MAX: the range is done.
+    char skip[300];
+};
+
 // Lets the running hub do it, through its control socket; with no hub there, opens the store and
-// does it here. out_operated counts the entries it touched.
+// does it here.
 enum err operate(const struct config *config, const struct operation *operation,
-                 uint64_t *out_operated, struct error *e);
+                 struct operated *out_operated, struct error *e);
+
+// Runs of neighbours among the entries that a filter takes: operations know ids only.
+struct entry_ranges {
+    struct entry_range *ranges;
+    size_t count, capacity;
+    bool is_open, is_exhausted;
+};
+// The next entry, in the order of ids. False: out of memory.
+bool entry_ranges_add(struct entry_ranges *list, uint64_t id, bool is_taken);
+void entry_ranges_deinit(struct entry_ranges *list);
 
 #endif

@@ -25,6 +25,9 @@ const struct option_spec hub_options[] = {
      "Largest payload that is taken; a larger one is rejected into the quarantine, cut short."},
     {"rule_steps", OPTION_INT, false, "1000000", 1000, 2000000000, NULL,
      "SQLite instructions that one rule may spend on one event before it fails on it."},
+    {"rule_memory", OPTION_SIZE, false, "32 MB", 1 << 20, INT64_C(1) << 32, NULL,
+     "Memory that SQLite may take for one rule on one event, or window, before the rule fails on "
+     "it. No text of it is longer than a quarter."},
     {"stats_every", OPTION_DURATION, false, "10 s", 0, 86400000, NULL,
      "How often retained statistics are published under `pipit/v1/$hub/<id>/`; 0 turns them off."},
     {"stats_source", OPTION_TEXT, false, NULL, 0, 0, NULL,
@@ -99,6 +102,7 @@ static void core_fill(struct core_spec *core, const struct options *hub)
     core->quarantine_limit_bytes = (uint64_t)option_int(hub, "quarantine_limit");
     core->payload_bytes_max = (uint32_t)option_int(hub, "payload_max");
     core->rule_steps_max = (uint32_t)option_int(hub, "rule_steps");
+    core->rule_memory_max = (uint64_t)option_int(hub, "rule_memory");
     core->is_mirror_on = option_bool(hub, "mirror");
     core->fault_no_dedupe = option_bool(hub, "fault_no_dedupe");
 }

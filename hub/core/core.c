@@ -198,7 +198,8 @@ static enum err flush(struct core *core, struct error *e)
 struct step {
     const struct input *inputs;
     uint32_t count;
-    bool has_messages, has_tick, is_growing, is_synced; // is_growing: takes what it could do without.
+    bool has_messages, has_tick, is_growing,
+        is_synced; // is_growing: takes what it could do without.
 };
 
 // The history gives way before anything is refused.
@@ -312,6 +313,32 @@ static void begin_memory(struct core *core, int64_t now_ms)
     store_set_now(core->store, now_ms);
 }
 
+static enum err attempt(struct core *core, const struct step *step, struct error *e)
+{
+    enum err rc = store_begin(core->store, step->is_synced, e);
+    if (rc == ERR_OK) {
+        rc = work(core, step, e);
+    }
+    if (rc == ERR_OK) {
+        rc = store_commit(core->store, e);
+    }
+    if (rc != ERR_OK) {
+        seal(core, rc, e);
+        rollback(core);
+    }
+    return rc;
+}
+
+// A rule has cost the transaction; without it on that event the batch may do.
+static bool may_retry(struct core *core)
+{
+    if (!rules_may_retry(core->rules)) {
+        return false;
+    }
+    begin_memory(core, core->now_ms);
+    return true;
+}
+
 enum err core_step(struct core *core, const struct input *inputs, uint32_t count, int64_t now_ms,
                    struct outcome *out_outcome, struct error *e)
 {
@@ -328,16 +355,11 @@ enum err core_step(struct core *core, const struct input *inputs, uint32_t count
     if (rc != ERR_OK || count == 0) {
         return rc;
     }
-    rc = store_begin(core->store, step.is_synced, e);
-    if (rc == ERR_OK) {
-        rc = work(core, &step, e);
-    }
-    if (rc == ERR_OK) {
-        rc = store_commit(core->store, e);
-    }
+    rules_begin_batch(core->rules);
+    do {
+        rc = attempt(core, &step, e);
+    } while (rc == ERR_NO_MEMORY && may_retry(core));
     if (rc != ERR_OK) {
-        seal(core, rc, e);
-        rollback(core);
         return rc;
     }
     core_tell(core);

@@ -32,11 +32,33 @@ static enum err take_row(struct run *run, uint32_t position, struct error *e)
                             e);
 }
 
+static enum err over_memory(const struct rule_space *space, struct error *e)
+{
+    return error_set(e, ERR_INVALID, "more than %llu KB of memory for one %s",
+                     (unsigned long long)(space->memory_max / 1024),
+                     space->scan.rows == NULL ? "event" : "window");
+}
+
+// Far too much, at once: SQLite has rolled back the transaction.
+static enum err refused_memory(const struct run *run, struct error *e)
+{
+    struct rule_space *space = run->statement->space;
+    bool is_window = space->scan.rows != NULL;
+    uint32_t place = is_window ? space->denials.windows : run->events[run->done];
+    if (space->memory.is_refused) {
+        rule_denials_add(&space->denials, run->statement, place, is_window);
+    }
+    return error_set(e, ERR_NO_MEMORY, "out of memory");
+}
+
 // Why SQLite stopped. ERR_INVALID: because of this event.
 static enum err step_error(const struct run *run, int rc, struct error *e)
 {
     const struct rule_space *space = run->statement->space;
     const char *message = sqlite3_errmsg(space->db);
+    if (space->memory.is_over && (rc & 0xFF) != SQLITE_NOMEM) {
+        return over_memory(space, e);
+    }
     switch (rc & 0xFF) {
     case SQLITE_INTERRUPT:
         if (space->scan.rows != NULL) {
@@ -46,7 +68,7 @@ static enum err step_error(const struct run *run, int rc, struct error *e)
         return error_set(e, ERR_INVALID, "more than %u SQLite instructions for one event",
                          space->steps_max);
     case SQLITE_NOMEM:
-        return error_set(e, ERR_NO_MEMORY, "out of memory");
+        return refused_memory(run, e);
     case SQLITE_IOERR:
         return error_set(e, ERR_IO, "%s", message);
     case SQLITE_CORRUPT:
@@ -64,6 +86,9 @@ static enum err step(struct run *run, bool *out_is_over, struct error *e)
 {
     const struct rule_scan *scan = &run->statement->space->scan;
     int sqlite_rc = sqlite3_step(run->statement->compiled);
+    if (run->statement->space->memory.is_over && sqlite_rc == SQLITE_ROW) {
+        sqlite_rc = SQLITE_TOOBIG; // It has ended before SQLite looked at the interruption.
+    }
     *out_is_over = sqlite_rc != SQLITE_ROW;
     if (sqlite_rc == SQLITE_DONE) {
         return finish_before(run, run->end, e);
@@ -86,6 +111,7 @@ static enum err execute(struct run *run, struct error *e)
     space->steps = 0;
     run->rows = 0;
     bool is_over = false;
+    store_memory_begin(&space->memory, space->db, (int64_t)space->memory_max);
     enum err rc = ERR_OK;
     while (rc == ERR_OK && !is_over) {
         rc = step(run, &is_over, e);
@@ -95,6 +121,16 @@ static enum err execute(struct run *run, struct error *e)
         run->done++;
     }
     sqlite3_reset(run->statement->compiled);
+    store_memory_end(&space->memory);
+    return rc;
+}
+
+// The event at done was denied to the statement.
+static enum err deny(struct run *run, struct error *e)
+{
+    over_memory(run->statement->space, e);
+    enum err rc = run->reader->failure(run->reader->context, run->events[run->done], e->text, e);
+    run->done++;
     return rc;
 }
 
@@ -107,11 +143,13 @@ enum err rule_statement_run(struct rule_statement *statement, struct event_batch
     enum err rc = rule_name_claim(statement, e);
     statement->space->scan.batch = batch;
     statement->space->running = statement;
-    uint32_t size = is_batched && statement->is_plain ? count : 1;
+    const struct rule_denials *denials = &statement->space->denials;
+    uint32_t size = is_batched && statement->is_plain && denials->count == 0 ? count : 1;
     for (uint32_t first = 0; rc == ERR_OK && first < count; first += size) {
         struct run run = {statement, reader, events + first, size, 0, 0};
         while (rc == ERR_OK && run.done < run.end) {
-            rc = execute(&run, e);
+            bool is_denied = rule_is_denied(denials, statement, run.events[run.done], false);
+            rc = is_denied ? deny(&run, e) : execute(&run, e);
         }
     }
     return rc;
@@ -135,7 +173,9 @@ enum err rule_statement_run_rows(struct rule_statement *statement, const struct 
         struct run run = {statement, reader, &event_index, 1, 0, 0};
         space->scan.rows = rows;
         space->steps_max = window_steps(steps_max, row_count);
-        rc = execute(&run, e);
+        space->denials.windows++;
+        bool is_denied = rule_is_denied(&space->denials, statement, space->denials.windows, true);
+        rc = is_denied ? deny(&run, e) : execute(&run, e);
         space->steps_max = steps_max;
         space->scan.rows = NULL;
         space->scan.end = 0; // No event is at hand.

@@ -52,6 +52,7 @@ static void space_destroy(void *context)
         HASH_DEL(space->names, name);
         free(name);
     }
+    rule_denials_deinit(&space->denials);
     free(space);
 }
 
@@ -89,8 +90,10 @@ static int count_steps(void *context)
     return space->steps > space->steps_max;
 }
 
-void rule_space_begin(struct rule_space *space, uint32_t steps_max, int64_t now_ms)
+void rule_space_begin(struct rule_space *space, uint32_t steps_max, uint64_t memory_max,
+                      int64_t now_ms)
 {
+    space->memory_max = memory_max;
     space->now_ms = now_ms;
     space->runs++;
     space->steps = 0;

@@ -11,6 +11,8 @@
 
 #include "base/error.h"
 #include "core/event.h"
+#include "core/rule_denial.h"
+#include "store/store_memory.h"
 
 struct rule_statement;
 
@@ -46,13 +48,18 @@ struct rule_space {
     uint32_t runs;                          // Calls of rule_space_begin.
     bool may_remember;                      // What is compiled may call functions that remember.
     uint32_t steps, steps_max, steps_slice; // SQLite instructions used for the event at hand.
+    uint64_t memory_max;                    // Bytes, for SQLite; 0: no bound.
+    struct store_memory_watch memory;       // Of the execution under way.
+    struct rule_denials denials;            // Of the batch.
 };
 
 // The connection's space; made, with functions, fence and limits, by the first call.
 enum err rule_space_get(sqlite3 *db, struct rule_space **out_space, struct error *e);
 
-// From here to rule_space_end SQLite stops a statement that uses more instructions for an event.
-void rule_space_begin(struct rule_space *space, uint32_t steps_max, int64_t now_ms);
+// From here to rule_space_end SQLite stops a statement that uses more instructions for an event, or
+// more memory.
+void rule_space_begin(struct rule_space *space, uint32_t steps_max, uint64_t memory_max,
+                      int64_t now_ms);
 void rule_space_end(struct rule_space *space);
 
 // Names an event of the batch and the run; never 0.

@@ -18,6 +18,8 @@
 #define OUTPUTS_KEPT 4096  // Room kept from batch to batch.
 #define OUTPUTS_MAX  65536 // Of one event in one rule.
 
+#define OUTPUT_BYTES_MAX 64000000 // The same in bytes.
+
 struct rule {
     const struct rule_spec *spec;
     struct rule_spec *branch; // Of a branch: its own, made of the configured one.
@@ -28,6 +30,7 @@ struct rule {
 struct rules {
     struct rule_space *space;
     uint32_t steps_max;
+    uint64_t memory_max;
     bool is_batched;
     struct rule_matches *matches;
     struct rule_branches *branches;
@@ -159,6 +162,7 @@ enum err rules_open(struct rules **out_rules, sqlite3 *db, const struct core_spe
     e = e == NULL ? &own : e;
     event_memory_init(&rules->memory);
     rules->steps_max = spec->rule_steps_max;
+    rules->memory_max = spec->rule_memory_max;
     rules->is_batched = true;
     enum err rc = open_all(rules, db, spec, e);
     if (rc == ERR_OK) {
@@ -241,6 +245,7 @@ static void forget_outputs(struct rules *rules)
 {
     rules->output_count = 0;
     event_memory_reset(&rules->memory);
+    event_memory_set_budget(&rules->memory, OUTPUT_BYTES_MAX);
 }
 
 static enum err reserve_outputs(struct rules *rules, uint32_t more, struct error *e)
@@ -293,6 +298,10 @@ static enum err on_row(void *context, uint32_t event_index, sqlite3_stmt *compil
     enum err rc = reserve_outputs(rules, route_count, e);
     if (rc == ERR_OK) {
         rc = render_row(rule->render, &row, rendered, e);
+    }
+    if (rc == ERR_NO_MEMORY && rules->memory.is_over_budget) {
+        rc = error_set(e, ERR_INVALID, "more than %d MB of deliveries for one event",
+                       OUTPUT_BYTES_MAX / 1000000);
     }
     for (uint32_t i = 0; rc == ERR_OK && i < route_count; i++) {
         rc = check_derived(&rule->spec->routes[i], rendered[i].topic, e);
@@ -497,7 +506,7 @@ enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *i
     e = e == NULL ? &own : e;
     struct rule_pass pass = {.rules = rules, .batch = batch, .sink = sink};
     enum err rc = ERR_OK;
-    rule_space_begin(rules->space, rules->steps_max, now_ms);
+    rule_space_begin(rules->space, rules->steps_max, rules->memory_max, now_ms);
     uint32_t count = event_batch_count(batch);
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         if (is_skipped == NULL || !is_skipped[i]) {
@@ -526,7 +535,7 @@ enum err rules_fire(struct rules *rules, uint32_t keys_max, struct event_batch *
     e = e == NULL ? &own : e;
     struct rule_pass pass = {.rules = rules, .batch = batch, .sink = sink};
     const struct window_sink windows = window_sink_of(&pass);
-    rule_space_begin(rules->space, rules->steps_max, now_ms);
+    rule_space_begin(rules->space, rules->steps_max, rules->memory_max, now_ms);
     enum err rc = windows_fire(rules->windows, keys_max, &windows, out_more, e);
     if (rc == ERR_OK) {
         rc = rule_matches_each(rules->matches, run_rule, &pass, e);
@@ -553,8 +562,24 @@ enum err rules_identify(struct rules *rules, struct event_batch *batch, bool *is
 {
     struct error own;
     e = e == NULL ? &own : e;
-    rule_space_begin(rules->space, rules->steps_max, now_ms);
+    rule_space_begin(rules->space, rules->steps_max, rules->memory_max, now_ms);
     enum err rc = rule_identities_run(rules->identities, batch, is_skipped, sink, e);
     rule_space_end(rules->space);
     return rc;
+}
+
+void rules_begin_batch(struct rules *rules)
+{
+    rules->space->denials.count = 0;
+    rules->space->denials.has_new = false;
+    rules->space->denials.windows = 0;
+}
+
+bool rules_may_retry(struct rules *rules)
+{
+    struct rule_denials *denials = &rules->space->denials;
+    bool has_new = denials->has_new;
+    denials->has_new = false;
+    denials->windows = 0;
+    return has_new;
 }

@@ -96,6 +96,12 @@ struct windows *rules_windows(struct rules *rules);
 bool rules_remembers(const struct rules *rules, uint32_t rule_index);
 void rules_set_memo(struct rules *rules, uint32_t rule_index, struct memo *memo, int64_t id);
 
+// A batch begins, with the first of what runs rules in its transaction.
+void rules_begin_batch(struct rules *rules);
+// After ERR_NO_MEMORY, which has cost the transaction: true, a rule had taken far more than it may,
+// and will not be run on that event again when the same batch is now done once more.
+bool rules_may_retry(struct rules *rules);
+
 // The topic filter that a compiled rule reads.
 const char *rules_filter(const struct rules *rules, uint32_t rule_index);
 // The payload fields that its statement names; gives their number.

@@ -217,6 +217,7 @@ struct core_spec {
     uint64_t quarantine_limit_bytes; // Oldest entries make room.
     uint32_t payload_bytes_max;      // A larger message is rejected (quarantined, truncated).
     uint32_t rule_steps_max;         // SQLite instructions for one event in one rule.
+    uint64_t rule_memory_max;        // Bytes for SQLite in one rule's run; 0: no bound.
     bool is_mirror_on;               // Ask the core for a JSON line of every decoded event.
     // Test-only switches; a release hub refuses them unless PIPIT_TEST_FAULTS=1 is in the
     // environment.

@@ -8,5 +8,6 @@
 int64_t clock_wall_ms(void);      // Since 1970-01-01 UTC; may jump.
 int64_t clock_monotonic_ms(void); // Never goes back.
 int64_t clock_monotonic_us(void);
+int64_t clock_cpu_ns(void); // Processor time of the process.
 
 #endif

@@ -3,6 +3,7 @@
 #include <stddef.h>
 
 int apply_command(int argc, char **argv);
+int bench_rule_command(int argc, char **argv);
 int check_command(int argc, char **argv);
 int command_command(int argc, char **argv);
 int dead_command(int argc, char **argv);
@@ -22,6 +23,7 @@ const struct command commands[] = {
     {"test", "Run the cases kept beside a configuration: events in, expected outputs.",
      test_command},
     {"explain", "Why each rule does or does not fire on a message.", explain_command},
+    {"bench-rule", "What a rule costs an event, over a sample of messages.", bench_rule_command},
     {"apply", "Have the running hub use the configuration as it is now.", apply_command},
     {"status", "What a hub has done, what it owes, what it is connected to.", status_command},
     {"dead", "Deliveries that were given up: list, show, edit, test, replay, drop.", dead_command},

@@ -22,7 +22,7 @@ const struct option_spec case_event_options[] = {
     {NULL},
 };
 
-static const char *const other_keys[] = {"json", "cbor", "pipit", "properties", NULL};
+static const char *const other_keys[] = {"json", "cbor", "pipit", "protobuf", "properties", NULL};
 
 struct series {
     const struct node *node;

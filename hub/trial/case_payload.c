@@ -8,10 +8,12 @@
 #include "base/file.h"
 #include "core/event_value.h"
 #include "trial/case_parts.h"
+#include "trial/case_proto.h"
 
 #define PAYLOAD_FILE_MAX (16 * 1024 * 1024)
 
-const char *const case_payload_keys[] = {"json", "text", "hex", "cbor", "pipit", "file", NULL};
+const char *const case_payload_keys[] = {"json",  "text",     "hex",  "cbor",
+                                         "pipit", "protobuf", "file", NULL};
 
 const struct option_spec case_pipit_options[] = {
     {"device", OPTION_TEXT, true, NULL, 0, 0, NULL, "Who sends it: `<group>/<device>`."},
@@ -100,6 +102,33 @@ static bool make_file(struct case_builder *builder, const struct node *node, cas
     message->payload = keep_bytes(builder, text, len);
     free(text);
     return true;
+}
+
+static bool make_protobuf(struct case_builder *builder, const struct node *node, case_number n,
+                          struct message *message)
+{
+    static const char *const keys[] = {"message", "fields", NULL};
+    const struct shape shape = {.what = "protobuf", .others = keys};
+    struct error e = {0};
+    if (!reader_mapping(&builder->reader, node, "protobuf", false)) {
+        return false;
+    }
+    reader_options(&builder->reader, node, &shape);
+    const struct node *name = node_get(node, "message"), *fields = node_get(node, "fields");
+    if (name == NULL || name->kind != NODE_TEXT || fields == NULL || fields->kind != NODE_MAPPING) {
+        reader_problem(&builder->reader, node->at,
+                       "protobuf: needs 'message', the full name of a configured message, and "
+                       "'fields', a mapping");
+        return false;
+    }
+    json_t *json = value_of_node(fields, n);
+    enum err rc = case_proto_pack(builder->config, name->text, json, builder->reader.arena,
+                                  &message->payload, &e);
+    json_decref(json);
+    if (rc != ERR_OK) {
+        reader_problem(&builder->reader, node->at, "protobuf: %s", e.text);
+    }
+    return rc == ERR_OK;
 }
 
 // ---- Pipit's own --------------------------------------------------------------------------------
@@ -243,8 +272,8 @@ bool case_payload_make(struct case_builder *builder, const struct node *event, c
         bool (*make)(struct case_builder *builder, const struct node *node, case_number n,
                      struct message *message);
     } makers[] = {
-        {"json", make_json}, {"text", make_text}, {"hex", make_hex},
-        {"cbor", make_cbor}, {"file", make_file},
+        {"json", make_json}, {"text", make_text},         {"hex", make_hex},
+        {"cbor", make_cbor}, {"protobuf", make_protobuf}, {"file", make_file},
     };
     if (node_get(event, "pipit") != NULL) {
         return make_pipit(builder, event, n, now_ms, message);

@@ -51,6 +51,51 @@ static enum err find(const struct config *config, const char *message, struct fo
                      message);
 }
 
+static enum err put_all(struct found *found, struct ProtobufCMessage *message, json_t *fields,
+                        struct event_memory *memory, struct error *e)
+{
+    enum err rc = ERR_OK;
+    const char *name;
+    json_t *json;
+    json_object_foreach(fields, name, json)
+    {
+        const struct proto_path *path = NULL;
+        struct event_value value;
+        value_of_json(json, &value);
+        rc = proto_path_create(&path, found->set, found->type, name, e);
+        rc = rc == ERR_OK ? proto_put(message, path, &value, memory, e) : rc;
+        if (rc != ERR_OK) {
+            break;
+        }
+    }
+    return rc;
+}
+
+enum err case_proto_pack(const struct config *config, const char *message,
+                         const struct json_t *fields, struct arena *arena, struct bytes *out_bytes,
+                         struct error *e)
+{
+    struct found found = {0};
+    struct event_memory memory;
+    enum err rc = find(config, message, &found, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    event_memory_init(&memory);
+    struct ProtobufCMessage *made = proto_make(found.type, &memory);
+    struct bytes packed = {0};
+    rc = made == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory for a message")
+                      : put_all(&found, made, (json_t *)(uintptr_t)fields, &memory, e);
+    rc = rc == ERR_OK ? proto_pack(made, &memory, &packed, e) : rc;
+    if (rc == ERR_OK) {
+        const char *copy = arena_text(arena, (const char *)packed.ptr, packed.len);
+        *out_bytes = bytes_of(copy, copy == NULL ? 0 : packed.len);
+    }
+    event_memory_deinit(&memory);
+    proto_set_destroy(found.set);
+    return rc;
+}
+
 enum err case_proto_read(const struct config *config, const char *message, struct bytes bytes,
                          struct json_t **out_fields, struct error *e)
 {

@@ -14,6 +14,9 @@
 
 struct json_t;
 
+enum err case_proto_pack(const struct config *config, const char *message,
+                         const struct json_t *fields, struct arena *arena, struct bytes *out_bytes,
+                         struct error *e);
 enum err case_proto_read(const struct config *config, const char *message, struct bytes bytes,
                          struct json_t **out_fields, struct error *e);
 

@@ -334,7 +334,8 @@ enum err case_run(const struct config *config, const struct case_spec *spec,
         return error_set(e, ERR_NO_MEMORY, "out of memory for the case");
     }
     e = e == NULL ? &own : e;
-    const struct trial_options options = {config, spec->rule, spec->start_ms};
+    const struct trial_options options = {
+        .config = config, .rule = spec->rule, .now_ms = spec->start_ms};
     enum err rc = trial_create(&run.trial, &options, e);
     if (rc != ERR_OK) {
         goto cleanup;

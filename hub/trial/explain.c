@@ -192,7 +192,8 @@ static enum err run_rule(const struct explain_options *options, const struct rul
 {
     struct trial *trial = NULL;
     struct rows_of wanted = {.rows = 0};
-    const struct trial_options trial_options = {options->config, spec->name, options->now_ms};
+    const struct trial_options trial_options = {
+        .config = options->config, .rule = spec->name, .now_ms = options->now_ms};
     snprintf(wanted.name, sizeof(wanted.name), "rule/%s/rows", spec->name);
     enum err rc = trial_create(&trial, &trial_options, e);
     rc = rc == ERR_OK ? trial_step(trial, options->message, 1, options->now_ms, e) : rc;
@@ -274,7 +275,8 @@ static enum err explain_rules(const struct explain_options *options, const json_
                               json_t *list, struct error *e)
 {
     struct trial *trial = NULL; // Only for its compiled rules.
-    const struct trial_options trial_options = {options->config, NULL, options->now_ms};
+    const struct trial_options trial_options = {
+        .config = options->config, .rule = NULL, .now_ms = options->now_ms};
     enum err rc = trial_create(&trial, &trial_options, e);
     for (uint32_t i = 0; rc == ERR_OK && i < options->config->core.rule_count; i++) {
         if (is_asked_for(options, &options->config->core.rules[i])) {

@@ -55,7 +55,8 @@ enum err explain_query(const struct explain_options *options, const char *sql,
     struct trial *trial = NULL;
     struct error own = {0};
     e = e == NULL ? &own : e;
-    const struct trial_options trial_options = {&config, NULL, options->now_ms};
+    const struct trial_options trial_options = {
+        .config = &config, .rule = NULL, .now_ms = options->now_ms};
     enum err rc = trial_create(&trial, &trial_options, e);
     rc = rc == ERR_OK ? trial_step(trial, options->message, 1, options->now_ms, e) : rc;
     rc = rc == ERR_OK ? read_rows(trial, out_rows, e) : rc;

@@ -27,6 +27,7 @@ struct trial {
     struct handout given, pending;
     struct input *inputs; // TRIAL_BATCH_MAX of them.
     int64_t now_ms;
+    bool is_forgetful;
     uint64_t last_rejection;
 };
 
@@ -119,6 +120,7 @@ enum err trial_create(struct trial **out_trial, const struct trial_options *opti
     trial->spec = trial_spec(options->config);
     trial->playback.rule = options->rule;
     trial->now_ms = options->now_ms;
+    trial->is_forgetful = options->is_forgetful;
     trial->inputs = calloc(TRIAL_BATCH_MAX, sizeof(trial->inputs[0]));
     enum err rc = ERR_OK;
     if (trial->inputs == NULL || !handout_init(&trial->given) || !handout_init(&trial->pending)) {
@@ -168,7 +170,7 @@ static enum err collect_from(struct trial *trial, uint32_t target, struct error 
     uint32_t count = TAKE_COUNT;
     while (rc == ERR_OK && count > 0) {
         count = core_take(trial->core, target, TAKE_COUNT, TAKE_BYTES, trial->now_ms, taken);
-        for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
+        for (uint32_t i = 0; rc == ERR_OK && !trial->is_forgetful && i < count; i++) {
             rc = handout_add(&trial->pending, taken[i], target, trial->now_ms, e);
         }
         if (rc == ERR_OK && count > 0) {

@@ -16,8 +16,9 @@ struct trial;
 
 struct trial_options {
     const struct config *config;
-    const char *rule; // Only this one sees what comes, and what it feeds sees that; NULL: all.
-    int64_t now_ms;   // The clock at the start.
+    const char *rule;  // Only this one sees what comes, and what it feeds sees that; NULL: all.
+    int64_t now_ms;    // The clock at the start.
+    bool is_forgetful; // What goes out is counted, not kept: trial_take gives nothing.
 };
 
 #define TRIAL_BATCH_MAX  20000   // Messages of one trial_step.

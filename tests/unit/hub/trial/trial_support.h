@@ -25,7 +25,8 @@ static inline void bed_open(struct bed *bed, const char *text, const char *rule)
     folder_create(&bed->folder);
     folder_write(&bed->folder, "hub.yaml", text);
     enum err rc = config_load(&bed->config, bed->folder.config, source_options, NULL, NULL, &e);
-    const struct trial_options options = {bed->config, rule, TRIAL_START_MS};
+    const struct trial_options options = {
+        .config = bed->config, .rule = rule, .now_ms = TRIAL_START_MS};
     rc = rc == ERR_OK ? trial_create(&bed->trial, &options, &e) : rc;
     if (rc != ERR_OK) {
         fprintf(stderr, "%s\n", e.text);

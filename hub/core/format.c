@@ -47,7 +47,10 @@ static enum err open_entry(struct formats *formats, uint32_t index, const struct
     if (rc == ERR_OK) {
         rc = topic_trie_add(formats->trie, bytes_from_text(spec->from), index, e);
     }
-    return rc == ERR_INVALID ? error_set(e, ERR_CONFIG, "%s", e == NULL ? "" : e->text) : rc;
+    if (rc == ERR_INVALID) { // The filter.
+        rc = e->code = ERR_CONFIG;
+    }
+    return rc;
 }
 
 enum err formats_create(struct formats **out_formats, const struct core_spec *spec, struct error *e)

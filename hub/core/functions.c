@@ -1,4 +1,5 @@
 // functions.c - SQL functions about the event at hand and the core's time.
+#include "core/cloudevent.h"
 #include "core/event_value.h"
 #include "core/function_series.h"
 #include "core/rule_space.h"
@@ -32,7 +33,8 @@ static void topic_part_function(sqlite3_context *context, int count, sqlite3_val
     }
 }
 
-// prop(name): the first MQTT 5 user property of that name; NULL without one.
+// prop(name): the first MQTT 5 user property of that name, else a CloudEvent's attribute: in
+// structured mode they are in the payload. NULL without one.
 static void prop_function(sqlite3_context *context, int count, sqlite3_value **values)
 {
     (void)count;
@@ -44,6 +46,11 @@ static void prop_function(sqlite3_context *context, int count, sqlite3_value **v
             text_result(context, message->properties[i].value);
             return;
         }
+    }
+    const struct cloudevent *read = event == NULL ? NULL : cloudevent_of(event);
+    const struct event_value *value = read == NULL ? NULL : cloudevent_find(read, name);
+    if (value != NULL) {
+        value_result(value, context);
     }
 }
 

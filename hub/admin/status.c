@@ -14,7 +14,10 @@
     X(missing)                                                                                     \
     X(rule_failures)                                                                               \
     X(quarantined)                                                                                 \
-    X(dead_dropped)
+    X(dead_dropped)                                                                                \
+    X(derived)                                                                                     \
+    X(late)                                                                                        \
+    X(replayed)
 
 void status_books(const struct books *books, status_book_fn *each, void *context)
 {

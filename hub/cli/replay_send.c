@@ -43,7 +43,8 @@ static enum err ask(const struct replay_sender *sender, const json_t *request, b
 {
     int64_t end_ms = clock_monotonic_ms() + sender->wait_ms;
     enum err rc = control_ask(sender->store_path, request, out_reply, e);
-    while (may_come(rc) && !(is_first && rc == ERR_NOT_FOUND) && clock_monotonic_ms() < end_ms) {
+    bool is_absent = is_first && rc == ERR_NOT_FOUND;
+    while (!is_absent && may_come(rc) && clock_monotonic_ms() < end_ms) {
         progress_show("waiting for the hub: %s", e->text);
         poll(NULL, 0, RETRY_MS);
         rc = control_ask(sender->store_path, request, out_reply, e);

@@ -77,6 +77,8 @@ static void print_books(const json_t *status)
     printf("  %smissing %lld%s, %srule failures %lld%s\n",
            colour(missing > 0 ? COLOUR_YELLOW : COLOUR_NONE), missing, colour(COLOUR_NONE),
            colour(failures > 0 ? COLOUR_YELLOW : COLOUR_NONE), failures, colour(COLOUR_NONE));
+    printf("  late %lld, derived %lld, replayed %lld\n", number(books, "late"),
+           number(books, "derived"), number(books, "replayed"));
     if (!is_balanced) {
         printf("  %sthe books do not balance: please report this with the store%s\n",
                colour(COLOUR_RED), colour(COLOUR_NONE));
@@ -113,6 +115,11 @@ static void print_store(const json_t *status)
     printf("\n");
     print_fill("quarantine", quarantine, "bytes");
     printf(", %lld entries\n", number(quarantine, "entries"));
+    const json_t *history = json_object_get(status, "history");
+    if (number(history, "keep_ms") > 0 || number(history, "rows") > 0) {
+        print_fill("history", history, "bytes");
+        printf(", %lld events\n", number(history, "rows"));
+    }
 }
 
 static void state_cell(struct table *table, const json_t *item)

@@ -105,8 +105,19 @@ static void add_store(json_t *status, const struct config *config, struct store_
                         json_pack("{s:I, s:I, s:I}", "entries", json_integer_value(entries),
                                   "bytes", json_integer_value(bytes), "limit_bytes",
                                   (json_int_t)option_int(config->hub, "quarantine_limit")));
-    json_object_del(books, "quarantine_bytes");
-    json_object_del(books, "quarantine_entries");
+    json_t *rows = json_object_get(books, "history_rows");
+    json_t *kept = json_object_get(books, "history_bytes");
+    const struct history_spec *history = &config->core.history;
+    json_object_set_new(status, "history",
+                        json_pack("{s:I, s:I, s:I, s:I}", "rows", json_integer_value(rows), "bytes",
+                                  json_integer_value(kept), "limit_bytes",
+                                  (json_int_t)(history->keep_ms == 0 ? 0 : history->limit_bytes),
+                                  "keep_ms", (json_int_t)history->keep_ms));
+    static const char *const moved[] = {"quarantine_bytes", "quarantine_entries", "history_rows",
+                                        "history_bytes"};
+    for (size_t i = 0; i < sizeof(moved) / sizeof(moved[0]); i++) {
+        json_object_del(books, moved[i]);
+    }
 }
 
 static enum err read_store(json_t *status, const struct config *config, struct error *e)

@@ -45,6 +45,10 @@ def books(hub):
     return b
 
 
+def kept(hub):
+    return hub.status()["history"]["rows"]
+
+
 def rows(done):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -65,7 +69,7 @@ def test_a_dry_replay_prints_what_another_rule_would_have_given(start_hub, broke
     send(broker, [1], topic="b")
     wait_for(lambda: books(hub)["received"] == 13)
     before = books(hub)
-    assert (before["history_rows"], before["duplicate"]) == (11, 1), "new events of a/# are kept, and once"
+    assert (kept(hub), before["duplicate"]) == (11, 1), "new events of a/# are kept, and once"
     hub.write_config(config(broker, modulus=5))
     done = hub.run("replay", "odd")
     got = rows(done)
@@ -92,7 +96,7 @@ def test_what_is_asked_wrongly_is_answered(start_hub, broker, tmp_path):
 
     refused(1, "the history is empty", "odd")
     send(broker, [1, 2, 3])
-    wait_for(lambda: books(hub)["history_rows"] == 3)
+    wait_for(lambda: kept(hub) == 3)
     refused(1, "has no rule 'od'; did you mean 'odd'?", "od")
     refused(2, "which rule?")
     refused(2, "is no time", "odd", "--from", "yesterday")
@@ -107,7 +111,7 @@ def test_what_is_asked_wrongly_is_answered(start_hub, broker, tmp_path):
 
 
 def test_a_real_replay_has_keys_of_its_own(start_hub, broker):
-    hub = start_hub(config(broker)).wait_ready()
+    hub = start_hub(config(broker).replace("stats_every: 0", "stats_every: 500 ms")).wait_ready()
     send(broker, range(1, 11))
     wait_for(lambda: books(hub)["delivered"] == 5)
     for number in (1, 2):
@@ -116,6 +120,11 @@ def test_a_real_replay_has_keys_of_its_own(start_hub, broker):
     b = wait_for(lambda: (lambda b: b["delivered"] == 15 and b)(books(hub)))
     assert (b["received"], b["enqueued"], b["replayed"]) == (10, 15, 10), "events are not received again"
     assert replayed_keys(hub) == [f"replay/{r}/a/d1/0/{n}:odd:1" for r in (1, 2) for n in (1, 3, 5, 7, 9)]
+    with Subscriber(broker.port, "pipit/v1/$hub/plant/#") as stats:
+        for topic, value in (("books/replayed", "10"), ("history/rows", "10"), ("books/late", "0")):
+            wait_for(lambda t=topic, v=value: v in [m.text() for m in stats.on(f"pipit/v1/$hub/plant/{t}")], what=topic)
+    text = hub.run("status").stdout
+    assert "replayed 10" in text and "10 events" in text
     done = hub.run("replay", "--resume", "1", check=False)
     assert done.returncode == 1 and "replay 1 is complete: 5 deliveries" in done.stderr
     hub.write_config(config(broker).replace("  odd:", "  strange:"))
@@ -147,6 +156,9 @@ def test_a_replay_survives_kills_of_the_hub_and_of_itself(start_hub, broker):
             hub.start()
             kills += 1
         out, err = command.communicate(timeout=60)
+        if command.returncode == 5 and "no hub runs on this store" in err:
+            replays -= 1  # Killed before it had begun.
+            continue
         assert command.returncode == 0, err
         assert json.loads(out)["deliveries"] == count // 2
     while True:

@@ -23,7 +23,8 @@ static const struct usage usage = {
     .synopsis = "[-c hub.yaml] [--json | --reference]",
     .about =
         "Reads a configuration and compiles its rules, as the hub would, without a broker and\n"
-        "without touching the store. Every fault is one line: file:line:column: what is wrong.\n",
+        "without touching the store. Every fault is one line: file:line:column: what is wrong.\n"
+        "A warning is one, too, and no fault: a rule that nothing can reach.\n",
     .options = check_options,
     .more = "Exit codes: 0 fine, 2 usage, 3 there are faults.\n",
 };
@@ -31,7 +32,7 @@ static const struct usage usage = {
 struct faults {
     bool is_json;
     uint32_t count;
-    json_t *list;
+    json_t *list, *warnings;
 };
 
 static void report(void *context, const struct error *fault)
@@ -42,6 +43,17 @@ static void report(void *context, const struct error *fault)
         json_array_append_new(faults->list, json_string(fault->text));
     } else {
         fprintf(stderr, "%s%s%s\n", terminal_colour(stderr, COLOUR_RED), fault->text,
+                terminal_colour(stderr, COLOUR_NONE));
+    }
+}
+
+static void warn(void *context, const struct error *warning)
+{
+    struct faults *faults = context;
+    if (faults->is_json) {
+        json_array_append_new(faults->warnings, json_string(warning->text));
+    } else {
+        fprintf(stderr, "%s%s%s\n", terminal_colour(stderr, COLOUR_YELLOW), warning->text,
                 terminal_colour(stderr, COLOUR_NONE));
     }
 }
@@ -63,16 +75,19 @@ static void tell_fine(const struct config *config)
 
 static int check(const char *path, bool is_json)
 {
-    struct faults faults = {.is_json = is_json, .list = json_array()};
+    struct faults faults = {
+        .is_json = is_json, .list = json_array(), .warnings = json_array()};
     struct config *config = NULL;
     struct error e = {0};
     enum err rc = config_load(&config, path, source_options, report, &faults, &e);
     rc = rc == ERR_OK ? config_check(config, source_check, report, &faults, &e) : rc;
+    rc = rc == ERR_OK ? config_warn(config, warn, &faults, &e) : rc;
     if (rc != ERR_OK && faults.count == 0) { // Out of memory, say.
         report(&faults, &e);
     }
     if (is_json) {
-        json_t *result = json_pack("{s:b, s:O}", "ok", rc == ERR_OK, "faults", faults.list);
+        json_t *result = json_pack("{s:b, s:O, s:O}", "ok", rc == ERR_OK, "faults",
+                                   faults.list, "warnings", faults.warnings);
         json_dumpf(result, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(result);
@@ -80,6 +95,7 @@ static int check(const char *path, bool is_json)
         tell_fine(config);
     }
     json_decref(faults.list);
+    json_decref(faults.warnings);
     config_destroy(config);
     return rc == ERR_OK ? EXIT_OK : EXIT_CONFIGURATION;
 }

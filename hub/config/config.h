@@ -93,4 +93,9 @@ enum err config_check(const struct config *config, config_source_fn *check_sourc
 // Frees the rows of tables: the core has them.
 void config_forget_rows(struct config *config);
 
+// What is no fault and hardly meant: a rule whose filter matches nothing that a source subscribes
+// to. Of a configuration that config_check has found to be fine.
+enum err config_warn(const struct config *config, config_report_fn *each, void *context,
+                     struct error *e);
+
 #endif

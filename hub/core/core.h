@@ -156,6 +156,10 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
                    struct error *e);
 // Compiles what core_open would, against a store in memory: the same errors, and nothing is left.
 enum err core_check(const struct core_spec *spec, struct error *e);
+// The topic filter that each rule reads, as core_check compiles them.
+typedef void core_filter_fn(void *context, uint32_t rule_index, const char *filter);
+enum err core_filters(const struct core_spec *spec, core_filter_fn *each, void *context,
+                      struct error *e);
 void core_close(
     struct core *core); // NULL is fine. No delivery may be in flight in a worker any more.
 

@@ -1,0 +1,80 @@
+// warn.c - config_warn: what compiles and can still hardly be meant.
+#include <stdlib.h>
+
+#include "config/parts.h"
+#include "core/core.h"
+#include "core/topic.h"
+
+struct warning {
+    struct reader reader;
+    const struct config *config;
+};
+
+static bool is_heard(const struct config *config, const char *filter)
+{
+    for (uint32_t i = 0; i < config->source_count; i++) {
+        for (const char *const *topic = config->sources[i].topics; *topic != NULL; topic++) {
+            if (topic_filters_overlap(bytes_from_text(filter), bytes_from_text(*topic))) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+// Then topics come from rules, too, and are not known before they do.
+static bool has_derived(const struct core_spec *core)
+{
+    for (uint32_t i = 0; i < core->rule_count; i++) {
+        for (uint32_t j = 0; j < core->rules[i].route_count; j++) {
+            if (core->rules[i].routes[j].target == ROUTE_TO_RULES) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
+static void on_filter(void *context, uint32_t rule_index, const char *filter)
+{
+    struct warning *warning = context;
+    const struct rule_spec *rule = &warning->config->core.rules[rule_index];
+    const struct document *document = warning->reader.document;
+    if (rule->branch != BRANCH_MAIN || is_heard(warning->config, filter)) {
+        return;
+    }
+    const struct node *rules = node_get(document_root(document), "rules");
+    const struct node *node = rules == NULL ? NULL : node_get(rules, rule->name);
+    const struct node *sql = node == NULL ? NULL : node_get(node, "sql");
+    const char *found = sql == NULL ? NULL : strstr(sql->text, filter);
+    if (found != NULL) {
+        reader_problem(&warning->reader,
+                       document_locate(document, sql, (size_t)(found - sql->text)),
+                       "warning: rule %s: no source subscribes to anything that \"%s\" matches",
+                       rule->name, filter);
+    }
+}
+
+enum err config_warn(const struct config *config, config_report_fn *each, void *context,
+                     struct error *e)
+{
+    const struct config_file *file = (const struct config_file *)config; // Its first member.
+    struct warning warning = {
+        .reader = {.document = file->document, .folder = file->folder, .arena = arena_create()},
+        .config = config,
+    };
+    struct reader *reader = &warning.reader;
+    reader->problems = calloc(READER_PROBLEMS_MAX, sizeof(struct problem));
+    enum err rc = reader->arena == NULL || reader->problems == NULL
+                      ? error_set(e, ERR_NO_MEMORY, "%s: out of memory", config->path)
+                      : ERR_OK;
+    if (rc == ERR_OK && !has_derived(&config->core)) {
+        rc = core_filters(&config->core, on_filter, &warning, e);
+    }
+    if (rc == ERR_OK) {
+        problems_report(reader, each, context, NULL);
+    }
+    free(reader->problems);
+    arena_destroy(reader->arena);
+    return rc;
+}

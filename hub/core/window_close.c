@@ -74,7 +74,16 @@ static enum err run_closed(struct window_key *key, const struct window_extent *e
     scan->end_ms = extent->end;
     scan->rows_max = most;
     scan->count = extent->rows < most ? extent->rows : most;
-    rule->round.overflow += extent->rows > most ? extent->rows - most : 0;
+    rule->round.overflow += !extent->is_cut && extent->rows > most ? extent->rows - most : 0;
+    if (extent->is_cut) {
+        uint32_t rows;
+        rc = window_scan_count(scan, &rows, e);
+        scan->count = rows;
+    }
+    if (rc != ERR_OK) {
+        window_scan_end(scan);
+        return rc;
+    }
     struct rule_rows rows = window_scan_rows_template;
     rows.context = scan;
     const struct window_result result = {

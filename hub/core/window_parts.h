@@ -174,7 +174,8 @@ int64_t floor_div(int64_t a, int64_t b);
 struct window_extent {
     int64_t start, end; // Of its rows, end is not in it.
     int64_t closes;     // Its end as the windows count it.
-    uint32_t rows;      // At most.
+    uint32_t rows;
+    bool is_cut; // The rows are those of more than it.
 };
 bool window_next(const struct window_key *key, struct window_extent *out_extent);
 // It has been closed.

@@ -107,8 +107,11 @@ bool window_next(const struct window_key *key, struct window_extent *out)
     }
     const struct window_span *span = &key->spans[0];
     int64_t end = session_end(spec, span);
-    *out =
-        (struct window_extent){.start = span->first, .end = end, .closes = end, .rows = span->rows};
+    *out = (struct window_extent){.start = span->first,
+                                  .end = end,
+                                  .closes = end,
+                                  .rows = span->rows,
+                                  .is_cut = span->last >= end};
     return true;
 }
 

@@ -6,6 +6,7 @@
 #include "config/config.h"
 #include "connectors/connector.h"
 #include "intake/source.h"
+#include "trial/case_file.h"
 
 // A table of Markdown has its bars to itself.
 static void cell_print(const char *text)
@@ -72,6 +73,34 @@ static void connectors_print(void)
     }
 }
 
+// Files of `pipit test`.
+static void cases_print(void)
+{
+    table_print(
+        "cases.<name>",
+        "A case of `pipit test`, in `cases.yaml` or `<name>.cases.yaml` beside the "
+        "configuration. Beside these stand `events`, `expect` (a list of `<target>: {...}`, "
+        "or `nothing`), `rejected` (a list of `{topic, reason}`) and `books` (what a book "
+        "has at the end, such as `late: 1`).",
+        case_options);
+    table_print("cases.<name>.events",
+                "What comes in, one after the other. Beside these may stand `json`, `cbor`, "
+                "`protobuf` (a `message` of the configuration and its `fields`), `pipit`, and "
+                "`properties`.",
+                case_event_options);
+    table_print(
+        "cases.<name>.events: pipit",
+        "An event as a device with the SDK sends it; device and type make the topic. Beside "
+        "these stands `fields`.",
+        case_pipit_options);
+    table_print("cases.<name>.expect: <target>",
+                "One delivery, in the order in which the target gets them; all have to be named. "
+                "Beside these may stand `json` (equal), `contains` (JSON with at least these "
+                "members), `cbor` (equal, as JSON), `pipit` and `protobuf` (at least this `type` "
+                "and these `fields`), and `properties` (at least these).",
+                case_expect_options);
+}
+
 void reference_print(void)
 {
     table_print("hub", "The hub itself.", hub_options);
@@ -122,4 +151,6 @@ void reference_print(void)
                 "Options of every target, beside the one that names its connector.",
                 target_common_options);
     connectors_print();
+    functions_print();
+    cases_print();
 }

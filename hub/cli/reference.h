@@ -4,5 +4,6 @@
 #define PIPIT_CLI_REFERENCE_H
 
 void reference_print(void);
+void functions_print(void); // A part of it.
 
 #endif

@@ -261,6 +261,7 @@ static void rollback(struct core *core)
     store_rollback(core->store);
     dedupe_rollback(core->dedupe);
     memo_rollback(core->memo);
+    rules_rollback(core->rules);
     sparkplug_rollback(core->sparkplug);
     outbox_rollback(core->outbox);
     rule_count_rollback(core->rule_count);
@@ -405,7 +406,7 @@ static enum err prepare_swap(struct core *core, struct swap *swap, struct error 
         rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
         rc = rc == ERR_OK ? core_attach_windows(core, swap->rules, e) : rc;
     }
-    rc = rc == ERR_OK ? memo_claim(core->memo, swap->rules, swap->spec, &core->notes, e) : rc;
+    rc = rc == ERR_OK ? core_attach_memory(core, swap->rules, swap->spec, e) : rc;
     if (rc == ERR_OK) {
         rc = rule_count_create(&swap->count, core->store, swap->spec, e);
     }

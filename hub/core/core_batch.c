@@ -298,6 +298,10 @@ static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_in
 {
     struct core *core = context;
     struct event *event = event_batch_at(core->batch.events, event_index);
+    if (rule_index == UINT32_MAX) { // A table cannot take it: nobody does.
+        core_mark_rejected(core, event_index, reason);
+        return ERR_OK;
+    }
     core->batch.slots[event_index].is_failed = true;
     return core_note_failure(core, event_message(event), event_id(event), rule_index, reason, e);
 }

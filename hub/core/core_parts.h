@@ -146,6 +146,9 @@ void core_batch_deinit(struct batch *batch);
 
 // core_tables.c: the tables that rules read, and then the rules, in one transaction.
 enum err core_open_rules(struct core *core, struct error *e);
+// In a transaction: what rules remember, and `latest` only where it is read.
+enum err core_attach_memory(struct core *core, struct rules *rules, const struct core_spec *spec,
+                            struct error *e);
 // In a transaction. data: of a table of the spec whose columns change; may be NULL.
 enum err core_prepare_tables(struct core *core, const struct core_spec *spec,
                              const struct table_data *data, struct error *e);

@@ -4,6 +4,13 @@
 
 #include "core/core_parts.h"
 
+enum err core_attach_memory(struct core *core, struct rules *rules, const struct core_spec *spec,
+                            struct error *e)
+{
+    enum err rc = memo_claim(core->memo, rules, spec, &core->notes, e);
+    return rc == ERR_OK && !rules_reads_latest(rules) ? tables_drop_latest(core->store, e) : rc;
+}
+
 enum err core_open_rules(struct core *core, struct error *e)
 {
     enum err rc = store_begin(core->store, true, e);
@@ -11,7 +18,7 @@ enum err core_open_rules(struct core *core, struct error *e)
     rc = rc == ERR_OK ? rules_open(&core->rules, store_db(core->store), core->spec, e) : rc;
     rc = rc == ERR_OK ? core_attach_windows(core, core->rules, e) : rc;
     rc = rc == ERR_OK ? memo_create(&core->memo, core->store, 0, e) : rc;
-    rc = rc == ERR_OK ? memo_claim(core->memo, core->rules, core->spec, &core->notes, e) : rc;
+    rc = rc == ERR_OK ? core_attach_memory(core, core->rules, core->spec, e) : rc;
     rc = rc == ERR_OK ? store_commit(core->store, e) : rc;
     if (rc != ERR_OK) {
         store_rollback(core->store);

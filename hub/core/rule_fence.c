@@ -4,6 +4,7 @@
 #include <strings.h>
 
 #include "core/function_list.h"
+#include "core/rule_feed.h"
 #include "core/rule_statement.h"
 
 #define LENGTH_BYTES_MAX 16777216 // A text, blob or row on this connection.
@@ -36,6 +37,7 @@ static bool may_read(const struct rule_statement *compiling, const char *table, 
         }
     }
     bool is_main = schema == NULL || strcasecmp(schema, "main") == 0;
+    rule_feeds_mark(compiling->space->feeds, table);
     return is_main && !LISTED(table, denied_tables);
 }
 

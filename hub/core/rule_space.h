@@ -46,6 +46,7 @@ struct rule_space {
     const struct rule_statement *compiling; // NULL: the fence is open, the store is at work.
     const struct rule_statement *running;   // For functions that remember.
     uint32_t runs;                          // Calls of rule_space_begin.
+    struct rule_feeds *feeds;               // Told what is read, while rules are compiled.
     bool may_remember;                      // What is compiled may call functions that remember.
     uint32_t steps, steps_max, steps_slice; // SQLite instructions used for the event at hand.
     uint64_t memory_max;                    // Bytes, for SQLite; 0: no bound.

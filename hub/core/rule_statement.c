@@ -8,6 +8,7 @@
 
 #include "core/event_value.h"
 #include "core/function_sites.h"
+#include "core/rule_feed.h"
 #include "core/topic.h"
 
 #define NO_TABLE  "no such table: "
@@ -46,6 +47,9 @@ static enum err add_filter(struct rule_statement *statement, const char *sql, co
 {
     const char *place = strstr(sql, table); // SQLite gives none for tables.
     int32_t offset = place == NULL ? -1 : (int32_t)(place - sql);
+    if (strcasecmp(table, LATEST_TABLE) == 0 && statement->space->feeds != NULL) {
+        return rule_feeds_make_latest(statement->space, e);
+    }
     const char *problem = topic_filter_problem(bytes_from_text(table));
     if (!looks_like_filter(table)) {
         error_set(

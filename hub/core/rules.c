@@ -8,6 +8,7 @@
 #include "core/memo.h"
 #include "core/render.h"
 #include "core/rule_branch.h"
+#include "core/rule_feed.h"
 #include "core/rule_graph.h"
 #include "core/rule_identity.h"
 #include "core/rule_matches.h"
@@ -36,6 +37,7 @@ struct rules {
     struct rule_branches *branches;
     uint32_t *position; // Of each rule in the order of a run; NULL: as they are configured.
     struct rule_identities *identities;
+    struct rule_feeds *feeds;
     struct windows *windows;
     const struct rule_window_sink *window_sink; // NULL: nobody is told.
     struct event_memory memory;                 // Of the outputs of one event in one rule.
@@ -146,7 +148,13 @@ static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spe
         rc = rule_identities_create(&rules->identities, rules->space, spec, e);
     }
     if (rc == ERR_OK) {
+        rc = rule_feeds_create(&rules->feeds, rules->space, spec, e);
+    }
+    if (rc == ERR_OK) {
         rc = compile_rules(rules, spec, e);
+    }
+    if (rc == ERR_OK) {
+        rc = rule_feeds_ready(rules->feeds, e);
     }
     return rc == ERR_OK ? order_rules(rules, spec, e) : rc;
 }
@@ -190,6 +198,7 @@ void rules_close(struct rules *rules)
     rule_branches_destroy(rules->branches);
     free(rules->position);
     rule_identities_destroy(rules->identities);
+    rule_feeds_destroy(rules->feeds);
     rule_matches_destroy(rules->matches);
     event_memory_deinit(&rules->memory);
     free(rules->outputs);
@@ -499,25 +508,57 @@ enum err rules_feed(struct rules *rules, struct event_batch *batch, uint32_t eve
     return rule_matches_feed(rules->matches, topic, event_index, root_index, e);
 }
 
+// The events first..end - 1, as one batch.
+static enum err run_range(struct rule_pass *pass, const bool *is_skipped, uint32_t first,
+                          uint32_t end, struct error *e)
+{
+    struct rules *rules = pass->rules;
+    enum err rc = ERR_OK;
+    for (uint32_t i = first; rc == ERR_OK && i < end; i++) {
+        if (is_skipped == NULL || !is_skipped[i]) {
+            rc = match_event(rules, event_batch_at(pass->batch, i), i, e);
+        }
+    }
+    if (rc == ERR_OK) {
+        rc = rule_matches_each(rules->matches, run_rule, pass, e);
+    }
+    rule_matches_clear(rules->matches);
+    rule_branches_clear(rules->branches);
+    return rc;
+}
+
+// Where tables are fed: all events first, or one after the other where a rule reads such a table.
+static enum err run_fed(struct rule_pass *pass, const bool *is_skipped, uint32_t count,
+                        struct error *e)
+{
+    struct rule_feeds *feeds = pass->rules->feeds;
+    bool is_read = rule_feeds_is_read(feeds);
+    enum err rc = rule_feeds_begin(feeds, e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
+        if (is_skipped == NULL || !is_skipped[i]) {
+            rc = rule_feeds_apply(feeds, pass->batch, i, pass->sink, e);
+            rc = rc == ERR_OK && is_read ? run_range(pass, is_skipped, i, i + 1, e) : rc;
+        }
+    }
+    if (rc == ERR_OK && !is_read) {
+        rc = run_range(pass, is_skipped, 0, count, e);
+    }
+    return rule_feeds_end(feeds, rc, e);
+}
+
 enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *is_skipped,
                    int64_t now_ms, const struct rule_sink *sink, struct error *e)
 {
     struct error own;
     e = e == NULL ? &own : e;
     struct rule_pass pass = {.rules = rules, .batch = batch, .sink = sink};
-    enum err rc = ERR_OK;
-    rule_space_begin(rules->space, rules->steps_max, rules->memory_max, now_ms);
     uint32_t count = event_batch_count(batch);
-    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
-        if (is_skipped == NULL || !is_skipped[i]) {
-            rc = match_event(rules, event_batch_at(batch, i), i, e);
-        }
-    }
-    if (rc == ERR_OK) {
-        rc = rule_matches_each(rules->matches, run_rule, &pass, e);
-    }
-    rule_matches_clear(rules->matches);
-    rule_branches_clear(rules->branches);
+    rule_space_begin(rules->space, rules->steps_max, rules->memory_max, now_ms);
+    enum err rc = rule_feeds_is_idle(rules->feeds) ? run_range(&pass, is_skipped, 0, count, e)
+                                                   : run_fed(&pass, is_skipped, count, e);
     rule_space_end(rules->space);
     forget_outputs(rules);
     if (rules->output_capacity > OUTPUTS_KEPT) {
@@ -526,6 +567,16 @@ enum err rules_run(struct rules *rules, struct event_batch *batch, const bool *i
         rules->output_capacity = 0;
     }
     return rc;
+}
+
+bool rules_reads_latest(const struct rules *rules)
+{
+    return rule_feeds_reads_latest(rules->feeds);
+}
+
+void rules_rollback(struct rules *rules)
+{
+    rule_feeds_rollback(rules->feeds);
 }
 
 enum err rules_fire(struct rules *rules, uint32_t keys_max, struct event_batch *batch,

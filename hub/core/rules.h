@@ -92,6 +92,11 @@ enum err rules_fire(struct rules *rules, uint32_t keys_max, struct event_batch *
 void rules_set_window_sink(struct rules *rules, const struct rule_window_sink *sink);
 // For what a step has to do with them: attach, set_now, write, forget, flush, commit, rollback.
 struct windows *rules_windows(struct rules *rules);
+// Is the built-in table read?
+bool rules_reads_latest(const struct rules *rules);
+// The transaction was rolled back, and with it what events have put into tables.
+void rules_rollback(struct rules *rules);
+
 // Does the rule call functions that remember? Where they do is set by memo_claim.
 bool rules_remembers(const struct rules *rules, uint32_t rule_index);
 void rules_set_memo(struct rules *rules, uint32_t rule_index, struct memo *memo, int64_t id);

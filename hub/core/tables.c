@@ -405,6 +405,11 @@ enum err tables_apply(struct store *store, const struct core_spec *spec, struct 
     return rc;
 }
 
+enum err tables_drop_latest(struct store *store, struct error *e)
+{
+    return run(store, sqlite3_mprintf("DROP TABLE IF EXISTS latest"), e);
+}
+
 void tables_tell(struct store *store, core_counter_fn *each, void *context)
 {
     sqlite3_stmt *statement = NULL;

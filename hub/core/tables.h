@@ -31,6 +31,9 @@ enum err tables_compare(struct store *store, const struct table_spec *spec,
                         const struct table_data *data, enum table_change *out_change,
                         struct error *e);
 
+// `latest` would be stale when it is read again.
+enum err tables_drop_latest(struct store *store, struct error *e);
+
 // Rows of tables that come from files.
 void tables_tell(struct store *store, core_counter_fn *each, void *context);
 

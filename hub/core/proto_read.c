@@ -75,7 +75,8 @@ static enum err check_value(const ProtobufCFieldDescriptor *field, const void *v
                             struct error *e)
 {
     if (field->type == PROTOBUF_C_TYPE_MESSAGE) {
-        return proto_check(*(ProtobufCMessage *const *)value, e);
+        const ProtobufCMessage *message = *(ProtobufCMessage *const *)value;
+        return message == NULL ? error_set(e, ERR_INVALID, "is not set") : proto_check(message, e);
     }
     return utf8_is_valid(text_of(*(char *const *)value))
                ? ERR_OK

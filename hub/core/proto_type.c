@@ -310,7 +310,9 @@ static enum err fill(struct making *making, struct proto_entry *entry, struct er
     if (layout.fields == NULL || layout.is_required == NULL || layout.oneofs == NULL) {
         return no_memory(e);
     }
-    qsort(source->field, count, sizeof(source->field[0]), source_by_number);
+    if (count > 0) {
+        qsort(source->field, count, sizeof(source->field[0]), source_by_number);
+    }
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         rc = take_field(&layout, i, source->field[i], e);

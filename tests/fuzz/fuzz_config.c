@@ -30,10 +30,15 @@ size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
         "key: device\n"
         "    to:\n      - bus: {topic: \"out/{device}\", qos: 1}\n      - log: {}\n",
         "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [a]}}\n",
+        "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [a]}}\nformats:\n"
+        "  m: {from: \"m/+\", protobuf: {descriptors: /dev/null, message: a.B}}\n"
+        "  t: {from: \"t/#\", json: {}, closed: true, fields: {level: number, unit: \"text?\"}}\n"
+        "  g: {from: g, cbor: {}}\n  x: {from: x, text: {}}\n  n: {from: n, number: }\n",
         "? [a]\n: {b: c}\n--- |\n x\n...\n&a *a !t 'q' \"\\x41\\u00e9\" # c\n",
     };
-    size_t len = index < 3 ? strlen(texts[index]) : 0;
-    memcpy(out, index < 3 ? texts[index] : "", len < size ? len : size);
+    size_t count = sizeof(texts) / sizeof(texts[0]);
+    size_t len = index < count ? strlen(texts[index]) : 0;
+    memcpy(out, index < count ? texts[index] : "", len < size ? len : size);
     return len;
 }
 

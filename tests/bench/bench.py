@@ -237,9 +237,9 @@ class Bench:
         self.stop(hub)
         return idle, value
 
-    def queries(self, events, rounds):
-        done = subprocess.run([os.path.join(self.tools, "bench_queries"), str(events), str(rounds)], capture_output=True,
-                              text=True, check=True)
+    def queries(self, tool, events, rounds):
+        done = subprocess.run([os.path.join(self.tools, tool), str(events), str(rounds)], capture_output=True, text=True,
+                              check=True)
         return json.loads(done.stdout)
 
     def client(self, kind, count):
@@ -309,7 +309,8 @@ def measure(bench, rounds, scale):
     row("rss_1000_rules_mb", busy, "MB with 1,000 rules on 1,000 filters, after events of 10,000 devices", 1)
     notes.append(f"1,000 rules: {idle:.1f} MB idle (1 rule: {one:.1f}), which is {(idle - one) * 1024 / 999:.1f} KB a rule")
 
-    queries = bench.queries(1000000 // scale, rounds)
+    queries = bench.queries("bench_queries", 1000000 // scale, rounds)
+    queries.update(bench.queries("bench_windows", 1000000 // scale, rounds))
     for name, value in queries.items():
         if isinstance(value, list):
             row(name, value[0], "CPU ns an event", rounds)

@@ -14,8 +14,7 @@ struct replays {
 
 #define STATEMENTS(replays)                                                                        \
     {                                                                                              \
-        {"INSERT INTO pipit_replay(token, rule, what, started) VALUES (?1, ?2, ?3, ?4)"            \
-         " ON CONFLICT (token) DO NOTHING",                                                        \
+        {"INSERT INTO pipit_replay(token, rule, what, started) VALUES (?1, ?2, ?3, ?4)",           \
          &(replays)->add},                                                                         \
             {"SELECT id, chunks FROM pipit_replay WHERE token = ?1", &(replays)->by_token},        \
             {"SELECT chunks, ended FROM pipit_replay WHERE id = ?1", &(replays)->find},            \
@@ -54,28 +53,41 @@ void replays_destroy(struct replays *replays)
     }
 }
 
-enum err replays_begin(struct replays *replays, const struct replay_chunk *chunk, int64_t now_ms,
-                       uint64_t *out_replay, uint64_t *out_chunks, struct error *e)
+// *out_has_one: a replay has this token.
+static enum err find_token(struct replays *replays, const char *token, uint64_t *out_replay,
+                           uint64_t *out_chunks, bool *out_has_one, struct error *e)
 {
-    struct bytes token = bytes_from_text(chunk->token);
-    bool has_row = false;
-    sql_bind_text(replays->add, 1, token);
+    sql_bind_text(replays->by_token, 1, bytes_from_text(token));
+    enum err rc = sql_next(replays->store, replays->by_token, "look for a replay", out_has_one, e);
+    if (rc == ERR_OK && *out_has_one) {
+        *out_replay = sql_u64(replays->by_token, 0);
+        *out_chunks = sql_u64(replays->by_token, 1);
+        sqlite3_reset(replays->by_token);
+    }
+    return rc;
+}
+
+static enum err add(struct replays *replays, const struct replay_chunk *chunk, int64_t now_ms,
+                    struct error *e)
+{
+    sql_bind_text(replays->add, 1, bytes_from_text(chunk->token));
     sql_bind_text(replays->add, 2, bytes_from_text(chunk->rule));
     sql_bind_text(replays->add, 3, bytes_from_text(chunk->what));
     sqlite3_bind_int64(replays->add, 4, now_ms);
     enum err rc = sql_run(replays->store, replays->add, "begin a replay", e);
-    if (rc == ERR_OK) {
-        sqlite3_bind_int64(replays->forget, 1, REPLAYS_KEPT);
-        rc = sql_run(replays->store, replays->forget, "forget an old replay", e);
-    }
-    sql_bind_text(replays->by_token, 1, token);
-    rc = rc == ERR_OK
-             ? sql_next(replays->store, replays->by_token, "look for a replay", &has_row, e)
-             : rc;
-    if (rc == ERR_OK && has_row) {
-        *out_replay = sql_u64(replays->by_token, 0);
-        *out_chunks = sql_u64(replays->by_token, 1);
-        sqlite3_reset(replays->by_token);
+    sqlite3_bind_int64(replays->forget, 1, REPLAYS_KEPT);
+    return rc == ERR_OK ? sql_run(replays->store, replays->forget, "forget an old replay", e) : rc;
+}
+
+enum err replays_begin(struct replays *replays, const struct replay_chunk *chunk, int64_t now_ms,
+                       uint64_t *out_replay, uint64_t *out_chunks, struct error *e)
+{
+    bool has_one = false;
+    enum err rc = find_token(replays, chunk->token, out_replay, out_chunks, &has_one, e);
+    if (rc == ERR_OK && !has_one) {
+        rc = add(replays, chunk, now_ms, e);
+        rc = rc == ERR_OK ? find_token(replays, chunk->token, out_replay, out_chunks, &has_one, e)
+                          : rc;
     }
     return rc;
 }

@@ -141,6 +141,16 @@ static enum err missing(const char *name, struct error *e)
     return error_set(e, ERR_INVALID, "the CloudEvent's attribute \"%s\" is missing or empty", name);
 }
 
+static bool has_control(struct bytes text)
+{
+    for (size_t i = 0; i < text.len; i++) {
+        if (text.ptr[i] < 0x20 || text.ptr[i] == 0x7F) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum err check_text(const struct cloudevent *event, const char *name, bool is_required,
                            struct bytes *out_text, struct error *e)
 {
@@ -151,6 +161,10 @@ static enum err check_text(const struct cloudevent *event, const char *name, boo
     }
     if (value->kind != VALUE_TEXT || !utf8_is_valid(value->bytes)) {
         return error_set(e, ERR_INVALID, "the CloudEvent's attribute \"%s\" is not a text", name);
+    }
+    if (has_control(value->bytes)) {
+        return error_set(e, ERR_INVALID,
+                         "the CloudEvent's attribute \"%s\" holds a control character", name);
     }
     *out_text = value->bytes;
     return ERR_OK;

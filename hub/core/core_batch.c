@@ -14,6 +14,8 @@
 #include "core/receipt.h"
 #include "core/window.h"
 
+#define EVENTS_KEPT_MAX 8192 // Room for more is given back when it is not needed any more: 6 MB.
+
 void core_batch_clear(struct batch *batch)
 {
     if (batch->events != NULL) {
@@ -40,10 +42,11 @@ static enum err no_memory(struct error *e)
 
 static enum err reserve_events(struct batch *batch, uint32_t count, struct error *e)
 {
-    if (count <= batch->capacity) {
+    bool is_far_too_large = batch->capacity > EVENTS_KEPT_MAX && count < batch->capacity / 4;
+    if (count <= batch->capacity && !is_far_too_large) {
         return ERR_OK;
     }
-    uint32_t capacity = batch->capacity == 0 ? 64 : batch->capacity;
+    uint32_t capacity = batch->capacity == 0 || is_far_too_large ? 64 : batch->capacity;
     while (capacity < count) {
         capacity *= 2;
     }

@@ -3,7 +3,7 @@
 #include "core/cloudevent_batch.h"
 #include "core/core_parts.h"
 
-#define STEP_EVENTS_MAX 16384 // Of messages that are taken apart; more come in smaller steps.
+#define STEP_EVENTS_MAX 32768 // Of messages that are taken apart; more come in smaller steps.
 
 static const struct message *message_at(const struct core *core, const struct input *inputs,
                                         uint32_t count, uint32_t index)

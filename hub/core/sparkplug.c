@@ -332,6 +332,24 @@ static bool is_repeated(const struct passage *passage)
     return message->seq != (node->seq + 1) % SEQ_COUNT && message->time_ms <= node->latest_ms;
 }
 
+// An event of the history knows the aliases of its own time only.
+static bool is_older_than_birth(const struct passage *passage)
+{
+    const struct playback *playback = event_message(passage->event)->playback;
+    const struct sparkplug_message *message = passage->message;
+    bool is_older = playback != NULL && playback->rule != NULL && message->has_time &&
+                    message->time_ms < passage->node->born_ms;
+    for (uint32_t i = 0; is_older && i < message->metric_count; i++) {
+        if (message->metrics[i]->name == NULL) {
+            snprintf(passage->verdict->reason, sizeof(passage->verdict->reason),
+                     "its aliases are of an earlier birth of %.80s than the one that is known",
+                     message->node);
+            return true;
+        }
+    }
+    return false;
+}
+
 // An event that is played again says nothing new of its node.
 static enum err pass(const struct passage *passage, struct error *e)
 {
@@ -340,7 +358,8 @@ static enum err pass(const struct passage *passage, struct error *e)
     bool is_known;
     if (!is_new || !actions[type].changes) {
         bool is_birth = type == SPARKPLUG_NBIRTH || type == SPARKPLUG_DBIRTH;
-        return is_birth ? ERR_OK : take_names(passage, &is_known, e);
+        return is_birth || is_older_than_birth(passage) ? ERR_OK
+                                                        : take_names(passage, &is_known, e);
     }
     if (is_repeated(passage)) {
         passage->verdict->is_duplicate = true;

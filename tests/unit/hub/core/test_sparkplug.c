@@ -313,6 +313,43 @@ static void a_batch_may_be_sent_back(void **state)
     sparkplug__payload__free_unpacked(request, NULL);
 }
 
+// The limit is found out when the work is done.
+static void a_birth_that_does_not_fit_was_never_there(void **state)
+{
+    struct fixture *fixture = *state;
+    static uint8_t packed[200000];
+    static Sparkplug__Metric metrics[4000], *list[4000];
+    static char names[4000][24];
+    Sparkplug__Payload payload = SPARKPLUG__PAYLOAD__INIT;
+    const struct act birth = {"born", "NBIRTH/n", 0, "bdSeq:8=1;old@1:9=1", 0, "", NULL};
+    const struct act data = {"the old birth holds",       "NDATA/n", 1, "@1:9=2", 0, "routed",
+                             "{\"fields\":{\"old\":2.0}}"};
+    for (uint32_t i = 0; i < 4000; i++) {
+        sparkplug__metric__init(&metrics[i]);
+        snprintf(names[i], sizeof(names[i]), "a/rather/long/name/%u", i);
+        metrics[i].name = names[i];
+        metrics[i].has_alias = true;
+        metrics[i].alias = i;
+        list[i] = &metrics[i];
+    }
+    payload.metrics = list;
+    payload.n_metrics = 4000;
+    give(fixture, &birth, 0);
+    step(fixture); // Its delivery waits.
+    fixture->spec.payload_bytes_max = sizeof(packed);
+    fixture->spec.store_limit_bytes = store_used_bytes(fixture->store) * 5 / 4;
+    fixture->inputs[0] = (struct input){
+        .kind = INPUT_MESSAGE,
+        .message = {.topic = bytes_from_text("spBv1.0/g/NBIRTH/n"),
+                    .payload = bytes_of(packed, sparkplug__payload__pack(&payload, packed))}};
+    fixture->count = 1;
+    assert_int_equal(try_step(fixture), ERR_FULL);
+    fixture->count = 0;
+    fixture->spec.store_limit_bytes = 64 << 20;
+    settle_all(fixture, NULL);
+    play(fixture, &data);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
@@ -323,7 +360,7 @@ int main(void)
         TEST(deaths_belong_to_a_birth),   TEST(commands_change_nothing),
         TEST(bad_messages_are_rejected),  TEST(the_value_must_be_of_its_datatype),
         TEST(depth_is_bounded),           TEST(what_comes_again_is_a_duplicate),
-        TEST(a_batch_may_be_sent_back),
+        TEST(a_batch_may_be_sent_back),   TEST(a_birth_that_does_not_fit_was_never_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

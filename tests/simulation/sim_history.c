@@ -73,73 +73,118 @@ struct sim_event *sim_history_of_key(struct sim_history *history, const char *ke
     return sim_history_find(history, device, boot, sequence);
 }
 
-bool sim_is_expected(const struct sim_event *event, uint32_t target)
+enum flow {
+    FLOW_ALL,     // Everything.
+    FLOW_SOME,    // Some of it,
+    FLOW_ELSE,    // and what that rule does not want.
+    FLOW_DOUBLED, // A rule behind a rule.
+    FLOW_ALARM,   // Of a higher class.
+    FLOW_PACED,   // Not so many at a time, none lost.
+    FLOW_SAMPLED, // Every second one; the others are dropped.
+};
+
+// What follows the event's id in the keys of each flow.
+static const char *const key_ends[SIM_FLOWS] = {
+    ":all:1", ":some:1", ":some/else:1", ":some:2:doubled:1", ":alarm:1", ":paced:1", ":sampled:1"};
+static const char *const flow_rules[SIM_FLOWS] = {"all",   "some",  "some/else", "doubled",
+                                                  "alarm", "paced", "sampled"};
+
+uint32_t sim_flow_of(const char *rule)
 {
-    return target == 0 || (event->device != SIM_PLAIN && event->value % 3 == 0);
+    uint32_t flow = strcmp(rule, "plain") == 0 ? FLOW_ALL : 0;
+    while (flow < SIM_FLOWS && strcmp(rule, "plain") != 0 && strcmp(rule, flow_rules[flow]) != 0) {
+        flow++;
+    }
+    return flow;
 }
 
-static void check_order(struct sim_history *history, uint32_t target, const struct sim_event *event)
+bool sim_is_expected(const struct sim_event *event, uint32_t flow)
 {
-    uint64_t id = event->at[target].first_id;
-    uint64_t *last_id = &history->last_first_id[target][event->device];
+    bool is_ours = event->device != SIM_PLAIN;
+    switch ((enum flow)flow) {
+    case FLOW_ALL:
+        return true;
+    case FLOW_SOME:
+        return is_ours && event->value % 3 == 0;
+    case FLOW_ELSE:
+        return is_ours && event->value % 3 != 0;
+    case FLOW_DOUBLED:
+        return is_ours && event->value % 6 == 0;
+    case FLOW_ALARM:
+        return is_ours && event->value % 10 == 0;
+    case FLOW_PACED:
+        return is_ours && event->value % 7 == 0;
+    case FLOW_SAMPLED:
+        return is_ours;
+    }
+    return false;
+}
+
+static void check_order(struct sim_history *history, uint32_t flow, const struct sim_event *event)
+{
+    uint64_t id = event->at[flow].first_id;
+    uint64_t *last_id = &history->last_first_id[flow][event->device];
     if (id <= *last_id) {
         sim_violation(history,
-                      "order at target %u: row %" PRIu64 " (d%u/%u/%" PRIu64 ") after row %" PRIu64,
-                      target, id, event->device, event->boot, event->sequence, *last_id);
+                      "order at flow %u: row %" PRIu64 " (d%u/%u/%" PRIu64 ") after row %" PRIu64,
+                      flow, id, event->device, event->boot, event->sequence, *last_id);
     }
     *last_id = id;
     uint32_t index = (uint32_t)(event - history->events) + 1;
-    uint32_t *last = &history->last_event[target][event->device];
+    uint32_t *last = &history->last_event[flow][event->device];
     if (history->is_calm && index <= *last) {
-        sim_violation(history, "order at target %u: d%u/%u/%" PRIu64 " came late on a calm network",
-                      target, event->device, event->boot, event->sequence);
+        sim_violation(history, "order at flow %u: d%u/%u/%" PRIu64 " came late on a calm network",
+                      flow, event->device, event->boot, event->sequence);
     }
     *last = index;
 }
 
-void sim_history_received(struct sim_history *history, uint32_t target,
-                          const struct delivery *delivery)
+void sim_history_received(struct sim_history *history, const struct delivery *delivery)
 {
     const char *key = delivery->idempotency_key;
-    struct sim_event *event = sim_history_of_key(history, key);
-    if (event == NULL) {
-        sim_violation(history, "target %u got the unknown key %s", target, key);
+    uint32_t flow = sim_flow_of(delivery->rule);
+    if (flow == SIM_FLOWS) {
+        sim_violation(history, "a delivery of the unknown rule %s", delivery->rule);
         return;
     }
-    sim_note(history, "target %u got %s", target, key);
-    if (!sim_is_expected(event, target)) {
-        sim_violation(history, "target %u got %s, which no rule sends there", target, key);
+    struct sim_event *event = sim_history_of_key(history, key);
+    if (event == NULL) {
+        sim_violation(history, "flow %u got the unknown key %s", flow, key);
+        return;
     }
-    if (event->at[target].is_settled_synced) {
-        sim_violation(history, "target %u got %s again after its verdict was stored", target, key);
+    sim_note(history, "flow %u got %s", flow, key);
+    if (!sim_is_expected(event, flow)) {
+        sim_violation(history, "flow %u got %s, which no rule sends there", flow, key);
     }
-    if (event->at[target].received++ == 0) {
-        event->at[target].first_id = delivery->id;
-        snprintf(event->at[target].key, SIM_KEY_MAX, "%s", key);
-        check_order(history, target, event);
-    } else if (strcmp(event->at[target].key, key) != 0) {
-        sim_violation(history, "target %u got one event as %s and as %s", target,
-                      event->at[target].key, key);
+    if (event->at[flow].is_settled_synced) {
+        sim_violation(history, "flow %u got %s again after its verdict was stored", flow, key);
+    }
+    if (event->at[flow].received++ == 0) {
+        event->at[flow].first_id = delivery->id;
+        snprintf(event->at[flow].key, SIM_KEY_MAX, "%s", key);
+        check_order(history, flow, event);
+    } else if (strcmp(event->at[flow].key, key) != 0) {
+        sim_violation(history, "flow %u got one event as %s and as %s", flow, event->at[flow].key,
+                      key);
     }
 }
 
-void sim_history_settled(struct sim_history *history, uint32_t target, const char *key,
+void sim_history_settled(struct sim_history *history, uint32_t flow, const char *key,
                          enum verdict verdict)
 {
     struct sim_event *event = sim_history_of_key(history, key);
     if (event == NULL) {
         return; // Said when it was received.
     }
-    event->at[target].is_settled |= verdict == VERDICT_DONE;
-    event->at[target].is_rejected |= verdict == VERDICT_REJECT;
+    event->at[flow].is_settled |= verdict == VERDICT_DONE;
+    event->at[flow].is_rejected |= verdict == VERDICT_REJECT;
 }
 
 void sim_history_synced(struct sim_history *history)
 {
     for (uint32_t i = 0; i < history->count; i++) {
-        for (uint32_t target = 0; target < SIM_TARGETS; target++) {
-            history->events[i].at[target].is_settled_synced |=
-                history->events[i].at[target].is_settled;
+        for (uint32_t flow = 0; flow < SIM_FLOWS; flow++) {
+            history->events[i].at[flow].is_settled_synced |= history->events[i].at[flow].is_settled;
         }
     }
 }
@@ -147,9 +192,8 @@ void sim_history_synced(struct sim_history *history)
 void sim_history_power_cut(struct sim_history *history)
 {
     for (uint32_t i = 0; i < history->count; i++) {
-        for (uint32_t target = 0; target < SIM_TARGETS; target++) {
-            history->events[i].at[target].is_settled =
-                history->events[i].at[target].is_settled_synced;
+        for (uint32_t flow = 0; flow < SIM_FLOWS; flow++) {
+            history->events[i].at[flow].is_settled = history->events[i].at[flow].is_settled_synced;
         }
     }
 }
@@ -166,9 +210,10 @@ void sim_check_books(struct sim_history *history, const struct books *books)
     }
 }
 
-static void event_key_part(const struct sim_event *event, char *out, size_t size)
+static void event_key_part(const struct sim_event *event, uint32_t flow, char *out, size_t size)
 {
-    snprintf(out, size, "d%u/%u/%" PRIu64 ":", event->device, event->boot, event->sequence);
+    snprintf(out, size, "d%u/%u/%" PRIu64 "%s", event->device, event->boot, event->sequence,
+             event->device == SIM_PLAIN ? ":plain:1" : key_ends[flow]);
 }
 
 // A commit that the hub did not live to hear of may have stored what the broker lost later.
@@ -178,7 +223,7 @@ static void find_survivors(struct sim_history *history,
     for (uint32_t i = 0; i < history->count; i++) {
         struct sim_event *event = &history->events[i];
         char part[SIM_KEY_MAX];
-        event_key_part(event, part, sizeof(part));
+        event_key_part(event, FLOW_ALL, part, sizeof(part));
         if (event->is_lost_by_broker && (event->at[0].received > 0 || is_dead(context, part))) {
             event->is_lost_by_broker = false;
         }
@@ -188,17 +233,16 @@ static void find_survivors(struct sim_history *history,
 static void check_event(struct sim_history *history, const struct sim_event *event,
                         bool (*is_dead)(void *context, const char *key), void *context)
 {
-    for (uint32_t target = 0; target < SIM_TARGETS; target++) {
-        if (!sim_is_expected(event, target) || event->at[target].received > 0) {
+    for (uint32_t flow = 0; flow < SIM_FLOWS; flow++) {
+        if (!sim_is_expected(event, flow) || event->at[flow].received > 0 || flow == FLOW_SAMPLED) {
             continue;
         }
         char name[SIM_KEY_MAX];
-        snprintf(name, sizeof(name), "d%u/%u/%" PRIu64 ":", event->device, event->boot,
-                 event->sequence);
+        event_key_part(event, flow, name, sizeof(name));
         if (!is_dead(context, name)) {
             sim_violation(
-                history, "d%u/%u/%" PRIu64 " never reached target %u (%s%s%s)", event->device,
-                event->boot, event->sequence, target, event->is_claimed ? "receipted " : "",
+                history, "d%u/%u/%" PRIu64 " never reached flow %u (%s%s%s)", event->device,
+                event->boot, event->sequence, flow, event->is_claimed ? "receipted " : "",
                 event->is_confirmed ? "confirmed " : "", event->is_committed ? "stored" : "");
         }
     }
@@ -235,7 +279,7 @@ static uint64_t count_missing(const struct sim_history *history)
 void sim_check_end(struct sim_history *history, const struct books *books,
                    bool (*is_dead)(void *context, const char *key), void *context)
 {
-    uint64_t stored = 0, expected = 0;
+    uint64_t stored = 0, expected = 0, derived = 0, sampled[SIM_DEVICES] = {0};
     find_survivors(history, is_dead, context);
     for (uint32_t i = 0; i < history->count; i++) {
         const struct sim_event *event = &history->events[i];
@@ -243,7 +287,11 @@ void sim_check_end(struct sim_history *history, const struct books *books,
             continue;
         }
         stored++;
-        expected += (uint64_t)sim_is_expected(event, 0) + (uint64_t)sim_is_expected(event, 1);
+        for (uint32_t flow = 0; flow < SIM_FLOWS; flow++) {
+            expected += sim_is_expected(event, flow);
+        }
+        derived += sim_is_expected(event, FLOW_SOME);
+        sampled[event->device] += sim_is_expected(event, FLOW_SAMPLED);
         check_event(history, event, is_dead, context);
     }
     if (books->received - books->duplicate - books->rejected != stored) {
@@ -253,6 +301,18 @@ void sim_check_end(struct sim_history *history, const struct books *books,
     if (books->enqueued != expected) {
         sim_violation(history, "books: %" PRIu64 " deliveries enqueued, %" PRIu64 " were due",
                       books->enqueued, expected);
+    }
+    if (books->derived != derived) {
+        sim_violation(history, "books: %" PRIu64 " derived events, %" PRIu64 " were due",
+                      books->derived, derived);
+    }
+    uint64_t dropped = 0;
+    for (uint32_t device = 0; device < SIM_DEVICES; device++) {
+        dropped += sampled[device] / 2;
+    }
+    if (books->dropped != dropped) {
+        sim_violation(history, "books: %" PRIu64 " dropped, the sample leaves out %" PRIu64,
+                      books->dropped, dropped);
     }
     if (books->missing != count_missing(history)) {
         sim_violation(history, "books: %" PRIu64 " missing, %" PRIu64 " are", books->missing,

@@ -12,6 +12,7 @@
 #define SIM_DEVICES    4 // The last one is plain: JSON, no SDK, no receipts.
 #define SIM_PLAIN      (SIM_DEVICES - 1)
 #define SIM_TARGETS    2
+#define SIM_FLOWS      7 // Ways from the devices to a target; each keeps the order of a device.
 #define SIM_EVENTS_MAX 4000
 #define SIM_KEY_MAX    160
 
@@ -32,7 +33,7 @@ struct sim_event {
         bool is_settled;        // A step took its DONE ...
         bool is_settled_synced; // ... and a synced commit followed.
         char key[SIM_KEY_MAX];
-    } at[SIM_TARGETS];
+    } at[SIM_FLOWS];
 };
 
 struct sim_history {
@@ -42,8 +43,8 @@ struct sim_history {
     uint32_t violations;
     uint32_t count;
     struct sim_event events[SIM_EVENTS_MAX];
-    uint64_t last_first_id[SIM_TARGETS][SIM_DEVICES];
-    uint32_t last_event[SIM_TARGETS][SIM_DEVICES]; // Index + 1 of the newest first-received event.
+    uint64_t last_first_id[SIM_FLOWS][SIM_DEVICES];
+    uint32_t last_event[SIM_FLOWS][SIM_DEVICES]; // Index + 1 of the newest first-received event.
 };
 
 void sim_violation(struct sim_history *history, const char *format, ...)
@@ -60,9 +61,8 @@ struct sim_event *sim_history_find(struct sim_history *history, uint32_t device,
 void sim_history_claimed(struct sim_history *history, uint32_t device, uint32_t boot,
                          uint64_t sequence);
 void sim_history_committed(struct sim_history *history, struct sim_event *event);
-void sim_history_received(struct sim_history *history, uint32_t target,
-                          const struct delivery *delivery);
-void sim_history_settled(struct sim_history *history, uint32_t target, const char *key,
+void sim_history_received(struct sim_history *history, const struct delivery *delivery);
+void sim_history_settled(struct sim_history *history, uint32_t flow, const char *key,
                          enum verdict verdict);
 void sim_history_synced(struct sim_history *history);
 void sim_history_power_cut(struct sim_history *history);
@@ -70,8 +70,10 @@ void sim_history_power_cut(struct sim_history *history);
 // The event an idempotency key speaks of; NULL when the key is malformed.
 struct sim_event *sim_history_of_key(struct sim_history *history, const char *key);
 
-// Whether the rules send this event to this target.
-bool sim_is_expected(const struct sim_event *event, uint32_t target);
+// The flow of a rule's deliveries; SIM_FLOWS: there is no such rule.
+uint32_t sim_flow_of(const char *rule);
+// Whether the rules send this event this way.
+bool sim_is_expected(const struct sim_event *event, uint32_t flow);
 
 // After every successful step.
 void sim_check_books(struct sim_history *history, const struct books *books);

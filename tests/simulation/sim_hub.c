@@ -12,23 +12,63 @@
 #define STORE_PATH "/sim/hub.db"
 
 static const struct route_spec all_routes[] = {{.target = 0, .topic = "all/{device}", .qos = 1}};
-static const struct route_spec some_routes[] = {{.target = 1, .topic = "some/{device}", .qos = 1}};
+static const struct route_spec some_routes[] = {
+    {.target = 1, .topic = "some/{device}", .qos = 1},
+    {.target = ROUTE_TO_RULES, .topic = "derived/{device}"},
+};
+static const struct route_spec else_routes[] = {
+    {.target = 1, .topic = "else/{device}", .format = PAYLOAD_ORIGINAL, .priority = PRIORITY_LOW}};
+static const struct route_spec doubled_routes[] = {{.target = 1, .topic = "doubled/{device}"}};
+static const struct route_spec alarm_routes[] = {
+    {.target = 0, .topic = "alarm/{device}", .qos = 1, .priority = PRIORITY_HIGH}};
+static const struct route_spec paced_routes[] = {
+    {.target = 1,
+     .topic = "paced/{device}",
+     .rate = {.count = 20, .per_ms = 1000, .is_waiting = true}}};
+static const struct route_spec sampled_routes[] = {
+    {.target = 0, .topic = "sampled/{device}", .sample = 2}};
 static const struct rule_spec rules[] = {
     {.name = "all",
      .sql = "SELECT device, value FROM \"pipit/v1/+/+/event/#\"",
      .key = "device",
      .routes = all_routes,
      .route_count = 1},
+    {.name = "doubled", // Before the one that feeds it.
+     .sql = "SELECT device, twice FROM \"derived/+\" WHERE twice % 4 = 0",
+     .key = "device",
+     .routes = doubled_routes,
+     .route_count = 1},
     {.name = "some",
      .sql = "SELECT device, value * 2 AS twice FROM \"pipit/v1/+/+/event/reading\" "
             "WHERE value % 3 = 0",
      .key = "device",
      .routes = some_routes,
+     .route_count = 2},
+    {.name = "some/else",
+     .branch = BRANCH_ELSE,
+     .parent = 2,
+     .key = "device",
+     .routes = else_routes,
      .route_count = 1},
     {.name = "plain",
      .sql = "SELECT device, n, value FROM \"plain/+/telemetry\"",
      .key = "device",
      .routes = all_routes,
+     .route_count = 1},
+    {.name = "alarm",
+     .sql = "SELECT device, value FROM \"pipit/v1/+/+/event/+\" WHERE value % 10 = 0",
+     .key = "device",
+     .routes = alarm_routes,
+     .route_count = 1},
+    {.name = "paced",
+     .sql = "SELECT device, value FROM \"pipit/v1/+/+/event/+\" WHERE value % 7 = 0",
+     .key = "device",
+     .routes = paced_routes,
+     .route_count = 1},
+    {.name = "sampled",
+     .sql = "SELECT device, value FROM \"pipit/v1/+/+/event/+\"",
+     .key = "device",
+     .routes = sampled_routes,
      .route_count = 1},
 };
 static const struct identity_spec identities[] = {
@@ -138,7 +178,7 @@ static void drop_answered(struct sim_hub *hub)
     for (uint32_t i = 0; i < hub->flight_count; i++) {
         struct sim_flight *flight = &hub->flights[i];
         if (flight->answer_at_ms <= hub->history->now_ms) {
-            sim_history_settled(hub->history, flight->target, flight->key, flight->verdict);
+            sim_history_settled(hub->history, flight->flow, flight->key, flight->verdict);
         } else {
             hub->flights[kept++] = *flight;
         }
@@ -227,8 +267,7 @@ void sim_hub_step(struct sim_hub *hub)
     }
 }
 
-static enum verdict choose_fate(struct sim_hub *hub, uint32_t target,
-                                const struct delivery *delivery)
+static enum verdict choose_fate(struct sim_hub *hub, const struct delivery *delivery)
 {
     uint32_t dice = hub->is_healing ? 999 : sim_random_below(hub->random, 1000);
     if (dice < 60) {
@@ -240,18 +279,18 @@ static enum verdict choose_fate(struct sim_hub *hub, uint32_t target,
     if (dice < 125) {
         return VERDICT_REJECT;
     }
-    sim_history_received(hub->history, target, delivery);
+    sim_history_received(hub->history, delivery);
     return dice < 190 ? VERDICT_RETRY : VERDICT_DONE; // Got it, and the answer was lost.
 }
 
-static void give(struct sim_hub *hub, uint32_t target, const struct delivery *delivery)
+static void give(struct sim_hub *hub, const struct delivery *delivery)
 {
     struct sim_flight *flight = &hub->flights[hub->flight_count++];
     flight->id = delivery->id;
-    flight->target = target;
+    flight->flow = sim_flow_of(delivery->rule);
     flight->answer_at_ms = hub->history->now_ms + sim_random_below(hub->random, 400);
     snprintf(flight->key, sizeof(flight->key), "%s", delivery->idempotency_key);
-    flight->verdict = choose_fate(hub, target, delivery);
+    flight->verdict = choose_fate(hub, delivery);
 }
 
 void sim_hub_dispatch(struct sim_hub *hub)
@@ -265,7 +304,7 @@ void sim_hub_dispatch(struct sim_hub *hub)
         uint32_t want = 1 + sim_random_below(hub->random, room);
         uint32_t count = core_take(hub->core, target, want, 1u << 20, hub->history->now_ms, batch);
         for (uint32_t i = 0; i < count; i++) {
-            give(hub, target, batch[i]);
+            give(hub, batch[i]);
         }
     }
 }
@@ -277,14 +316,13 @@ bool sim_hub_is_quiet(const struct sim_hub *hub)
     return hub->flight_count == 0 && books.waiting == 0;
 }
 
-// part: "d<device>/<boot>/<sequence>:" of a key.
+// part: the end of a key from "d<device>/" on.
 static bool is_dead(void *context, const char *part)
 {
     sqlite3 *db = store_db(((struct sim_hub *)context)->store);
     sqlite3_stmt *statement = NULL;
     int rc = sqlite3_prepare_v2(
-        db, "SELECT 1 FROM pipit_dead WHERE instr(idempotency_key, '/' || ?1) > 0", -1, &statement,
-        NULL);
+        db, "SELECT 1 FROM pipit_dead WHERE idempotency_key LIKE '%/' || ?1", -1, &statement, NULL);
     assert(rc == SQLITE_OK);
     sqlite3_bind_text(statement, 1, part, -1, SQLITE_STATIC);
     rc = sqlite3_step(statement);

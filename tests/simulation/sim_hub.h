@@ -18,7 +18,7 @@ enum sim_plant {
 // A delivery that a target has been given; its answer is on the way.
 struct sim_flight {
     uint64_t id;
-    uint32_t target;
+    uint32_t flow;
     enum verdict verdict;
     int64_t answer_at_ms;
     char key[SIM_KEY_MAX];

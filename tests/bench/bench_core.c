@@ -1,7 +1,8 @@
 // bench_core - what an event costs in the core: CPU nanoseconds an event for each stage.
-//   bench_core [events [batch]]     200-byte Pipit events from 100 devices, one rule that wants
-//   half
+//   bench_core [events [batch [history]]]   200-byte Pipit events from 100 devices, one rule that
+//   wants half
 //                                   of them, its target taking and settling everything.
+// history: MB of events that are kept for replay; 0: none.
 // The store is a file in the current folder, synced as the hub does it, and removed at the end.
 #include <assert.h>
 #include <pipit/v1/pipit.pb-c.h>
@@ -173,17 +174,22 @@ int main(int argc, char **argv)
         .routes = &route,
         .route_count = 1};
     static const struct target_spec target = {"sink", 10, 100, 1000};
-    static const struct core_spec spec = {.hub_id = "bench",
-                                          .rules = &rule,
-                                          .rule_count = 1,
-                                          .targets = &target,
-                                          .target_count = 1,
-                                          .store_limit_bytes = UINT64_C(1) << 30,
-                                          .quarantine_limit_bytes = 1 << 20,
-                                          .payload_bytes_max = 1 << 20,
-                                          .rule_steps_max = 1000000};
+    static struct core_spec spec = {.hub_id = "bench",
+                                    .rules = &rule,
+                                    .rule_count = 1,
+                                    .targets = &target,
+                                    .target_count = 1,
+                                    .store_limit_bytes = UINT64_C(1) << 30,
+                                    .quarantine_limit_bytes = 1 << 20,
+                                    .payload_bytes_max = 1 << 20,
+                                    .rule_steps_max = 1000000};
     uint64_t events = argc > 1 ? strtoull(argv[1], NULL, 10) : 500000;
     struct bench bench = {.batch_count = argc > 2 ? (uint32_t)strtoul(argv[2], NULL, 10) : 500};
+    uint64_t history_mb = argc > 3 ? strtoull(argv[3], NULL, 10) : 0;
+    if (history_mb > 0) {
+        spec.history =
+            (struct history_spec){.keep_ms = 86400000, .limit_bytes = history_mb * 1000000};
+    }
     const struct store_options options = {.path = STORE_PATH};
     struct error e;
     bench.inputs = calloc(bench.batch_count, sizeof(bench.inputs[0]));

@@ -182,3 +182,63 @@ def test_a_replay_survives_kills_of_the_hub_and_of_itself(start_hub, broker):
     want = {f"replay/{r}/a/d1/0/{n}:odd:1" for r in range(1, replays + 1) for n in range(1, count + 1, 2)}
     assert set(replayed_keys(hub)) == want, "none is lost, none is new"
     assert b["enqueued"] == b["delivered"] == count // 2 * (replays + 1), "none was made twice"
+
+
+WINDOWS = """
+hub: {{id: plant, store: "{{dir}}/hub.db", check_broker: false, stats_every: 0}}
+history: {{keep: 1 d}}
+sources:
+  main: {{mqtt: {{url: "{url}", probe: false}}, topics: ["w/#"]}}
+devices:
+  w: {{from: "w/+", device: topic_part(2), sequence: n, time: at}}
+targets:
+  lines: {{file: {{path: "{{dir}}/out.ndjson"}}}}
+rules:
+  mean:
+    sql: SELECT device, avg(v) AS mean, count(*) AS n FROM "w/+"
+    window: {{tumbling: {size}, by: time, idle: 1 h}}
+    to: [lines: {{}}]
+  count:
+    sql: SELECT device, count(*) AS n FROM "w/+"
+    window: {{tumbling: 1 min, by: time, idle: 1 h}}
+    to: [lines: {{}}]
+"""
+
+
+def windows(broker, size="1 min"):
+    return WINDOWS.format(url=broker.url, size=size)
+
+
+def send_readings(broker, count, first=1):
+    with Client(broker.port) as client:
+        for n in range(first, first + count):
+            payload = {"n": n, "at": 1700000000000 // 60000 * 60000 + n * 10000, "v": n}
+            last = client.publish("w/d1", json.dumps(payload).encode())
+        last.wait_for_publish(10)
+
+
+def test_a_replayed_window_gives_what_the_hub_gave(start_hub, broker):
+    hub = start_hub(windows(broker)).wait_ready()
+    send_readings(broker, 33)
+    wait_for(lambda: books(hub)["received"] == 33 and books(hub)["delivered"] == 10)
+    gave = [line["payload"] for line in lines(hub) if "mean" in line["payload"]]
+    assert len(gave) == 5 and gave[0] == {"device": "d1", "mean": 3.0, "n": 5}
+    dry = [json.loads(row["payload"]) for row in rows(hub.run("replay", "mean"))]
+    assert dry[:5] == gave and dry[5] == {"device": "d1", "mean": 31.5, "n": 4}, "what is open at the end is closed"
+
+
+def test_windows_outlive_a_reload_of_other_rules_and_it_is_said_which_do_not(start_hub, broker):
+    hub = start_hub(windows(broker)).wait_ready()
+    send_readings(broker, 8)
+    wait_for(lambda: books(hub)["delivered"] == 2)
+    hub.write_config(windows(broker, size="2 min"))
+    said = json.loads(hub.run("apply", "--dry-run", "--json").stdout)
+    assert [(c["section"], c["name"], c["change"]) for c in said["changes"]] == [("rules", "mean", "changed")]
+    assert len(said["notes"]) == 1 and "mean" in said["notes"][0] and "window" in said["notes"][0], said
+    assert not hub.log_lines("id=RELOAD-NOTE")
+    assert json.loads(hub.run("apply", "--json").stdout)["notes"] == said["notes"], "as the dry run had it"
+    assert said["notes"][0] in hub.wait_log("id=RELOAD-NOTE")[0]
+    send_readings(broker, 10, first=9)
+    wait_for(lambda: books(hub)["delivered"] >= 5)
+    counts = [line["payload"]["n"] for line in lines(hub) if "mean" not in line["payload"]]
+    assert counts[:3] == [5, 6, 6], "the rule that stayed as it was counts on"

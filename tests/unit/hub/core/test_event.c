@@ -238,7 +238,7 @@ static void json_is_validated_where_it_must_be_json(void **state)
         {"plain text", "on", "", NULL},
         {"text in brackets", "[info] started", "", NULL},
         {"says it is JSON", "on", "application/json", "does not parse"},
-        {"says it is a kind of JSON", "{", "application/cloudevents+json; charset=utf-8",
+        {"says it is a kind of JSON", "{", "application/senml+json; charset=utf-8",
          "does not parse"},
         {"says it is something else", "{", "text/plain", NULL},
         {"a member twice", "{\"a\":1,\"a\":2}", "", "has a member twice"},

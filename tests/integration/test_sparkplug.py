@@ -189,9 +189,11 @@ def state_of(message):
     return value["online"], value["timestamp"]
 
 
-def test_state_as_a_host_application(broker, start_hub):
+@pytest.mark.parametrize("version", ["5", "3.1.1"])
+def test_state_as_a_host_application(broker, start_hub, version):
     with Subscriber(broker.port, "spBv1.0/STATE/#") as watch:
-        hub = start_hub(config_of(broker, ", sparkplug_host: scada")).wait_ready()
+        more = f', sparkplug_host: scada, version: "{version}"'
+        hub = start_hub(config_of(broker, more)).wait_ready()
         online, born = state_of(watch.wait(1)[0])
         assert online and watch.messages[0].topic == "spBv1.0/STATE/scada"
         assert abs(born - time.time() * 1000) < 60000
@@ -211,6 +213,17 @@ def test_state_as_a_host_application(broker, start_hub):
         assert not online and ended >= again
     with Subscriber(broker.port, "spBv1.0/STATE/scada") as late:
         assert late.wait(1)[0].is_retained and not late.messages[0].json()["online"]
+
+
+def test_state_without_a_topic_that_brings_it(broker, start_hub):
+    """The hub looks after its STATE by itself, and no rule sees it."""
+    config = config_of(broker, ", sparkplug_host: scada").replace('["spBv1.0/#"]', '["spBv1.0/+/NDATA/#"]')
+    with Subscriber(broker.port, "spBv1.0/STATE/#") as watch, Client(broker.port) as other:
+        hub = start_hub(config).wait_ready()
+        _, born = state_of(watch.wait(1)[0])
+        other.publish("spBv1.0/STATE/scada", b"OFFLINE", retain=True)
+        assert state_of(watch.wait(3)[2]) == (True, born)
+        assert hub.status()["books"]["received"] == 0
 
 
 def test_state_is_left_alone_without_the_option(broker, start_hub, edge):

@@ -127,6 +127,22 @@ text_data: "{\"celsius\": 22}"
     assert row["celsius"] == 22 and row["ce_subject"] == "boiler"
 
 
+def test_mqtt_3_has_json_by_an_entry(tmp_path):
+    """Without content type and properties the entry says what payloads are."""
+    payload = make(("structured", EVENT))[0]["payload"]
+    with harness.Broker() as broker:
+        config = CONFIG.format(url=broker.url) + 'formats:\n  in: {from: "in/#", cloudevents: {}}\n'
+        with harness.Hub(config.replace("probe: false", 'probe: false, version: "3.1.1"'), tmp_path) as hub, \
+                Subscriber(broker.port, "out") as out, Client(broker.port) as client:
+            hub.wait_ready()
+            client.publish("in/x", payload)
+            client.publish("in/x", b"[" + payload + b"," + payload + b"]")
+            rows = [m.json() for m in out.wait(3)]
+            client.publish("in/x", b"21.5")
+            wait_for(lambda: hub.status()["books"]["rejected"] == 1, what="a number is no CloudEvent")
+    assert {row["id"] for row in rows} == {"/plants/7#e-1"} and rows[0]["celsius"] == 21.5
+
+
 def test_what_lacks_an_attribute_is_quarantined(hub):
     message = make(("structured", EVENT))[0]
     event = json.loads(message["payload"])

@@ -159,9 +159,10 @@ static void refused(void *context, int code)
     struct source *source = context;
     log_line_limited(LOG_WARN, "intake", "INTAKE-PUBLISH-REFUSED", COMPLAINT_MS,
                      "source=%s code=%d err=\"the broker refuses what the hub publishes (receipts, "
-                     "statistics): allow user %s to write to pipit/v1/# in its access rules\"",
+                     "statistics): allow user %s to write to pipit/v1/#%s in its access rules\"",
                      source->name, code,
-                     source->peer.username == NULL ? "(none)" : source->peer.username);
+                     source->peer.username == NULL ? "(none)" : source->peer.username,
+                     source->host_topic[0] == '\0' ? "" : " and spBv1.0/#");
 }
 
 const struct link_events source_events = {

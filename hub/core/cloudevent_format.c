@@ -50,7 +50,7 @@ static enum err decode(struct event *event, struct error *e)
     }
     event->envelope_data = read;
     event->type = read->type;
-    if (strlen(read->id) < sizeof(event->id_buffer)) {
+    if (strlen(read->id) <= EVENT_ID_MAX) {
         event_set_id(event, read->id);
     }
     if (read->has_time) {

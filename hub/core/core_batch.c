@@ -488,7 +488,9 @@ enum err core_take_messages(struct core *core, const struct input *inputs, uint3
     for (uint32_t i = 0; rc == ERR_OK && i < events; i++) {
         rc = count_event(core, i, e);
     }
-    return rc;
+    // An event without its name must not count as one that has none.
+    bool is_whole = rc != ERR_OK || events == 0 || event_batch_is_whole(core->batch.events);
+    return is_whole ? rc : no_memory(e);
 }
 
 static enum err make_receipts(struct core *core, struct error *e)

@@ -131,18 +131,19 @@ static const char *names_problem(const struct pipit_topic *parts, enum event_kin
     return parts->rest.len > EVENT_NAME_MAX ? "has a type of more than 128 bytes" : NULL;
 }
 
-static size_t append(char *to, size_t at, struct bytes text)
+// A copy; "" when memory is out, which the batch remembers.
+static const char *keep(const struct event *event, struct bytes text)
 {
-    memcpy(to + at, text.ptr, text.len);
-    to[at + text.len] = '\0';
-    return at + text.len;
+    const char *copy = event_memory_text(event->memory, text);
+    return copy == NULL ? "" : copy;
 }
 
 static void set_key(struct event *event, struct bytes group, struct bytes device)
 {
-    size_t at = append(event->identity.key, 0, group);
-    at = append(event->identity.key, at, bytes_from_text("/"));
-    append(event->identity.key, at, device);
+    char key[2 * EVENT_NAME_MAX + 2];
+    int len = snprintf(key, sizeof(key), "%.*s/%.*s", (int)group.len, (const char *)group.ptr,
+                       (int)device.len, (const char *)device.ptr);
+    event->identity.key = keep(event, bytes_of(key, (size_t)len));
 }
 
 // Group, device, identity key and type from a topic of ours.
@@ -173,7 +174,7 @@ static void event_begin(struct event *event, struct event_batch *batch,
     event->envelope = event->format = NULL;
     event->envelope_data = event->data = NULL;
     event->kind = EVENT_FOREIGN;
-    event->identity.key[0] = '\0';
+    event->identity.key = "";
     event->identity.boot = 0;
     event->identity.sequence = 0;
     event->group = event->device = event->type = event->id = "";
@@ -248,6 +249,11 @@ uint32_t event_batch_count(const struct event_batch *batch)
     return batch->count;
 }
 
+bool event_batch_is_whole(const struct event_batch *batch)
+{
+    return !batch->memory.is_out_of_memory;
+}
+
 struct event *event_batch_at(struct event_batch *batch, uint32_t index)
 {
     return &batch->events[index];
@@ -305,10 +311,8 @@ void event_set_identity(struct event *event, const char *group, const char *devi
     struct bytes group_text = bytes_from_text(group), device_text = bytes_from_text(device);
     group_text.len = group_text.len > EVENT_NAME_MAX ? EVENT_NAME_MAX : group_text.len;
     device_text.len = device_text.len > EVENT_NAME_MAX ? EVENT_NAME_MAX : device_text.len;
-    const char *own_group = event_memory_text(event->memory, group_text);
-    const char *own_device = event_memory_text(event->memory, device_text);
-    event->group = own_group == NULL ? "" : own_group;
-    event->device = own_device == NULL ? "" : own_device;
+    event->group = keep(event, group_text);
+    event->device = keep(event, device_text);
     set_key(event, group_text, device_text);
     event->identity.boot = boot;
     event->identity.sequence = sequence;
@@ -353,20 +357,15 @@ bool event_time_ms(const struct event *event, int64_t *out_ms)
 const char *event_id(struct event *event)
 {
     if (event->id[0] == '\0' && event->identity.sequence != 0) {
-        snprintf(event->id_buffer, sizeof(event->id_buffer), "%s/%u/%llu", event->identity.key,
-                 event->identity.boot, (unsigned long long)event->identity.sequence);
-        event->id = event->id_buffer;
+        char id[EVENT_ID_MAX + 1];
+        int len = snprintf(id, sizeof(id), "%s/%u/%llu", event->identity.key, event->identity.boot,
+                           (unsigned long long)event->identity.sequence);
+        event->id = keep(event, bytes_of(id, (size_t)len));
     }
     return event->id;
 }
 
 void event_set_id(struct event *event, const char *id)
 {
-    if (strlen(id) >= sizeof(event->id_buffer)) { // Of a message that is played again.
-        const char *copy = event_memory_text(event->memory, bytes_from_text(id));
-        event->id = copy == NULL ? "" : copy;
-        return;
-    }
-    snprintf(event->id_buffer, sizeof(event->id_buffer), "%s", id);
-    event->id = event->id_buffer;
+    event->id = keep(event, bytes_from_text(id));
 }

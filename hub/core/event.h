@@ -39,10 +39,13 @@ enum err event_batch_add(struct event_batch *batch, const struct message *messag
 uint32_t event_batch_count(const struct event_batch *batch);
 // Forgets all but the first count of them.
 void event_batch_truncate(struct event_batch *batch, uint32_t count);
+// False: memory was out since the batch was cleared, so that names and ids of its events may be
+// empty.
+bool event_batch_is_whole(const struct event_batch *batch);
 struct event *event_batch_at(struct event_batch *batch, uint32_t index);
 
 struct event_identity {
-    char key[2 * EVENT_NAME_MAX + 2]; // "<group>/<device>"; empty: the event has no identity.
+    const char *key; // "<group>/<device>", in the batch's memory; empty: there is no identity.
     uint32_t boot;
     uint64_t sequence; // 0: none (no dedupe, no receipt).
 };

@@ -35,6 +35,7 @@ void event_memory_deinit(struct event_memory *memory)
 
 void event_memory_reset(struct event_memory *memory)
 {
+    memory->is_out_of_memory = false;
     size_t kept = 0;
     for (struct event_memory_block *block = memory->spare; block != NULL; block = block->next) {
         kept += block->size;
@@ -70,6 +71,7 @@ static struct event_memory_block *add_block(struct event_memory *memory, size_t 
         size_t room = size > BLOCK_BYTES ? size : BLOCK_BYTES;
         block = malloc(sizeof(*block) + room);
         if (block == NULL) {
+            memory->is_out_of_memory = true;
             return NULL;
         }
         block->size = room;

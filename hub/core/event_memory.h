@@ -18,8 +18,9 @@ struct event_memory_block;
 struct event_memory {
     struct event_memory_block *blocks; // The newest first; only it has room.
     struct event_memory_block *spare;
-    size_t budget_bytes; // What may still be taken.
-    bool is_over_budget; // Since the budget was set.
+    size_t budget_bytes;   // What may still be taken.
+    bool is_over_budget;   // Since the budget was set.
+    bool is_out_of_memory; // Since the reset: a piece could not be had from the heap.
 };
 
 void event_memory_init(struct event_memory *memory);

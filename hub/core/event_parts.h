@@ -10,6 +10,7 @@
 #include "core/event_value.h"
 #include "core/json_tape.h"
 
+#define EVENT_ID_MAX      (2 * EVENT_NAME_MAX + 39) // Bytes of an id that is made here.
 #define EVENT_FIELDS_MAX  256
 #define EVENT_TIME_MAX_MS 253402300799999 // The end of the year 9999.
 
@@ -39,7 +40,6 @@ struct event {
     struct json_t *fields_json; // Made when somebody asks for all fields.
     struct json_t *trees;       // An array of what event_keep_tree got.
     const char *json_problem;
-    char id_buffer[2 * EVENT_NAME_MAX + 40];
 };
 
 // event_proto.c: all of the message's bytes into the event, checked.

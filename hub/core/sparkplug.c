@@ -59,26 +59,33 @@ void sparkplug_destroy(struct sparkplug *sparkplug)
 
 // ---- the nodes at hand --------------------------------------------------------------------------
 
+static struct sparkplug_node *find_cached(const struct sparkplug *sparkplug,
+                                          const struct sparkplug_message *message)
+{
+    char key[2 * EVENT_NAME_MAX + 2]; // The topic was checked: both names fit.
+    struct sparkplug_node *found = NULL;
+    size_t len = (size_t)snprintf(key, sizeof(key), "%s/%s", message->group, message->node);
+    HASH_FIND(hh, sparkplug->by_key, key, len, found);
+    return found;
+}
+
 static enum err load(struct sparkplug *sparkplug, const struct sparkplug_message *message,
                      struct sparkplug_node **out_node, struct error *e)
 {
-    struct sparkplug_node *made = sparkplug_node_create(message->group, message->node), *found;
+    *out_node = find_cached(sparkplug, message);
+    if (*out_node != NULL) {
+        return ERR_OK;
+    }
+    struct sparkplug_node *made = sparkplug_node_create(message->group, message->node);
     if (made == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for the Sparkplug nodes");
-    }
-    size_t key_bytes = strlen(made->key);
-    HASH_FIND(hh, sparkplug->by_key, made->key, key_bytes, found);
-    if (found != NULL) {
-        sparkplug_node_destroy(made);
-        *out_node = found;
-        return ERR_OK;
     }
     enum err rc = sparkplug_rows_read(sparkplug->rows, made, e);
     if (rc != ERR_OK) {
         sparkplug_node_destroy(made);
         return rc;
     }
-    HASH_ADD_KEYPTR(hh, sparkplug->by_key, made->key, key_bytes, made);
+    HASH_ADD_KEYPTR(hh, sparkplug->by_key, made->key, strlen(made->key), made);
     DL_APPEND(sparkplug->by_use, made);
     sparkplug->node_count++;
     *out_node = made;

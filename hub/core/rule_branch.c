@@ -13,7 +13,6 @@ static const enum branch kinds[] = {BRANCH_ELSE, BRANCH_LATE};
 struct list {
     uint32_t *events;
     uint32_t count, capacity;
-    bool is_sorted;
 };
 
 struct rule_branches {
@@ -121,35 +120,14 @@ enum err rule_branches_put(struct rule_branches *branches, uint32_t rule, enum b
         return ERR_OK;
     }
     struct list *list = &branches->lists[own];
+    if (list->count > 0 && list->events[list->count - 1] == event) {
+        return ERR_OK;
+    }
     if (list->count == list->capacity && grow(list, e) != ERR_OK) {
         return ERR_NO_MEMORY;
     }
-    list->is_sorted =
-        list->count == 0 || (list->is_sorted && list->events[list->count - 1] < event);
     list->events[list->count++] = event;
     return ERR_OK;
-}
-
-static int by_number(const void *a, const void *b)
-{
-    uint32_t left = *(const uint32_t *)a, right = *(const uint32_t *)b;
-    return (left > right) - (left < right);
-}
-
-static void put_in_order(struct list *list)
-{
-    if (list->is_sorted) {
-        return;
-    }
-    qsort(list->events, list->count, sizeof(list->events[0]), by_number);
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < list->count; i++) {
-        if (kept == 0 || list->events[kept - 1] != list->events[i]) {
-            list->events[kept++] = list->events[i];
-        }
-    }
-    list->count = kept;
-    list->is_sorted = true;
 }
 
 static void forget(struct list *list)
@@ -170,7 +148,6 @@ enum err rule_branches_each(struct rule_branches *branches, uint32_t rule, rule_
         if (own == NONE || branches->lists[own].count == 0) {
             continue;
         }
-        put_in_order(&branches->lists[own]);
         rc = run(context, own, branches->lists[own].events, branches->lists[own].count, e);
         forget(&branches->lists[own]);
     }

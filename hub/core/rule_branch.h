@@ -20,7 +20,7 @@ void rule_branches_destroy(struct rule_branches *branches); // NULL is fine.
 char *rule_branch_sql(const char *filter);
 
 // The event goes to that branch of the rule, if the rule has one, when the rule's run is over.
-// Putting one twice is putting it once.
+// Putting one twice in a row is putting it once.
 enum err rule_branches_put(struct rule_branches *branches, uint32_t rule, enum branch branch,
                            uint32_t event, struct error *e);
 

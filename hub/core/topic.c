@@ -47,6 +47,10 @@ static const char *text_problem(struct bytes text)
         return "is longer than 65535 bytes";
     }
     for (size_t at = 0; at < text.len;) {
+        if (text.ptr[at] >= 0x20 && text.ptr[at] < 0x7F) { // As nearly all of a topic is.
+            at++;
+            continue;
+        }
         uint32_t code_point;
         size_t len = utf8_decode(bytes_of(text.ptr + at, text.len - at), &code_point);
         if (len == 0) {

@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "connectors/mqtt_link.h"
 #include "connectors/types.h"
+#include "core/properties.h"
 #include "core/topic.h"
 
 // libmosquitto walks the list of open publishes for each answer: beyond 200 the walking costs more
@@ -182,6 +183,19 @@ static bool is_beyond_limits(const struct mqtt_link *link, const struct mqtt_pub
     return false;
 }
 
+// A CloudEvent in binary mode has its key as its id. Its receivers may take each user property for
+// an attribute, and refuse one whose name has a hyphen in it.
+static bool is_binary_cloudevent(struct bytes properties)
+{
+    struct bytes name, value;
+    while (properties_next(&properties, &name, &value)) {
+        if (bytes_equal(name, bytes_from_text("specversion"))) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static enum err publish_one(struct mqtt_state *state, uint32_t index, struct error *e)
 {
     const struct delivery *delivery = state->batch[index];
@@ -192,7 +206,8 @@ static enum err publish_one(struct mqtt_state *state, uint32_t index, struct err
         .qos = delivery->qos,
         .is_retained = delivery->is_retained,
         .content_type = delivery->content_type,
-        .idempotency_key = delivery->idempotency_key,
+        .idempotency_key =
+            is_binary_cloudevent(delivery->properties) ? NULL : delivery->idempotency_key,
         .properties = delivery->properties,
     };
     if (publish.topic == NULL || is_beyond_limits(&state->link, &publish, answer)) {

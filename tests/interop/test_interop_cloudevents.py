@@ -164,3 +164,40 @@ def test_npm_reads_what_npm_made(hub):
         client.publish("raw", b"{}", content_type="application/json")
         with pytest.raises(AssertionError, match="No CloudEvent detected"):
             read(raw.wait(3)[2:])
+
+
+@pytest.mark.parametrize("mode", ["binary", "structured"])
+def test_npm_reads_what_the_hub_sends(tmp_path, mode):
+    """A rule's CloudEvent, of an event that was one and of one that was none."""
+    route = ('      - bus: {topic: "out", payload: cloudevent, mode: ' + mode +
+             ', type: "{what}", source: "/hub/{plant}", subject: "{subject}"}\n')
+    with harness.Broker() as broker:
+        config = f"""
+hub: {{id: ce, store: "{{dir}}/hub.db"}}
+sources:
+  all:
+    mqtt: {{url: "{broker.url}", probe: false}}
+    topics: ["in/#"]
+targets:
+  bus: {{mqtt: {{url: "{broker.url}"}}}}
+rules:
+  all:
+    sql: |
+      SELECT coalesce(type, 'plain') AS what, coalesce(ce_plant, 'south') AS plant, ce_subject AS subject,
+             celsius, 7 AS ce_level
+      FROM "in/#"
+    to:
+"""
+        with harness.Hub(config + route, tmp_path) as hub, Subscriber(broker.port, "out") as out, \
+                Client(broker.port) as client:
+            hub.wait_ready()
+            client.publish("in/x", **make(("structured", EVENT))[0])
+            client.publish("in/x", b'{"celsius": 3}')
+            messages = out.wait(2)
+    events = read(messages)
+    assert [event["type"] for event in events] == [EVENT["type"], "plain"]
+    assert [event["source"] for event in events] == ["/hub/north", "/hub/south"]
+    assert events[0]["id"] == "/plants/7#e-1:all:1" and len({event["id"] for event in events}) == 2
+    assert events[0]["subject"] == "boiler" and events[0]["time"].startswith("2023-11-14T22:13:20.250")
+    assert [event["data"]["celsius"] for event in events] == [21.5, 3]
+    assert [str(event["level"]) for event in events] == ["7", "7"]

@@ -72,24 +72,12 @@ static const char *const mathematics[] = {
     "acos", "acosh",   "asin",    "asinh", "atan", "atan2", "atanh", "ceil", "ceiling", "cos",
     "cosh", "degrees", "exp",     "floor", "ln",   "log",   "log10", "log2", "mod",     "pi",
     "pow",  "power",   "radians", "sin",   "sinh", "sqrt",  "tan",   "tanh", "trunc",   NULL};
-static const char *const json[] = {"json",
-                                   "json_array",
-                                   "json_array_length",
-                                   "json_extract",
-                                   "->",
-                                   "->>",
-                                   "json_insert",
-                                   "json_object",
-                                   "json_patch",
-                                   "json_quote",
-                                   "json_remove",
-                                   "json_replace",
-                                   "json_set",
-                                   "json_type",
-                                   "json_valid",
-                                   "json_group_array",
-                                   "json_group_object",
-                                   NULL};
+static const char *const json[] = {
+    "json",       "json_array",  "json_array_length", "json_extract",
+    "->",         "->>",         "json_insert",       "json_object",
+    "json_quote", "json_remove", "json_replace",      "json_set",
+    "json_type",  "json_valid",  "json_group_array",  "json_group_object",
+    NULL};
 static const char *const aggregates[] = {
     "avg",        "count", "group_concat", "string_agg",   "sum",       "total",
     "row_number", "rank",  "dense_rank",   "percent_rank", "cume_dist", "ntile",

@@ -2,6 +2,7 @@
 #include "core/cloudevent.h"
 #include "core/event_value.h"
 #include "core/function_series.h"
+#include "core/function_text.h"
 #include "core/rule_space.h"
 #include "core/topic.h"
 
@@ -103,6 +104,8 @@ static enum err scalars_register(struct rule_space *space, struct error *e)
 enum err functions_register(struct rule_space *space, struct error *e)
 {
     enum err rc = scalars_register(space, e);
+    rc = rc == ERR_OK ? function_text_register(space, e) : rc;
+    rc = rc == ERR_OK ? function_format_register(space, e) : rc;
     rc = rc == ERR_OK ? function_series_register(space, e) : rc;
     rc = rc == ERR_OK ? function_spread_register(space, e) : rc;
     rc = rc == ERR_OK ? function_memory_register(space, e) : rc;

@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "core/fault.h"
 #include "core/window_parts.h"
 
 #define NAME_BYTES_MAX (4 + WINDOW_KEY_BYTES_MAX)
@@ -385,7 +386,10 @@ static enum err write_stage(struct window_key *key, struct window_stage *stage, 
 static enum err write_key(struct window_key *key, struct error *e)
 {
     bool is_stored = key->id != 0;
-    enum err rc = save_key(key, e);
+    bool is_faulty = (key->rule->windows->spec->faults & FAULT_WINDOW_IN_MEMORY) != 0;
+    bool is_kept_back = is_faulty && is_stored && key->keep_from != ALWAYS;
+    enum err rc = is_kept_back ? ERR_OK : save_key(key, e);
+    is_stored = is_stored && !is_kept_back;
     if (rc == ERR_OK && is_stored && key->keep_from != ALWAYS) {
         rc = drop_chunks(key, e);
     }

@@ -7,6 +7,7 @@
 
 #include "core/fault.h"
 #include "sim_vfs.h"
+#include "sim_windows.h"
 #include "store/store.h"
 
 #define STORE_PATH "/sim/hub.db"
@@ -27,6 +28,10 @@ static const struct route_spec paced_routes[] = {
      .rate = {.count = 20, .per_ms = 1000, .is_waiting = true}}};
 static const struct route_spec sampled_routes[] = {
     {.target = 0, .topic = "sampled/{device}", .sample = 2}};
+static const struct route_spec tumbled_routes[] = {
+    {.target = 0, .topic = "tumbled/{k}", .format = PAYLOAD_TEXT, .text = "{events}"}};
+static const struct route_spec counted_routes[] = {
+    {.target = 1, .topic = "counted/{k}", .format = PAYLOAD_TEXT, .text = "{events}"}};
 static const struct rule_spec rules[] = {
     {.name = "all",
      .sql = "SELECT device, value FROM \"pipit/v1/+/+/event/#\"",
@@ -70,6 +75,18 @@ static const struct rule_spec rules[] = {
      .key = "device",
      .routes = sampled_routes,
      .route_count = 1},
+    {.name = "tumbled",
+     .sql = "SELECT window_key AS k, group_concat(device || '/' || boot || '/' || sequence) AS "
+            "events FROM \"pipit/v1/+/+/event/+\"",
+     .window = {.kind = WINDOW_TUMBLING, .size_ms = 500, .is_by_arrival = true},
+     .routes = tumbled_routes,
+     .route_count = 1},
+    {.name = "counted",
+     .sql = "SELECT window_key AS k, group_concat(device || '/' || boot || '/' || sequence) AS "
+            "events FROM \"pipit/v1/+/+/event/+\"",
+     .window = {.kind = WINDOW_COUNT, .count = 5},
+     .routes = counted_routes,
+     .route_count = 1},
 };
 static const struct identity_spec identities[] = {
     {.name = "plain", .from = "plain/+/telemetry", .device = "topic_part(2)", .sequence = "n"},
@@ -93,9 +110,10 @@ static struct core_spec make_spec(enum sim_plant plant)
         .quarantine_limit_bytes = 1u << 20,
         .payload_bytes_max = 1u << 16,
         .rule_steps_max = 100000,
-        .faults = plant == SIM_PLANT_DEDUPE           ? FAULT_DEDUPE_OFF_BY_ONE
-                  : plant == SIM_PLANT_SETTLE_OUTSIDE ? FAULT_SETTLE_OUTSIDE
-                                                      : 0,
+        .faults = plant == SIM_PLANT_DEDUPE             ? FAULT_DEDUPE_OFF_BY_ONE
+                  : plant == SIM_PLANT_SETTLE_OUTSIDE   ? FAULT_SETTLE_OUTSIDE
+                  : plant == SIM_PLANT_WINDOW_IN_MEMORY ? FAULT_WINDOW_IN_MEMORY
+                                                        : 0,
     };
 }
 
@@ -225,11 +243,11 @@ void sim_hub_step(struct sim_hub *hub)
 {
     static uint8_t payloads[SIM_BATCH_MAX][SIM_PAYLOAD_MAX];
     static char topics[SIM_BATCH_MAX][64];
-    struct input inputs[SIM_BATCH_MAX + SIM_FLIGHT_MAX];
+    struct input inputs[SIM_BATCH_MAX + SIM_FLIGHT_MAX + 1];
     struct sim_message *batch[SIM_BATCH_MAX];
     struct outcome outcome = {0};
     struct error e = {0};
-    uint32_t answers = add_answers(hub, inputs);
+    uint32_t answers = add_answers(hub, inputs), ticks = 0;
     uint32_t want = sim_random_below(hub->random, SIM_BATCH_MAX);
     uint32_t count = sim_network_deliver(hub->network, batch, want);
     for (uint32_t i = 0; i < count; i++) {
@@ -243,7 +261,11 @@ void sim_hub_step(struct sim_hub *hub)
                         .received_ms = hub->history->now_ms},
         };
     }
-    if (answers + count == 0) {
+    if (core_next_timer_ms(hub->core) <= hub->history->now_ms) {
+        inputs[answers + count] = (struct input){.kind = INPUT_TICK};
+        ticks = 1;
+    }
+    if (answers + count + ticks == 0) {
         return;
     }
     hub->steps++;
@@ -259,7 +281,8 @@ void sim_hub_step(struct sim_hub *hub)
         }
         sim_network_acknowledge(hub->network);
     }
-    enum err rc = core_step(hub->core, inputs, answers + count, hub->history->now_ms, &outcome, &e);
+    enum err rc =
+        core_step(hub->core, inputs, answers + count + ticks, hub->history->now_ms, &outcome, &e);
     if (rc == ERR_OK) {
         step_succeeded(hub, batch, count, &outcome);
     } else {
@@ -279,7 +302,12 @@ static enum verdict choose_fate(struct sim_hub *hub, const struct delivery *deli
     if (dice < 125) {
         return VERDICT_REJECT;
     }
-    sim_history_received(hub->history, delivery);
+    uint32_t window = sim_window_rule_of(delivery->rule);
+    if (window < SIM_WINDOW_RULES) {
+        sim_windows_received(hub->history, window, delivery->idempotency_key, delivery->payload);
+    } else {
+        sim_history_received(hub->history, delivery);
+    }
     return dice < 190 ? VERDICT_RETRY : VERDICT_DONE; // Got it, and the answer was lost.
 }
 
@@ -313,7 +341,8 @@ bool sim_hub_is_quiet(const struct sim_hub *hub)
 {
     struct books books;
     core_books(hub->core, &books);
-    return hub->flight_count == 0 && books.waiting == 0;
+    return hub->flight_count == 0 && books.waiting == 0 &&
+           core_next_timer_ms(hub->core) == INT64_MAX; // No window is open.
 }
 
 // part: the end of a key from "d<device>/" on.
@@ -347,7 +376,8 @@ void sim_hub_check_end(struct sim_hub *hub)
 {
     struct books books;
     core_books(hub->core, &books);
-    sim_check_end(hub->history, &books, is_dead, hub);
+    uint64_t windows = sim_windows_check_end(hub->history, store_db(hub->store));
+    sim_check_end(hub->history, &books, windows, is_dead, hub);
     uint64_t rows = count_rows(hub, "SELECT count(*) FROM pipit_outbox");
     uint64_t dead = count_rows(hub, "SELECT count(*) FROM pipit_dead");
     if (rows != books.waiting || dead != books.dead) {

@@ -10,9 +10,10 @@
 
 enum sim_plant {
     SIM_PLANT_NONE,
-    SIM_PLANT_EARLY_ACK,      // Acknowledges to the broker before the commit.
-    SIM_PLANT_DEDUPE,         // core_spec.faults: dedupe off by one.
-    SIM_PLANT_SETTLE_OUTSIDE, // core_spec.faults: settlements outside the transaction.
+    SIM_PLANT_EARLY_ACK,        // Acknowledges to the broker before the commit.
+    SIM_PLANT_DEDUPE,           // core_spec.faults: dedupe off by one.
+    SIM_PLANT_SETTLE_OUTSIDE,   // core_spec.faults: settlements outside the transaction.
+    SIM_PLANT_WINDOW_IN_MEMORY, // core_spec.faults: that a window is closed is not stored.
 };
 
 // A delivery that a target has been given; its answer is on the way.

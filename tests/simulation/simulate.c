@@ -1,5 +1,6 @@
 // simulate - runs seeds through the real core in virtual time and checks the promises.
-//   simulate [--seeds N] [--from S] [--plant early-ack|dedupe|settle-outside] [--verbose]
+//   simulate [--seeds N] [--from S] [--plant early-ack|dedupe|settle-outside|window-in-memory]
+//   [--verbose]
 // Each seed runs in a process of its own, so that an assertion that fails is a failed seed.
 // Exit: 0 no seed failed (with --plant: at least one did), 1 otherwise, 2 usage.
 #include <getopt.h>
@@ -148,8 +149,9 @@ static bool is_seed_good(int status)
 
 static int find_plant(const char *name)
 {
-    static const char *const names[] = {"none", "early-ack", "dedupe", "settle-outside"};
-    for (int i = 0; i < 4; i++) {
+    static const char *const names[] = {"none", "early-ack", "dedupe", "settle-outside",
+                                        "window-in-memory"};
+    for (int i = 0; i < (int)(sizeof(names) / sizeof(names[0])); i++) {
         if (strcmp(name, names[i]) == 0) {
             return i;
         }
@@ -238,9 +240,9 @@ int main(int argc, char **argv)
 {
     struct arguments arguments;
     if (!parse_arguments(argc, argv, &arguments)) {
-        fprintf(stderr,
-                "usage: simulate [--seeds N] [--from S] [--plant early-ack|dedupe|settle-outside] "
-                "[--verbose]\n");
+        fprintf(stderr, "usage: simulate [--seeds N] [--from S] [--plant "
+                        "early-ack|dedupe|settle-outside|window-in-memory] "
+                        "[--verbose]\n");
         return 2;
     }
     uint64_t ran = 0;

@@ -159,6 +159,23 @@ static void ensure(struct daemon *daemon)
     }
 }
 
+// What a burst took from the heap goes back to the machine once nothing has happened for a while.
+static void memory_tick(struct daemon *daemon)
+{
+    struct books books;
+    if (daemon->core == NULL || daemon->now_ms < daemon->memory_at_ms) {
+        return;
+    }
+    daemon->memory_at_ms = daemon->now_ms + MEMORY_LOOK_MS;
+    core_books(daemon->core, &books);
+    uint64_t done = books.received + books.delivered;
+    if (done == daemon->memory_seen && done != daemon->memory_trimmed) {
+        malloc_trim(0);
+        daemon->memory_trimmed = done;
+    }
+    daemon->memory_seen = done;
+}
+
 static enum err loop(struct daemon *daemon, struct error *e)
 {
     while (!daemon->is_ending) {
@@ -175,6 +192,7 @@ static enum err loop(struct daemon *daemon, struct error *e)
         tables_tick(daemon);
         ensure(daemon);
         status_tick(daemon);
+        memory_tick(daemon);
         daemon->is_ending |= daemon->state == DAEMON_STOPPING && is_drained(daemon);
     }
     return daemon->end_rc == ERR_OK ? ERR_OK : error_set(e, daemon->end_rc, "%s", daemon->reason);

@@ -25,13 +25,14 @@
 #define BATCH_LIMIT_MIN    1
 #define TAKE_BYTES_MAX     (4 << 20) // Of deliveries offered to a worker at a time.
 #define TAKE_COUNT_MAX     1000
-#define CLOCK_SLACK_MS     1000  // The wall clock may step back so far without a look at the timers.
-#define ROOM_CHECK_MS      1000  // How often a full store is looked at.
-#define ROOM_CHECKS_NEEDED 2     // So often in a row there must be room.
-#define REOPEN_MIN_MS      1000  // Of a store that failed; doubles
+#define CLOCK_SLACK_MS     1000 // The wall clock may step back so far without a look at the timers.
+#define ROOM_CHECK_MS      1000 // How often a full store is looked at.
+#define ROOM_CHECKS_NEEDED 2    // So often in a row there must be room.
+#define REOPEN_MIN_MS      1000 // Of a store that failed; doubles
 #define REOPEN_MAX_MS      60000 // up to this.
 #define RATE_MS            5000  // Rates are over about so long.
 #define ENSURE_MS          5000  // How often sources and workers that could not be made are tried.
+#define MEMORY_LOOK_MS     2000  // Quiet for so long, the hub gives free memory back.
 #define SOURCES_MAX        256
 #define TARGETS_MAX        1024
 
@@ -134,6 +135,9 @@ struct daemon {
     enum err end_rc;
     struct books last_books; // While sealed.
 
+    int64_t memory_at_ms;
+    uint64_t memory_seen, memory_trimmed; // Events and deliveries, at the last look and trim.
+
     int64_t rate_at_ms;
     struct books rate_books;
     double received_per_s, delivered_per_s;
@@ -156,7 +160,7 @@ void read_forget(struct daemon *daemon);           // The batch is over: committ
 // Memory for the batches of a configuration; batch_use, when it is the daemon's own, uses it.
 enum err batch_reserve(struct daemon *daemon, const struct config *config, struct error *e);
 void batch_use(struct daemon *daemon);
-void batch_run(struct daemon *daemon);   // Collects, reads, steps, acknowledges.
+void batch_run(struct daemon *daemon); // Collects, reads, steps, acknowledges.
 // When a timer of the core is due, by the monotonic clock; INT64_MAX: nothing waits for one.
 int64_t batch_timer_due_ms(const struct daemon *daemon);
 void batch_drop(struct daemon *daemon);  // The store is gone: nothing of it will be committed.

@@ -8,9 +8,10 @@
 #include "core/topic.h"
 
 #define PAGE_ROWS  500
+#define GROUP_MS   50
 #define PAGE_BYTES (4 * 1024 * 1024) // Of a page, or one event.
 
-// Events that are in memory: messages[i] was played at its own received_ms.
+// Events that are in memory.
 struct page {
     struct message messages[PAGE_ROWS];
     struct playback playbacks[PAGE_ROWS];
@@ -91,17 +92,29 @@ static enum err hand_out(struct trial *trial, const struct replay_run *run,
     return rc == ERR_OK ? trial_rejections(trial, run->rejected, run->context, e) : rc;
 }
 
-// Those that were received in one millisecond go together.
+// Events that came closely one after the other go together, as they did in the hub, unless
+// something is due in between.
+static uint32_t group_end(struct trial *trial, const struct page *page, uint32_t at)
+{
+    int64_t first_ms = page->messages[at].received_ms;
+    int64_t timer_ms = core_next_timer_ms(trial_core(trial));
+    int64_t end_ms =
+        timer_ms > first_ms && timer_ms < first_ms + GROUP_MS ? timer_ms : first_ms + GROUP_MS;
+    uint32_t end = at + 1;
+    while (end < page->count && page->messages[end].received_ms >= first_ms &&
+           page->messages[end].received_ms < end_ms) {
+        end++;
+    }
+    return end;
+}
+
 static enum err play_page(struct trial *trial, const struct page *page, struct error *e)
 {
     enum err rc = ERR_OK;
     uint32_t at = 0;
     while (rc == ERR_OK && at < page->count) {
-        int64_t now_ms = page->messages[at].received_ms;
-        uint32_t end = at + 1;
-        while (end < page->count && page->messages[end].received_ms == now_ms) {
-            end++;
-        }
+        uint32_t end = group_end(trial, page, at);
+        int64_t now_ms = page->messages[end - 1].received_ms;
         rc = trial_step(trial, page->messages + at, end - at, now_ms, e);
         at = end;
     }

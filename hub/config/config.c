@@ -145,8 +145,7 @@ void config_destroy(struct config *config)
     for (uint32_t i = 0; i < config->target_count; i++) {
         options_destroy((struct options *)config->targets[i].options);
     }
-    config_forget_rows(config);
-    free(file->table_rows);
+    tables_free(config);
     document_destroy(file->document);
     arena_destroy(file->arena);
     free(file->folder);

@@ -39,12 +39,15 @@ struct config_table {
     uint64_t size_bytes;
 };
 
+struct config_rows;
+
 struct config {
     const char *path; // As given.
     const struct options
         *hub; // By hub_options: id, store, store_limit, stats_every, mirror, log_level, ...
     struct core_spec core; // Rules, routes, identities, targets, bounds; ready for core_open.
     const struct config_table *tables; // Parallel to core.tables.
+    struct config_rows *rows;          // Of those that come from files, where they have been read.
     const struct config_source *sources;
     uint32_t source_count;
     const struct config_target *targets; // Parallel to core.targets.
@@ -52,18 +55,18 @@ struct config {
 };
 
 extern const struct option_spec hub_options[];
-extern const struct option_spec history_options[];       // keep, limit.
-extern const struct option_spec identity_options[];      // from, device, sequence, boot, time.
-extern const struct option_spec format_options[];        // from, closed.
-extern const struct option_spec protobuf_options[];      // descriptors, message.
-extern const struct option_spec window_options[];        // tumbling, hopping, ...
-extern const struct option_spec window_every_options[];  // every.
-extern const struct option_spec rule_options[];          // sql, key.
-extern const struct option_spec table_options[];         // csv, sql, events, key, ...
-extern const struct option_spec target_common_options[]; // attempts, backoff_min, backoff_max.
+extern const struct option_spec history_options[];        // keep, limit.
+extern const struct option_spec identity_options[];       // from, device, sequence, boot, time.
+extern const struct option_spec format_options[];         // from, closed.
+extern const struct option_spec protobuf_options[];       // descriptors, message.
+extern const struct option_spec window_options[];         // tumbling, hopping, ...
+extern const struct option_spec window_every_options[];   // every.
+extern const struct option_spec rule_options[];           // sql, key.
+extern const struct option_spec table_options[];          // csv, sql, events, key, ...
+extern const struct option_spec target_common_options[];  // attempts, backoff_min, backoff_max.
 extern const struct option_spec route_to_rules_options[]; // topic.
-extern const struct option_spec route_common_options[];  // limit, overflow, ...
-extern const struct option_spec route_payload_options[]; // payload, text, type, ...
+extern const struct option_spec route_common_options[];   // limit, overflow, ...
+extern const struct option_spec route_payload_options[];  // payload, text, type, ...
 
 // A switch that breaks a promise on purpose: for tests, so it is in no hint and no manual.
 bool option_is_fault(const struct option_spec *row);
@@ -88,8 +91,10 @@ typedef enum err config_source_fn(const char *hub_id, const char *name,
 // and, through check_source, each source for what can be known without its peer: what `pipit check`
 // does beyond parsing. Positions inside SQL are mapped to the file. Reads the files of tables, too;
 // their rows stay in core.tables for core_open and core_swap.
-enum err config_check(const struct config *config, config_source_fn *check_source, config_report_fn *each,
-                      void *context, struct error *e);
+enum err config_check(const struct config *config, config_source_fn *check_source,
+                      config_report_fn *each, void *context, struct error *e);
+// Reads the files of tables that have not been read; the first fault ends it.
+enum err config_read_rows(const struct config *config, struct error *e);
 // Frees the rows of tables: the core has them.
 void config_forget_rows(struct config *config);
 

@@ -8,6 +8,12 @@
 #include "core/core.h"
 #include "core/tables.h"
 
+// Reached from the public part alone, which trials copy.
+struct config_rows {
+    struct table_spec *specs;    // core.tables; here they may be written to.
+    struct table_rows *tables[]; // Parallel to them; NULL: not read.
+};
+
 const struct option_spec table_options[] = {
     {"csv", OPTION_PATH, false, NULL, 0, 0, NULL,
      "CSV file whose first line names the columns. A column in which every value is a number is "
@@ -39,12 +45,6 @@ static const char *copy(struct builder *builder, const struct options *options, 
 {
     const char *text = option_text(options, name);
     return text == NULL ? NULL : arena_print(builder->file->arena, "%s", text);
-}
-
-static const char *path_of(struct builder *builder, const struct options *options, const char *name)
-{
-    const char *path = copy(builder, options, name);
-    return path == NULL ? NULL : reader_path(&builder->reader, path);
 }
 
 static void refuse(struct builder *builder, const struct node *node, const char *option,
@@ -133,8 +133,8 @@ static void table_build(struct builder *builder, const struct node *node,
     };
     *out_table = (struct config_table){
         .name = out_spec->name,
-        .csv = path_of(builder, options, "csv"),
-        .sql = path_of(builder, options, "sql"),
+        .csv = copy(builder, options, "csv"),
+        .sql = copy(builder, options, "sql"),
         .key = out_spec->key,
         .text = copy(builder, options, "text"),
         .delimiter = delimiter_of(builder, node, options, what),
@@ -161,12 +161,13 @@ void tables_build(struct builder *builder)
     }
     struct table_spec *specs = arena_alloc(file->arena, section->count * sizeof(specs[0]));
     struct config_table *tables = arena_alloc(file->arena, section->count * sizeof(tables[0]));
-    file->table_rows = calloc(section->count, sizeof(file->table_rows[0]));
-    if (specs == NULL || tables == NULL || file->table_rows == NULL) {
+    struct config_rows *rows = calloc(1, sizeof(*rows) + section->count * sizeof(rows->tables[0]));
+    file->config.rows = rows;
+    if (specs == NULL || tables == NULL || rows == NULL) {
         builder->is_out_of_memory = true;
         return;
     }
-    file->config.core.tables = file->table_specs = specs;
+    file->config.core.tables = rows->specs = specs;
     file->config.tables = tables;
     for (const struct node *node = section->first; node != NULL; node = node->next) {
         uint32_t i = file->config.core.table_count++;
@@ -174,32 +175,55 @@ void tables_build(struct builder *builder)
     }
 }
 
-void tables_read(struct reader *reader, struct config_file *file)
+static enum err read_rows(const struct config *config, uint32_t index, struct error *e)
 {
+    struct config_rows *rows = config->rows;
+    if (rows->tables[index] != NULL || config->core.tables[index].sql != NULL) {
+        return ERR_OK;
+    }
+    enum err rc = table_rows_read(&rows->tables[index], &config->tables[index], e);
+    if (rc != ERR_OK) {
+        return error_wrap(e, "table %s", config->tables[index].name);
+    }
+    rows->specs[index].data = table_rows_data(rows->tables[index]);
+    return ERR_OK;
+}
+
+enum err config_read_rows(const struct config *config, struct error *e)
+{
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < config->core.table_count; i++) {
+        rc = read_rows(config, i, e);
+    }
+    return rc;
+}
+
+void tables_read(struct reader *reader, const struct config_file *file)
+{
+    const struct config *config = &file->config;
     const struct node *section = node_get(document_root(file->document), "tables");
-    for (uint32_t i = 0; i < file->config.core.table_count; i++) {
-        const struct config_table *table = &file->config.tables[i];
+    for (uint32_t i = 0; i < config->core.table_count; i++) {
+        const struct config_table *table = &config->tables[i];
         const struct node *node = node_get(section, table->name);
         struct error fault = {0};
-        if (file->table_rows[i] != NULL || file->table_specs[i].sql != NULL) {
-            continue;
-        }
-        if (table_rows_read(&file->table_rows[i], table, &fault) != ERR_OK) {
+        if (read_rows(config, i, &fault) != ERR_OK) {
             const struct node *at = node_get(node, table->csv != NULL ? "csv" : "sql");
-            reader_problem(reader, at == NULL ? (struct position){1, 1} : at->at, "table %s: %s",
-                           table->name, fault.text);
-            continue;
+            reader_problem(reader, at == NULL ? (struct position){1, 1} : at->at, "%s", fault.text);
         }
-        file->table_specs[i].data = table_rows_data(file->table_rows[i]);
     }
 }
 
 void config_forget_rows(struct config *config)
 {
-    struct config_file *file = (struct config_file *)config; // Its first member.
-    for (uint32_t i = 0; file->table_rows != NULL && i < config->core.table_count; i++) {
-        file->table_specs[i].data = NULL;
-        table_rows_destroy(file->table_rows[i]);
-        file->table_rows[i] = NULL;
+    for (uint32_t i = 0; config->rows != NULL && i < config->core.table_count; i++) {
+        config->rows->specs[i].data = NULL;
+        table_rows_destroy(config->rows->tables[i]);
+        config->rows->tables[i] = NULL;
     }
+}
+
+void tables_free(struct config *config)
+{
+    config_forget_rows(config);
+    free(config->rows);
 }

@@ -11,15 +11,11 @@
 #include "config/config.h"
 #include "config/reader.h"
 
-struct table_rows;
-
 struct config_file {
     struct config config; // First: the public part.
     struct document *document;
     struct arena *arena;
     char *folder;
-    struct table_spec *table_specs; // The configuration's own.
-    struct table_rows **table_rows; // Parallel to them; NULL: not read.
 };
 
 struct builder {
@@ -49,7 +45,8 @@ void tables_build(struct builder *builder);
 void rules_build(struct builder *builder);
 
 // The files of tables; faults go to the reader.
-void tables_read(struct reader *reader, struct config_file *file);
+void tables_read(struct reader *reader, const struct config_file *file);
+void tables_free(struct config *config);
 
 #define TARGET_RULES "rules" // In `to`: the event goes to other rules. No target is called so.
 

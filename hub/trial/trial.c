@@ -117,7 +117,6 @@ enum err trial_create(struct trial **out_trial, const struct trial_options *opti
         return no_memory(e);
     }
     trial->config = options->config;
-    trial->spec = trial_spec(options->config);
     trial->playback.rule = options->rule;
     trial->now_ms = options->now_ms;
     trial->is_forgetful = options->is_forgetful;
@@ -126,6 +125,8 @@ enum err trial_create(struct trial **out_trial, const struct trial_options *opti
     if (trial->inputs == NULL || !handout_init(&trial->given) || !handout_init(&trial->pending)) {
         rc = no_memory(e);
     }
+    rc = rc == ERR_OK ? config_read_rows(options->config, e) : rc;
+    trial->spec = trial_spec(options->config);
     rc = rc == ERR_OK ? trial_open(trial, options, e) : rc;
     if (rc != ERR_OK) {
         trial_destroy(trial);

@@ -16,7 +16,7 @@ targets:
 """
 JOIN = """
 tables:
-  sensors: {csv: "{dir}/sensors.csv", key: id}
+  sensors: {csv: sensors.csv, key: id}
 rules:
   r:
     sql: SELECT topic_part(2) AS id, n, s.site, s.version FROM "a/+" JOIN sensors s ON s.id = topic_part(2)
@@ -89,7 +89,7 @@ def test_sql_table_survives_kill_and_its_script_is_fenced(start_hub, broker, fol
     (folder / "limits.sql").write_text("CREATE TABLE limits(id TEXT PRIMARY KEY, top REAL);\nINSERT INTO limits VALUES('d1', 5);")
     hub = start_hub(HEAD.format(url=broker.url) + """
 tables:
-  limits: {sql: "{dir}/limits.sql", key: id}
+  limits: {sql: limits.sql, key: id}
 rules:
   r:
     sql: SELECT topic_part(2) AS id, n, top FROM "a/+" JOIN limits l ON l.id = topic_part(2) WHERE n > top
@@ -117,3 +117,57 @@ rules:
         say(7)
         say(9)
         assert [m.json()["n"] for m in watcher.wait(2)] == [6, 9]
+
+
+FED = """
+tables:
+  position: {events: "SELECT topic_part(2) AS id, x FROM 'p/+'", key: id}
+rules:
+  r:
+    sql: >-
+      SELECT topic_part(2) AS id, n, p.x, l.fields ->> '$.n' AS last FROM "a/+" e
+      LEFT JOIN position p ON p.id = topic_part(2) LEFT JOIN latest l ON l.topic = e.topic
+    to: [{bus: {topic: "out/{id}"}}]
+"""
+
+
+def test_tables_of_events_survive_kill(start_hub, broker):
+    hub = start_hub(HEAD.format(url=broker.url) + FED.replace("'p/+'", '\\"p/+\\"')).wait_ready()
+    with Subscriber(broker.port, "out/#") as watcher, Client(broker.port) as client:
+        for n in range(100):
+            client.publish("p/d1", json.dumps({"x": n}).encode())
+            client.publish("a/d1", json.dumps({"n": n}).encode())
+        for m in watcher.wait(100):
+            assert m.json()["x"] == m.json()["n"] == m.json()["last"]
+        hub.kill()
+        hub.start()
+        hub.wait_ready()
+        client.publish("a/d1", json.dumps({"n": 7}).encode())
+        assert watcher.wait(101)[-1].json() == {"id": "d1", "n": 7, "x": 99, "last": 7}
+        client.publish("a/d2", json.dumps({"n": 8}).encode())
+        assert watcher.wait(102)[-1].json() == {"id": "d2", "n": 8, "x": None, "last": 8}
+
+
+def test_changed_survives_kill_and_forgets_with_another_sql(start_hub, broker):
+    text = HEAD.format(url=broker.url) + """
+rules:
+  r:
+    sql: SELECT n FROM "a/+" WHERE changed(n, 1)
+    to: [{bus: {topic: out/x}}]
+"""
+    hub = start_hub(text).wait_ready()
+    with Subscriber(broker.port, "out/#") as watcher, Client(broker.port) as client:
+        def say(*numbers):
+            for n in numbers:
+                client.publish("a/d1", json.dumps({"n": n}).encode()).wait_for_publish(10)
+        say(5, 5.5, 6, 7)
+        watcher.wait(2)
+        hub.kill()
+        hub.start()
+        hub.wait_ready()
+        say(7.5, 6, 9)
+        assert [m.json()["n"] for m in watcher.wait(3)] == [5, 7, 9]
+        hub.write_config(text.replace("changed(n, 1)", "changed(n, 2)"))
+        assert "its sql has changed" in hub.run("apply").stdout
+        say(9, 10.5, 20)
+        assert [m.json()["n"] for m in watcher.wait(5)] == [5, 7, 9, 9, 20]

@@ -2,10 +2,9 @@
 
 #include <jansson.h>
 #include <pipit/v1/pipit.pb-c.h>
-#include <stdlib.h>
 
 #include "base/json_bytes.h"
-#include "core/event.h"
+#include "core/event_parts.h"
 #include "trial/case_proto.h"
 
 static enum err decode_json(struct bytes payload, json_t **out_json, struct error *e)
@@ -31,17 +30,13 @@ static enum err decode_cbor(struct bytes payload, json_t **out_json, struct erro
     enum err rc = event_batch_create(&batch, 1, e);
     rc = rc == ERR_OK ? event_batch_add(batch, &message, &event, e) : rc;
     rc = rc == ERR_OK ? event_validate(event, e) : rc;
-    char *text = rc == ERR_OK ? event_to_json(event) : NULL;
-    json_t *whole = text == NULL ? NULL : json_loads(text, 0, NULL);
-    json_t *fields = json_object_get(whole, "fields");
+    json_t *fields = rc == ERR_OK ? event_fields_json(event) : NULL;
     if (rc == ERR_OK && fields == NULL) {
         rc = error_set(e, ERR_INVALID, "has no fields");
     }
     if (rc == ERR_OK) {
         *out_json = json_incref(fields);
     }
-    json_decref(whole);
-    free(text);
     event_batch_destroy(batch);
     return rc;
 }

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "store/store_view.h"
 #include "trial/trial_parts.h"
 
 #define TAKE_COUNT       64
@@ -104,6 +105,11 @@ static enum err trial_open(struct trial *trial, const struct trial_options *opti
     enum err rc = store_open(&trial->store, &store, e);
     if (rc == ERR_OK) {
         store_set_now(trial->store, options->now_ms);
+    }
+    if (rc == ERR_OK && options->births != NULL) {
+        rc = store_view_copy_births(options->births, trial->store, e);
+    }
+    if (rc == ERR_OK) {
         rc = core_open(&trial->core, trial->store, &trial->spec, e);
     }
     return rc;

@@ -12,12 +12,14 @@
 #include "config/config.h"
 #include "core/core.h"
 
+struct store_view;
 struct trial;
 
 struct trial_options {
     const struct config *config;
     const char *rule;  // Only this one sees what comes, and what it feeds sees that; NULL: all.
     int64_t now_ms;    // The clock at the start.
+    struct store_view *births; // Sparkplug nodes are known as in this store; NULL: none is.
     bool is_forgetful; // What goes out is counted, not kept: trial_take gives nothing.
 };
 

@@ -122,7 +122,7 @@ int quarantine_test(struct entry_walk *walk, struct store_view *view,
 {
     struct error e = {0};
     struct testing testing = {.walk = walk, .config = config, .e = &e};
-    const struct trial_options options = {.config = config};
+    const struct trial_options options = {.config = config, .births = view};
     event_memory_init(&testing.memory);
     enum err rc = trial_create(&testing.trial, &options, &e);
     rc = rc == ERR_OK ? store_view_quarantine(view, filter, on_entry, &testing, &e) : rc;

@@ -154,7 +154,7 @@ enum err replay_events(struct store_view *view, const struct replay_stretch *str
     event_memory_init(&page->memory);
     enum err rc = store_view_span(view, &stretch->filter, &span, e);
     const struct trial_options options = {
-        .config = run->config, .rule = run->rule, .now_ms = span.first_ms};
+        .config = run->config, .rule = run->rule, .now_ms = span.first_ms, .births = view};
     rc = rc == ERR_OK ? trial_create(&trial, &options, e) : rc;
     rc = rc == ERR_OK ? play_all(trial, view, page, run, out_tally, e) : rc;
     progress_end();

@@ -397,3 +397,59 @@ enum err store_view_replays(struct store_view *view, uint64_t first, uint64_t la
                          " FROM pipit_replay WHERE id BETWEEN ?1 AND ?2 ORDER BY id",
                          &filter, replay_row, &walk, e);
 }
+
+// A row as it is into the same table of another store.
+struct copying {
+    struct store *to;
+    sqlite3_stmt *insert;
+    enum err rc;
+    struct error *e;
+};
+
+static bool copy_row(sqlite3_stmt *statement, void *walk)
+{
+    struct copying *copying = walk;
+    for (int i = 0; i < sqlite3_column_count(statement); i++) {
+        sqlite3_bind_value(copying->insert, i + 1, sqlite3_column_value(statement, i));
+    }
+    int sqlite_rc = sqlite3_step(copying->insert);
+    sqlite3_reset(copying->insert);
+    if (sqlite_rc != SQLITE_DONE) {
+        copying->rc = store_fail(copying->to, sqlite_rc, "copy a birth", copying->e);
+    }
+    return sqlite_rc == SQLITE_DONE;
+}
+
+static enum err copy_table(struct store_view *view, const char *select, const char *insert,
+                           struct copying *copying)
+{
+    int sqlite_rc = sqlite3_prepare_v2(store_db(copying->to), insert, -1, &copying->insert, NULL);
+    if (sqlite_rc != SQLITE_OK) {
+        return store_fail(copying->to, sqlite_rc, "copy births", copying->e);
+    }
+    enum err rc = walk_all(view, select, copy_row, copying, copying->e);
+    sqlite3_finalize(copying->insert);
+    return rc == ERR_OK ? copying->rc : rc;
+}
+
+enum err store_view_copy_births(struct store_view *view, struct store *to, struct error *e)
+{
+    static const char *const tables[][2] = {
+        {"SELECT * FROM pipit_sparkplug_node",
+         "INSERT INTO pipit_sparkplug_node VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"},
+        {"SELECT * FROM pipit_sparkplug_device",
+         "INSERT INTO pipit_sparkplug_device VALUES (?1, ?2, ?3, ?4)"},
+        {"SELECT * FROM pipit_sparkplug_alias",
+         "INSERT INTO pipit_sparkplug_alias VALUES (?1, ?2, ?3, ?4)"},
+    };
+    struct copying copying = {.to = to, .rc = ERR_OK, .e = e};
+    enum err rc = store_begin(to, false, e);
+    for (size_t i = 0; rc == ERR_OK && i < sizeof(tables) / sizeof(tables[0]); i++) {
+        rc = copy_table(view, tables[i][0], tables[i][1], &copying);
+    }
+    rc = rc == ERR_OK ? store_commit(to, e) : rc;
+    if (rc != ERR_OK) {
+        store_rollback(to);
+    }
+    return rc;
+}

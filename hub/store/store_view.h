@@ -27,6 +27,10 @@ typedef bool view_count_fn(void *context, const char *name, uint64_t value);
 enum err store_view_books(struct store_view *view, view_count_fn *each, void *context,
                           struct error *e);
 
+// Copies what Sparkplug nodes said of themselves into a store that knows none: for dry runs.
+struct store;
+enum err store_view_copy_births(struct store_view *view, struct store *to, struct error *e);
+
 struct view_target {
     const char *name;
     uint64_t enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried;

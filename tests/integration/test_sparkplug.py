@@ -1,5 +1,6 @@
 """Sparkplug B through a real broker: payloads by protoc, aliases over kill -9, rebirth requests, STATE."""
 
+import json
 import re
 import time
 
@@ -180,8 +181,20 @@ def test_an_unknown_alias_is_quarantined_and_asked_for(broker, start_hub, edge):
         edge.data(1, "metrics { alias: 7 float_value: 1 }")
         ncmd.wait(1)
         wait_for(lambda: hub.status()["books"]["rejected"] == 1, what="the event is rejected")
-    listing = hub.run("quarantine", "list").stdout
-    assert "alias 7 stands for no metric of N" in listing
+    assert "alias 7 stands for no metric of N" in hub.run("quarantine", "list").stdout
+    with Subscriber(broker.port, "out/#") as out:
+        edge.say("NBIRTH", """
+timestamp: 1700000000100 seq: 0 metrics { name: "bdSeq" datatype: 8 long_value: 5 }
+metrics { name: "Inputs/temperature" alias: 7 datatype: 9 float_value: 1 }""")
+        rows(out, 1)
+        said = json.loads(hub.run("quarantine", "test", "all", "--json").stdout)  # Now it can be read.
+        assert json.loads(said["deliveries"][0]["payload"])["t"] == 1 and said["rejections"] == []
+        hub.run("quarantine", "replay", "all")
+        row = rows(out, 2)[1]
+        assert row["type"] == "NDATA" and row["t"] == 1
+        edge.data(1, "metrics { alias: 7 float_value: 2 }")  # The replay counted for nothing.
+        rows(out, 3)
+    assert len(hub.log_lines("INTAKE-REBIRTH")) == 1
 
 
 def state_of(message):

@@ -23,7 +23,7 @@ pipit check -c hub.yaml                    # every fault with line and column; t
 pipit test                                 # the cases beside hub.yaml
 pipit explain --topic T --payload P        # why each rule does or does not fire on a message
 pipit bench-rule RULE --sample FILE        # what a rule costs an event
-pipit replay --rule RULE --from '1 h ago'  # a rule over the history, dry or for real
+pipit replay RULE --from '1 h ago'         # a rule over the history, dry or for real
 ```
 
 Where an example does not show `sources` and `targets`, they are a broker on this machine, called `bus`; the

@@ -77,6 +77,26 @@ static void inherit(struct event *event, const struct event *source)
     }
 }
 
+// The event that stands for a window has the window's key as topic: where that is made of the
+// events,
+// "<group>/<device>".
+static void inherit_key(struct event *event, struct bytes key)
+{
+    char names[2 * EVENT_NAME_MAX + 2];
+    const uint8_t *slash = key.len == 0 ? NULL : memchr(key.ptr, '/', key.len);
+    if (slash == NULL || key.len >= sizeof(names)) {
+        return;
+    }
+    size_t group = (size_t)(slash - key.ptr), device = key.len - group - 1;
+    if (group == 0 || device == 0 || memchr(slash + 1, '/', device) != NULL) {
+        return; // The topic of an event without a device.
+    }
+    memcpy(names, key.ptr, key.len);
+    names[key.len] = '\0';
+    names[group] = '\0';
+    event_set_identity(event, names, names + group + 1, 0, 0);
+}
+
 static enum err too_much(struct core *core, const char *what, struct error *e)
 {
     struct batch *batch = &core->batch;
@@ -125,6 +145,9 @@ enum err core_derive(struct core *core, const struct rule_output *output, struct
         return error_set(e, rc, "%s", why.text);
     }
     inherit(event, source);
+    if (output->window != NULL && core->spec->rules[output->rule_index].window.key == NULL) {
+        inherit_key(event, event_message(source)->topic);
+    }
     event_set_id(event, id);
     uint32_t index = event_batch_count(batch->events) - 1;
     batch->slots[index] = (struct slot){.fate = FATE_NEW};

@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdlib.h>
 
+#include "base/utf8.h"
 #include "core/event_value.h"
 
 struct json_row {
@@ -19,6 +20,10 @@ static enum err no_memory(struct error *e)
 
 static enum err add_cell(struct json_row *json_row, int column, const char *name, struct error *e)
 {
+    if (!utf8_is_valid(bytes_from_text(name))) {
+        return error_set(e, ERR_CONFIG,
+                         "the name of column %d is not valid UTF-8; name it with AS", column + 1);
+    }
     if (json_object_get(json_row->object, name) != NULL) {
         return error_set(e, ERR_CONFIG,
                          "two columns of the result are called \"%s\"; name one with AS", name);

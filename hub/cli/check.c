@@ -58,14 +58,25 @@ static void warn(void *context, const struct error *warning)
     }
 }
 
+// As written: the lists of `else` and `late` are rules of their own only inside.
+static uint32_t count_rules(const struct core_spec *core)
+{
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < core->rule_count; i++) {
+        count += core->rules[i].branch == BRANCH_MAIN;
+    }
+    return count;
+}
+
 static void tell_fine(const struct config *config)
 {
     const struct core_spec *core = &config->core;
-    printf(
-        "%s%s: fine%s: %u source%s, %u target%s, %u rule%s", terminal_colour(stdout, COLOUR_GREEN),
-        config->path, terminal_colour(stdout, COLOUR_NONE), config->source_count,
-        config->source_count == 1 ? "" : "s", config->target_count,
-        config->target_count == 1 ? "" : "s", core->rule_count, core->rule_count == 1 ? "" : "s");
+    uint32_t rules = count_rules(core);
+    printf("%s%s: fine%s: %u source%s, %u target%s, %u rule%s",
+           terminal_colour(stdout, COLOUR_GREEN), config->path,
+           terminal_colour(stdout, COLOUR_NONE), config->source_count,
+           config->source_count == 1 ? "" : "s", config->target_count,
+           config->target_count == 1 ? "" : "s", rules, rules == 1 ? "" : "s");
     if (core->identity_count > 0) {
         printf(", %u device identit%s", core->identity_count,
                core->identity_count == 1 ? "y" : "ies");
@@ -75,8 +86,7 @@ static void tell_fine(const struct config *config)
 
 static int check(const char *path, bool is_json)
 {
-    struct faults faults = {
-        .is_json = is_json, .list = json_array(), .warnings = json_array()};
+    struct faults faults = {.is_json = is_json, .list = json_array(), .warnings = json_array()};
     struct config *config = NULL;
     struct error e = {0};
     enum err rc = config_load(&config, path, source_options, report, &faults, &e);
@@ -86,8 +96,8 @@ static int check(const char *path, bool is_json)
         report(&faults, &e);
     }
     if (is_json) {
-        json_t *result = json_pack("{s:b, s:O, s:O}", "ok", rc == ERR_OK, "faults",
-                                   faults.list, "warnings", faults.warnings);
+        json_t *result = json_pack("{s:b, s:O, s:O}", "ok", rc == ERR_OK, "faults", faults.list,
+                                   "warnings", faults.warnings);
         json_dumpf(result, stdout, JSON_COMPACT);
         putchar('\n');
         json_decref(result);

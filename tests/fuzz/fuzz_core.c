@@ -47,10 +47,20 @@ static const struct rule_spec rules[] = {
 static const struct identity_spec identities[] = {
     {"plain", "plain/+", "coalesce(serial, topic_part(2))", "n", "b", "t"},
 };
+static const struct field_spec schema[] = {{"v", FIELD_NUMBER, false}, {"a.b", FIELD_ANY, false}};
+static const struct format_spec formats[] = {
+    {.name = "cbor", .from = "plain/cbor", .kind = FORMAT_CBOR},
+    {.name = "json", .from = "plain/json", .kind = FORMAT_JSON, .fields = schema, .field_count = 2},
+    {.name = "figures", .from = "plain/figures", .kind = FORMAT_NUMBER},
+    {.name = "words", .from = "plain/words", .kind = FORMAT_TEXT},
+    {.name = "ours", .from = "pipit/v1/+/+/event/cbor", .kind = FORMAT_CBOR},
+};
 static const struct target_spec targets[] = {{"bus", 3, 10, 100}};
 static const struct core_spec spec = {.hub_id = "fuzz",
                                       .rules = rules,
                                       .rule_count = 3,
+                                      .formats = formats,
+                                      .format_count = 5,
                                       .identities = identities,
                                       .identity_count = 1,
                                       .targets = targets,
@@ -72,6 +82,10 @@ size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
         "\"a\": [[[]]]}",
         "plain/b9\n[1, 2, 3]",
         "plain/b9\n27.5",
+        "plain/cbor\n\xa2\x61v\xf9\x3e\x01\x61\x61\xa1\x61\x62\x01",
+        "plain/json\n{\"v\": 2.5, \"a\": {\"b\": [1]}}",
+        "plain/figures\n27.5",
+        "plain/words\non",
         "pipit/v1/g/d1/status\nx",
         "a/b/c\n\xff\xfe",
     };

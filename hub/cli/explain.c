@@ -8,6 +8,7 @@
 #include "cli/explain_message.h"
 #include "cli/explain_print.h"
 #include "config/config.h"
+#include "store/store_view.h"
 #include "trial/explain.h"
 
 int explain_command(int argc, char **argv);
@@ -57,14 +58,15 @@ static int fail(const struct error *e)
 }
 
 static int tell(const struct config *config, const struct options *options,
-                const struct explained_message *about)
+                const struct explained_message *about, struct store_view *births)
 {
     struct error e = {0};
     json_t *explanation = NULL;
     const struct explain_options explained = {.config = config,
                                               .message = &about->message,
                                               .rule = option_text(options, "rule"),
-                                              .now_ms = about->message.received_ms};
+                                              .now_ms = about->message.received_ms,
+                                              .births = births};
     if (explain(&explained, &explanation, &e) != ERR_OK) {
         return fail(&e);
     }
@@ -93,7 +95,12 @@ static int explain_with(const struct config *config, const struct options *optio
     }
     store = store == NULL ? option_text(config->hub, "store") : store;
     enum err rc = explain_message_read(options, store, clock_wall_ms(), arena, &about, &e);
-    int code = rc == ERR_OK ? tell(config, options, &about) : fail(&e);
+    struct store_view *births = NULL;
+    if (rc == ERR_OK && store_view_open(&births, store, NULL) != ERR_OK) {
+        births = NULL; // There is no store yet.
+    }
+    int code = rc == ERR_OK ? tell(config, options, &about, births) : fail(&e);
+    store_view_close(births);
     arena_destroy(arena);
     return code;
 }

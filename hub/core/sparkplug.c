@@ -344,8 +344,8 @@ static bool is_older_than_birth(const struct passage *passage)
 {
     const struct playback *playback = event_message(passage->event)->playback;
     const struct sparkplug_message *message = passage->message;
-    bool is_older = playback != NULL && playback->rule != NULL && message->has_time &&
-                    message->time_ms < passage->node->born_ms;
+    bool is_older = playback != NULL && playback->rule != NULL && playback->is_known &&
+                    message->has_time && message->time_ms < passage->node->born_ms;
     for (uint32_t i = 0; is_older && i < message->metric_count; i++) {
         if (message->metrics[i]->name == NULL) {
             snprintf(passage->verdict->reason, sizeof(passage->verdict->reason),

@@ -8,6 +8,7 @@
 
 #include "base/arena.h"
 #include "base/json_bytes.h"
+#include "core/cloudevent.h"
 #include "core/core_parts.h"
 #include "core/format.h"
 #include "core/function_list.h"
@@ -60,6 +61,9 @@ static json_t *format_name(const struct config *config, const struct message *me
     struct bytes prefix = bytes_of(message->topic.ptr, 9);
     if (message->topic.len > 9 && bytes_equal(prefix, bytes_from_text("pipit/v1/"))) {
         return json_string("pipit, by its topic");
+    }
+    if (cloudevent_mode(message, false) != CLOUDEVENT_NONE) {
+        return json_string("cloudevents, by its content type or user properties");
     }
     const char *name = format_type_of(format_of_content(message->content_type))->name;
     return strcmp(name, "any") == 0 ? json_string("JSON, text or bytes, by what it holds")
@@ -192,8 +196,10 @@ static enum err run_rule(const struct explain_options *options, const struct rul
 {
     struct trial *trial = NULL;
     struct rows_of wanted = {.rows = 0};
-    const struct trial_options trial_options = {
-        .config = options->config, .rule = spec->name, .now_ms = options->now_ms};
+    const struct trial_options trial_options = {.config = options->config,
+                                                .rule = spec->name,
+                                                .now_ms = options->now_ms,
+                                                .births = options->births};
     snprintf(wanted.name, sizeof(wanted.name), "rule/%s/rows", spec->name);
     enum err rc = trial_create(&trial, &trial_options, e);
     rc = rc == ERR_OK ? trial_step(trial, options->message, 1, options->now_ms, e) : rc;

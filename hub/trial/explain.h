@@ -15,12 +15,14 @@
 #define EXPLAIN_TERMS_MAX 32 // Of a condition.
 
 struct json_t;
+struct store_view;
 
 struct explain_options {
     const struct config *config;
     const struct message *message;
     const char *rule; // NULL: all.
     int64_t now_ms;
+    struct store_view *births; // As in struct trial_options.
 };
 
 // {"topic": text,

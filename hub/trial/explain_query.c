@@ -56,7 +56,7 @@ enum err explain_query(const struct explain_options *options, const char *sql,
     struct error own = {0};
     e = e == NULL ? &own : e;
     const struct trial_options trial_options = {
-        .config = &config, .rule = NULL, .now_ms = options->now_ms};
+        .config = &config, .rule = NULL, .now_ms = options->now_ms, .births = options->births};
     enum err rc = trial_create(&trial, &trial_options, e);
     rc = rc == ERR_OK ? trial_step(trial, options->message, 1, options->now_ms, e) : rc;
     rc = rc == ERR_OK ? read_rows(trial, out_rows, e) : rc;

@@ -189,6 +189,9 @@ metrics { name: "Inputs/temperature" alias: 7 datatype: 9 float_value: 1 }""")
         rows(out, 1)
         said = json.loads(hub.run("quarantine", "test", "all", "--json").stdout)  # Now it can be read.
         assert json.loads(said["deliveries"][0]["payload"])["t"] == 1 and said["rejections"] == []
+        told = json.loads(hub.run("explain", "--quarantine", "1", "--json").stdout)
+        assert told.get("rules") and told["rules"][0].get("deliveries"), told
+        assert json.loads(told["rules"][0]["deliveries"][0]["payload"])["t"] == 1, told
         hub.run("quarantine", "replay", "all")
         row = rows(out, 2)[1]
         assert row["type"] == "NDATA" and row["t"] == 1

@@ -93,8 +93,10 @@ typedef enum err config_source_fn(const char *hub_id, const char *name,
 // their rows stay in core.tables for core_open and core_swap.
 enum err config_check(const struct config *config, config_source_fn *check_source,
                       config_report_fn *each, void *context, struct error *e);
-// Reads the files of tables that have not been read; the first fault ends it.
-enum err config_read_rows(const struct config *config, struct error *e);
+// Reads the files of tables that have not been read. Each fault is reported, the first is left in e;
+// each may be NULL.
+enum err config_read_rows(const struct config *config, config_report_fn *each, void *context,
+                          struct error *e);
 // Frees the rows of tables: the core has them.
 void config_forget_rows(struct config *config);
 

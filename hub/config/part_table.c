@@ -189,11 +189,19 @@ static enum err read_rows(const struct config *config, uint32_t index, struct er
     return ERR_OK;
 }
 
-enum err config_read_rows(const struct config *config, struct error *e)
+enum err config_read_rows(const struct config *config, config_report_fn *each, void *context,
+                          struct error *e)
 {
     enum err rc = ERR_OK;
-    for (uint32_t i = 0; rc == ERR_OK && i < config->core.table_count; i++) {
-        rc = read_rows(config, i, e);
+    for (uint32_t i = 0; i < config->core.table_count; i++) {
+        struct error fault = {0};
+        enum err result = read_rows(config, i, &fault);
+        if (result != ERR_OK && each != NULL) {
+            each(context, &fault);
+        }
+        if (result != ERR_OK && rc == ERR_OK) {
+            rc = error_set(e, result, "%s", fault.text);
+        }
     }
     return rc;
 }

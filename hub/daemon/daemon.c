@@ -27,7 +27,7 @@ static enum err load(struct daemon *daemon, struct error *e)
 {
     uint32_t faults = 0;
     const char *path = daemon->options->config_path;
-    enum err rc = daemon_load(path, print_fault, &faults, &daemon->config, e);
+    enum err rc = tables_load_start(path, print_fault, &faults, &daemon->config, e);
     if (rc != ERR_OK && faults > 0) {
         return error_set(e, ERR_CONFIG, "%s has %u fault%s; nothing was started", path, faults,
                          faults == 1 ? "" : "s");

@@ -75,6 +75,10 @@ struct signals_seen {
 };
 
 struct table_watch; // daemon_tables.c
+// As daemon_load, for a hub that starts: where a table's file is faulty, which is logged, the rows
+// that the store has serve, and it shows whether the rules can do with them when the core is opened.
+enum err tables_load_start(const char *path, config_report_fn *each, void *context,
+                           struct config **out_config, struct error *e);
 
 struct daemon {
     const struct daemon_options *options;

@@ -26,6 +26,29 @@ struct table_watch {
     struct file_look seen;   // At the last look.
 };
 
+static void tell_unread(void *context, const struct error *fault)
+{
+    (void)context;
+    log_line(LOG_ERROR, "daemon", "TABLE-REJECTED", "err=\"%s; the rows of before stay\"",
+             fault->text);
+}
+
+enum err tables_load_start(const char *path, config_report_fn *each, void *context,
+                           struct config **out_config, struct error *e)
+{
+    struct config *config = NULL;
+    enum err rc = config_load(&config, path, source_options, each, context, e);
+    if (rc == ERR_OK && config_read_rows(config, tell_unread, NULL, NULL) == ERR_OK) {
+        rc = config_check(config, source_check, each, context, e);
+    }
+    if (rc != ERR_OK) {
+        config_destroy(config);
+        return rc;
+    }
+    *out_config = config;
+    return ERR_OK;
+}
+
 static const char *path_of(const struct config_table *table)
 {
     return table->csv != NULL ? table->csv : table->sql;

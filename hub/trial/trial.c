@@ -131,7 +131,7 @@ enum err trial_create(struct trial **out_trial, const struct trial_options *opti
     if (trial->inputs == NULL || !handout_init(&trial->given) || !handout_init(&trial->pending)) {
         rc = no_memory(e);
     }
-    rc = rc == ERR_OK ? config_read_rows(options->config, e) : rc;
+    rc = rc == ERR_OK ? config_read_rows(options->config, NULL, NULL, e) : rc;
     trial->spec = trial_spec(options->config);
     rc = rc == ERR_OK ? trial_open(trial, options, e) : rc;
     if (rc != ERR_OK) {

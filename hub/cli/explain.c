@@ -70,6 +70,12 @@ static int tell(const struct config *config, const struct options *options,
     if (explain(&explained, &explanation, &e) != ERR_OK) {
         return fail(&e);
     }
+    json_t *read = json_object_get(explanation, "read");
+    if (option_text(options, "topic") != NULL && explain_is_seen(store, read)) {
+        json_object_set_new(read, "duplicate",
+                            json_string("the hub has seen this event: it would "
+                                        "be counted and not reach any rule"));
+    }
     if (option_bool(options, "json")) {
         if (about->was_rejected != NULL) {
             json_object_set_new(explanation, "was_rejected", json_string(about->was_rejected));

@@ -2,10 +2,12 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "base/file.h"
 #include "core/properties.h"
+#include "core/sequence_window.h"
 #include "store/store_view.h"
 
 #define PAYLOAD_MAX  (256 * 1024 * 1024)
@@ -216,4 +218,39 @@ enum err explain_message_read(const struct options *options, const char *store, 
         out_message->message.received_ms = now_ms;
     }
     return rc == ERR_OK && arena_is_exhausted(arena) ? no_memory(e) : rc;
+}
+
+struct sought {
+    uint64_t sequence;
+    bool is_seen;
+};
+
+static bool on_boot(void *context, const struct view_boot *boot)
+{
+    struct sought *sought = context;
+    struct sequence_window window;
+    sequence_window_init(&window, 1);
+    window.upto = boot->upto;
+    sequence_window_set_bitmap(&window, boot->bitmap);
+    sought->is_seen = !sequence_window_add(&window, sought->sequence);
+    return false;
+}
+
+bool explain_is_seen(const char *store, const struct json_t *read)
+{
+    const char *group = json_string_value(json_object_get(read, "group"));
+    const char *device = json_string_value(json_object_get(read, "device"));
+    struct sought sought = {.sequence =
+                                (uint64_t)json_integer_value(json_object_get(read, "sequence"))};
+    uint32_t boot = (uint32_t)json_integer_value(json_object_get(read, "boot"));
+    struct store_view *view = NULL;
+    char key[600];
+    if (group == NULL || device == NULL || sought.sequence == 0 ||
+        store_view_open(&view, store, NULL) != ERR_OK) {
+        return false;
+    }
+    snprintf(key, sizeof(key), "%s/%s", group, device);
+    enum err rc = store_view_boot(view, key, boot, on_boot, &sought, NULL);
+    store_view_close(view);
+    return rc == ERR_OK && sought.is_seen;
 }

@@ -24,4 +24,10 @@ enum err explain_message_read(const struct options *options, const char *store, 
                               struct arena *arena, struct explained_message *out_message,
                               struct error *e);
 
+struct json_t;
+
+// Has the hub seen the event of this identity ("group", "device", "boot" and "sequence", as an
+// explanation's "read" has them)? False, too, where there is no store or no identity.
+bool explain_is_seen(const char *store, const struct json_t *read);
+
 #endif

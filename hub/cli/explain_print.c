@@ -59,6 +59,10 @@ static void read_print(const json_t *read)
         value_print(value);
         printf("\n");
     }
+    if (text_of(read, "duplicate") != NULL) {
+        printf("  %sduplicate  %s%s\n", colour(COLOUR_YELLOW), text_of(read, "duplicate"),
+               colour(COLOUR_NONE));
+    }
     if (text_of(read, "problem") != NULL) {
         printf("  %srejected   %s%s\n", colour(COLOUR_RED), text_of(read, "problem"),
                colour(COLOUR_NONE));

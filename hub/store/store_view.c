@@ -453,3 +453,32 @@ enum err store_view_copy_births(struct store_view *view, struct store *to, struc
     }
     return rc;
 }
+
+struct boot_walk {
+    view_boot_fn *each;
+    void *context;
+};
+
+static bool boot_row(sqlite3_stmt *statement, void *opaque)
+{
+    const struct boot_walk *walk = opaque;
+    const struct view_boot boot = {count_at(statement, 0), bytes_at(statement, 1)};
+    return walk->each(walk->context, &boot);
+}
+
+enum err store_view_boot(struct store_view *view, const char *device, uint32_t boot,
+                         view_boot_fn *each, void *context, struct error *e)
+{
+    struct boot_walk walk = {each, context};
+    sqlite3_stmt *statement = NULL;
+    enum err rc = prepare(view,
+                          "SELECT upto, bitmap FROM pipit_device_boot"
+                          " WHERE device = ?1 AND boot = ?2",
+                          &statement, e);
+    if (rc == ERR_OK) {
+        sqlite3_bind_text(statement, 1, device, -1, SQLITE_STATIC);
+        sqlite3_bind_int64(statement, 2, boot);
+        rc = each_row(view, statement, boot_row, &walk, e);
+    }
+    return rc;
+}

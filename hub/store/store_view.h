@@ -123,4 +123,14 @@ typedef bool view_replay_fn(void *context, const struct view_replay *replay);
 enum err store_view_replays(struct store_view *view, uint64_t first, uint64_t last,
                             view_replay_fn *each, void *context, struct error *e);
 
+// What the hub has seen of a boot of a device, "<group>/<device>". bitmap: least significant bit
+// first, of the sequences behind upto; for the call. Called once, or not at all.
+struct view_boot {
+    uint64_t upto;
+    struct bytes bitmap;
+};
+typedef bool view_boot_fn(void *context, const struct view_boot *boot);
+enum err store_view_boot(struct store_view *view, const char *device, uint32_t boot,
+                         view_boot_fn *each, void *context, struct error *e);
+
 #endif

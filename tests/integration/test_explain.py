@@ -138,6 +138,9 @@ def test_what_a_hub_has_kept(start_hub, broker):
     assert none.returncode == 1 and "there is no entry 7 in the quarantine" in none.stderr
     done = pipit("explain", "-c", hub.config, "--id", "legacy/a/0/4")
     assert done.returncode == 0 and "false  celsius > 30   (celsius = 29)" in done.stdout, done.stderr
+    for n, is_seen in ((4, True), (5, False)):
+        done = pipit("explain", "-c", hub.config, "--topic", "legacy/a/t", "--payload", json.dumps({"n": n}), "--json")
+        assert ("duplicate" in json.loads(done.stdout)["read"]) == is_seen, done.stdout
     none = pipit("explain", "-c", hub.config, "--id", "legacy/a/0/5")
     assert none.returncode == 1 and "event legacy/a/0/5 is not in the history" in none.stderr
 

@@ -49,7 +49,8 @@ static void test_yaml(void **state)
         {"a merge", "hub:\n  <<: {id: h, store: s}\n",
          "1:1: the section 'sources' is missing or empty; at least one source is needed\n"
          "2:3: unknown key '<<' in hub; known are: id, store, store_limit, disk_reserve, "
-         "quarantine_limit, batch_events, batch_bytes, payload_max, rule_steps, stats_every, "
+         "quarantine_limit, batch_events, batch_bytes, payload_max, rule_steps, "
+         "rule_memory, stats_every, "
          "stats_source, mirror, log_level, drain, check_broker\n"
          "2:3: hub: 'id' is missing: Name of this hub in topics, client ids and metrics: 1 to 64 "
          "letters, digits, `_` or `-`.\n"
@@ -84,7 +85,7 @@ static void test_hub_and_sources(void **state)
          "2:10: sources: must be a mapping (key: value), not a list"},
         {"an unknown section", GOOD_TOP "workflows: {}\n",
          "4:1: unknown key 'workflows' in the configuration; known are: hub, sources, devices, "
-         "targets, rules"},
+         "formats, history, targets, tables, rules"},
         {"a misspelt section", GOOD_TOP "rulse: {}\n",
          "4:1: unknown key 'rulse' in the configuration; did you mean 'rules'?"},
         {"a section twice", GOOD_TOP "sources: {}\n",
@@ -215,7 +216,7 @@ static void test_rules(void **state)
          "5:20: rule r: there is no target 'bsu'; did you mean 'bus'?"},
         {"no targets at all",
          GOOD_HUB GOOD_SOURCES "rules:\n  r: {sql: s, to: [bus: {topic: t}]}\n",
-         "4:20: rule r: there is no target 'bus'"},
+         "4:20: rule r: there is no target 'bus'; known are: rules"},
         {"no topic", GOOD_TOP "rules:\n  r: {sql: s, to: [bus: {}]}\n",
          "5:25: rule r: route to bus: 'topic' is missing: Topic to publish on; {column} is "
          "replaced by the column's value."},
@@ -263,7 +264,7 @@ static void test_rules(void **state)
          "5:52: rule r: route to bus: properties: must be a text, not empty"},
         {"a policy to no effect",
          GOOD_TOP "rules:\n  r: {sql: s, to: [bus: {topic: t, overflow: drop_new}]}\n",
-         "5:36: rule r: route to bus: 'overflow' needs a 'limit' to overflow at"},
+         "5:36: rule r: route to bus: 'overflow' needs a 'limit' or 'key_limit' to overflow at"},
         {"a rule twice",
          GOOD_TOP
          "rules:\n  r: {sql: s, to: [bus: {topic: t}]}\n  r: {sql: s, to: [bus: {topic: t}]}\n",
@@ -293,7 +294,8 @@ static void test_file_order(void **state)
          "3:30: unknown key 'x2' in source s: mqtt; known are: url, ca, username, password, "
          "priority\n"
          "4:24: unknown key 'x3' in hub; known are: id, store, store_limit, disk_reserve, "
-         "quarantine_limit, batch_events, batch_bytes, payload_max, rule_steps, stats_every, "
+         "quarantine_limit, batch_events, batch_bytes, payload_max, rule_steps, "
+         "rule_memory, stats_every, "
          "stats_source, mirror, log_level, drain, check_broker"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));

@@ -350,17 +350,93 @@ static void a_birth_that_does_not_fit_was_never_there(void **state)
     play(fixture, &data);
 }
 
+#define SCRIPT_ACTS 120
+
+// What a random life of two nodes gives, with steps of so many messages; reopens: after each.
+static void live(uint32_t seed, uint32_t step_count, bool reopens, char *out, size_t size)
+{
+    static const struct act kinds[] = {
+        {"", "NBIRTH/%c", 0, "bdSeq:8=1;t@1:9=1;u@2:3=5", 0, "", NULL},
+        {"", "NDATA/%c", 1, "@1:9=2;@2=7", 0, "", NULL},
+        {"", "NDATA/%c", 1, "@2=8", 0, "", NULL},
+        {"", "DBIRTH/%c/d", 1, "x@1:12=y", 0, "", NULL},
+        {"", "DDATA/%c/d", 1, "@1=z", 0, "", NULL},
+        {"", "DDEATH/%c/d", 1, "", 0, "", NULL},
+        {"", "NDEATH/%c", -1, "bdSeq:8=1", 0, "", NULL},
+        {"", "NDEATH/%c", -1, "bdSeq:8=0", 0, "", NULL},
+        {"", "NDATA/%c", 2, "@1:9=3", 0, "", NULL}, // A gap.
+    };
+    void *state;
+    setup(&state);
+    struct fixture *fixture = state;
+    int seq[2] = {0, 0};
+    size_t used = 0;
+    for (uint32_t i = 1; i <= SCRIPT_ACTS; i++) {
+        seed = seed * 1664525 + 1013904223;
+        const struct act *kind = &kinds[(seed >> 16) % 9];
+        int node = (int)(seed >> 31);
+        char topic[32];
+        snprintf(topic, sizeof(topic), kind->topic, 'a' + node);
+        struct act act = *kind;
+        act.topic = topic;
+        seq[node] = kind->seq < 0 ? seq[node] : kind->seq == 0 ? 0 : (seq[node] + kind->seq) % 256;
+        act.seq = kind->seq < 0 ? -1 : seq[node];
+        give(fixture, &act, 0);
+        if (i % step_count == 0) {
+            step(fixture);
+            if (reopens) {
+                fixture_reopen(fixture);
+            }
+        }
+    }
+    step(fixture);
+    for (uint32_t count; (count = take(fixture, 0, FLIGHT_MAX)) > 0; step(fixture)) {
+        for (uint32_t i = 0; i < count; i++) {
+            struct bytes payload = fixture->taken[i]->payload;
+            used += (size_t)snprintf(out + used, size - used, "%.*s\n", (int)payload.len,
+                                     (const char *)payload.ptr);
+            assert_true(used < size);
+            add_settlement(fixture, fixture->taken[i]->id, VERDICT_DONE);
+        }
+    }
+    struct books books = books_of(fixture);
+    snprintf(out + used, size - used, "%d %d %d", (int)books.routed, (int)books.rejected,
+             (int)books.filtered);
+    fixture_teardown(&state);
+}
+
+static void where_batches_are_cut_makes_no_difference(void **state)
+{
+    static char whole[65536], other[65536];
+    static const uint32_t cuts[] = {1, 7};
+    (void)state;
+    for (uint32_t seed = 1; seed <= 3; seed++) {
+        live(seed * 7919, SCRIPT_ACTS, false, whole, sizeof(whole));
+        for (size_t i = 0; i < sizeof(cuts) / sizeof(cuts[0]); i++) {
+            live(seed * 7919, cuts[i], i % 2 == 0, other, sizeof(other));
+            assert_string_equal(other, whole);
+        }
+    }
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, fixture_teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(aliases_stand_for_names),    TEST(gaps_ask_for_a_rebirth_once),
-        TEST(seq_begins_again_after_255), TEST(what_was_not_born_asks),
-        TEST(deaths_belong_to_a_birth),   TEST(commands_change_nothing),
-        TEST(bad_messages_are_rejected),  TEST(the_value_must_be_of_its_datatype),
-        TEST(depth_is_bounded),           TEST(what_comes_again_is_a_duplicate),
-        TEST(a_batch_may_be_sent_back),   TEST(a_birth_that_does_not_fit_was_never_there),
+        TEST(aliases_stand_for_names),
+        TEST(gaps_ask_for_a_rebirth_once),
+        TEST(seq_begins_again_after_255),
+        TEST(what_was_not_born_asks),
+        TEST(deaths_belong_to_a_birth),
+        TEST(commands_change_nothing),
+        TEST(bad_messages_are_rejected),
+        TEST(the_value_must_be_of_its_datatype),
+        TEST(depth_is_bounded),
+        TEST(what_comes_again_is_a_duplicate),
+        TEST(a_batch_may_be_sent_back),
+        TEST(a_birth_that_does_not_fit_was_never_there),
+        cmocka_unit_test(where_batches_are_cut_makes_no_difference),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -41,6 +41,8 @@ HOMES = {
     "csv.h": ["hub/config/table_csv.c"],
     "sparkplug/": ["hub/core/", "tests/"],
     "cloudevents/": ["hub/core/", "tests/"],
+    "protobuf/": ["hub/core/proto_parts.h"],
+    "reading.pb-c.h": ["tests/bench/"],
     "uthash.h": ["hub/"],
     "utlist.h": ["hub/"],
     "cmocka.h": ["tests/unit/", "tests/firmware/lwip/"],

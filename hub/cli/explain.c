@@ -58,7 +58,7 @@ static int fail(const struct error *e)
 }
 
 static int tell(const struct config *config, const struct options *options,
-                const struct explained_message *about, struct store_view *births)
+                const struct explained_message *about, struct store_view *store_view)
 {
     struct error e = {0};
     json_t *explanation = NULL;
@@ -66,12 +66,12 @@ static int tell(const struct config *config, const struct options *options,
                                               .message = &about->message,
                                               .rule = option_text(options, "rule"),
                                               .now_ms = about->message.received_ms,
-                                              .births = births};
+                                              .births = store_view};
     if (explain(&explained, &explanation, &e) != ERR_OK) {
         return fail(&e);
     }
     json_t *read = json_object_get(explanation, "read");
-    if (option_text(options, "topic") != NULL && explain_is_seen(store, read)) {
+    if (option_text(options, "topic") != NULL && explain_is_seen(store_view, read)) {
         json_object_set_new(read, "duplicate",
                             json_string("the hub has seen this event: it would "
                                         "be counted and not reach any rule"));
@@ -101,12 +101,12 @@ static int explain_with(const struct config *config, const struct options *optio
     }
     store = store == NULL ? option_text(config->hub, "store") : store;
     enum err rc = explain_message_read(options, store, clock_wall_ms(), arena, &about, &e);
-    struct store_view *births = NULL;
-    if (rc == ERR_OK && store_view_open(&births, store, NULL) != ERR_OK) {
-        births = NULL; // There is no store yet.
+    struct store_view *store_view = NULL;
+    if (rc == ERR_OK && store_view_open(&store_view, store, NULL) != ERR_OK) {
+        store_view = NULL; // There is no store yet.
     }
-    int code = rc == ERR_OK ? tell(config, options, &about, births) : fail(&e);
-    store_view_close(births);
+    int code = rc == ERR_OK ? tell(config, options, &about, store_view) : fail(&e);
+    store_view_close(store_view);
     arena_destroy(arena);
     return code;
 }

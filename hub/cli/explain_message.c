@@ -236,21 +236,18 @@ static bool on_boot(void *context, const struct view_boot *boot)
     return false;
 }
 
-bool explain_is_seen(const char *store, const struct json_t *read)
+bool explain_is_seen(struct store_view *view, const struct json_t *read)
 {
     const char *group = json_string_value(json_object_get(read, "group"));
     const char *device = json_string_value(json_object_get(read, "device"));
     struct sought sought = {.sequence =
                                 (uint64_t)json_integer_value(json_object_get(read, "sequence"))};
     uint32_t boot = (uint32_t)json_integer_value(json_object_get(read, "boot"));
-    struct store_view *view = NULL;
     char key[600];
-    if (group == NULL || device == NULL || sought.sequence == 0 ||
-        store_view_open(&view, store, NULL) != ERR_OK) {
+    if (group == NULL || device == NULL || sought.sequence == 0 || view == NULL) {
         return false;
     }
     snprintf(key, sizeof(key), "%s/%s", group, device);
     enum err rc = store_view_boot(view, key, boot, on_boot, &sought, NULL);
-    store_view_close(view);
     return rc == ERR_OK && sought.is_seen;
 }

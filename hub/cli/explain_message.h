@@ -25,9 +25,10 @@ enum err explain_message_read(const struct options *options, const char *store, 
                               struct error *e);
 
 struct json_t;
+struct store_view;
 
 // Has the hub seen the event of this identity ("group", "device", "boot" and "sequence", as an
-// explanation's "read" has them)? False, too, where there is no store or no identity.
-bool explain_is_seen(const char *store, const struct json_t *read);
+// explanation's "read" has them)? False, too, where there is no store (NULL) or no identity.
+bool explain_is_seen(struct store_view *view, const struct json_t *read);
 
 #endif

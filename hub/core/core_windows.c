@@ -13,6 +13,18 @@ static void on_kept(void *context, uint32_t event_index)
     core->batch.slots[event_index].is_routed = true;
 }
 
+// Said in the log as a rule's failure is; what it says is counted as the rule's overflow.
+static void on_left_out(void *context, uint32_t rule_index, struct bytes key, uint32_t rows_max)
+{
+    struct core *core = context;
+    snprintf(core->rejection, sizeof(core->rejection),
+             "rule \"%.100s\": a window of the key \"%.*s\" has more than its 'rows', %u; events "
+             "are left out and counted as overflow",
+             core->spec->rules[rule_index].name, (int)(key.len < 120 ? key.len : 120),
+             (const char *)key.ptr, rows_max);
+    core->outcome.rejection = core->rejection;
+}
+
 static void on_closed(void *context, uint32_t rule_index, uint32_t rows)
 {
     if (rows > 0) {
@@ -64,7 +76,8 @@ static enum err on_failure(void *context, uint32_t rule_index, const struct wind
 
 enum err core_attach_windows(struct core *core, struct rules *rules, struct error *e)
 {
-    core->window_sink = (struct rule_window_sink){core, on_kept, on_closed, on_failure};
+    core->window_sink =
+        (struct rule_window_sink){core, on_kept, on_left_out, on_closed, on_failure};
     rules_set_window_sink(rules, &core->window_sink);
     return windows_attach(rules_windows(rules), core->store, &core->notes, e);
 }

@@ -443,9 +443,18 @@ static enum err on_event_failure(void *context, uint32_t rule_index, uint32_t ev
     return on_failure(pass, event_index, reason, e);
 }
 
+static void on_left_out(void *context, uint32_t rule_index, struct bytes key, uint32_t rows_max)
+{
+    const struct rule_window_sink *windows = ((struct rule_pass *)context)->rules->window_sink;
+    if (windows != NULL) {
+        windows->left_out(windows->context, rule_index, key, rows_max);
+    }
+}
+
 static struct window_sink window_sink_of(struct rule_pass *pass)
 {
-    return (struct window_sink){pass, run_window, on_entered, on_late, on_event_failure};
+    return (struct window_sink){pass,    run_window,       on_entered,
+                                on_late, on_event_failure, on_left_out};
 }
 
 static enum err run_events(struct rule_pass *pass, uint32_t rule_index, const uint32_t *events,

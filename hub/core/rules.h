@@ -52,6 +52,8 @@ struct rule_window_sink {
     void *context;
     // The event is in a window now; ran has been told.
     void (*kept)(void *context, uint32_t event_index);
+    // A window of the key has more than rows_max events: some are left out. Not for each of them.
+    void (*left_out)(void *context, uint32_t rule_index, struct bytes key, uint32_t rows_max);
     // The statement gave so many rows for a window.
     void (*closed)(void *context, uint32_t rule_index, uint32_t rows);
     // It failed on a window that closed, which is gone.

@@ -200,6 +200,7 @@ struct target_spec {
 // What makes a rule, route, target or identity the same one across a reload is its name/position.
 struct core_spec {
     const char *hub_id;
+    const char *id_prefix; // What ids of windows begin with, in a replay; NULL: nothing.
     const struct rule_spec *rules;
     uint32_t rule_count;
     const struct format_spec *formats;

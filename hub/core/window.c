@@ -312,7 +312,7 @@ static enum err enter(struct entry *entry, bool *out_is_late, bool *out_is_in, s
     begin_again(entry);
     rc = is_full(entry, &is_full_up, e);
     if (rc == ERR_OK && is_full_up) {
-        entry->rule->round.overflow++;
+        window_leave_out(entry->key, 1, entry->sink);
         return spec->kind == WINDOW_SESSION ? window_span_add(entry->key, entry->time, true, e)
                                             : ERR_OK;
     }

@@ -53,6 +53,8 @@ struct window_sink {
     enum err (*late)(void *context, uint32_t rule_index, uint32_t event_index, struct error *e);
     enum err (*failure)(void *context, uint32_t rule_index, uint32_t event_index,
                         const char *reason, struct error *e);
+    // A window of the key has more than rows_max events; told once a rule and round.
+    void (*left_out)(void *context, uint32_t rule_index, struct bytes key, uint32_t rows_max);
 };
 
 enum err windows_create(struct windows **out_windows, struct rule_space *space,

@@ -19,7 +19,8 @@ static bool is_printable(struct bytes text)
 
 // The same whenever this window is closed, and no other's. With the rule's name behind it it is the
 // idempotency key. A key that is no text is in hexadecimal.
-static void make_id(char out[ID_BYTES], struct bytes key, const struct window_extent *extent)
+static void make_id(char out[ID_BYTES], const char *prefix, struct bytes key,
+                    const struct window_extent *extent)
 {
     char text[2 * WINDOW_KEY_BYTES_MAX + 4];
     size_t len = 0;
@@ -32,7 +33,8 @@ static void make_id(char out[ID_BYTES], struct bytes key, const struct window_ex
         }
         snprintf(text + len, sizeof(text) - len, "'");
     }
-    snprintf(out, ID_BYTES, "window/%s/%" PRId64 "-%" PRId64, text, extent->start, extent->end);
+    snprintf(out, ID_BYTES, "%.28swindow/%s/%" PRId64 "-%" PRId64, prefix == NULL ? "" : prefix,
+             text, extent->start, extent->end);
 }
 
 // The event that stands for the window where outputs want one: its key as topic, its end as time.
@@ -56,6 +58,15 @@ static enum err make_event(struct windows *windows, struct bytes key, const char
     return rc;
 }
 
+void window_leave_out(struct window_key *key, uint32_t count, const struct window_sink *sink)
+{
+    struct window_rule *rule = key->rule;
+    if (rule->round.overflow == 0) {
+        sink->left_out(sink->context, rule->index, window_key_text(key), rule->spec.rows_max);
+    }
+    rule->round.overflow += count;
+}
+
 static enum err run_closed(struct window_key *key, const struct window_extent *extent,
                            const struct window_sink *sink, struct error *e)
 {
@@ -64,7 +75,7 @@ static enum err run_closed(struct window_key *key, const struct window_extent *e
     struct window_scan *scan = &windows->scan;
     uint32_t most = rule->spec.rows_max;
     char id[ID_BYTES];
-    make_id(id, window_key_text(key), extent);
+    make_id(id, windows->spec->id_prefix, window_key_text(key), extent);
     enum err rc = make_event(windows, window_key_text(key), id, extent, e);
     if (rc != ERR_OK) {
         return rc;
@@ -74,7 +85,9 @@ static enum err run_closed(struct window_key *key, const struct window_extent *e
     scan->end_ms = extent->end;
     scan->rows_max = most;
     scan->count = extent->rows < most ? extent->rows : most;
-    rule->round.overflow += !extent->is_cut && extent->rows > most ? extent->rows - most : 0;
+    if (!extent->is_cut && extent->rows > most) {
+        window_leave_out(key, extent->rows - most, sink);
+    }
     if (extent->is_cut) {
         uint32_t rows;
         rc = window_scan_count(scan, &rows, e);

@@ -167,6 +167,9 @@ enum err window_keys_write(struct windows *windows, struct error *e);
 void window_keys_trim(struct windows *windows);
 void window_keys_clear(struct windows *windows);
 
+// So many events of a window of the key are left out.
+void window_leave_out(struct window_key *key, uint32_t count, const struct window_sink *sink);
+
 // window_span.c
 int64_t window_pane(const struct window_rule *rule, int64_t time);
 int64_t floor_div(int64_t a, int64_t b);

@@ -226,6 +226,8 @@ void store_tick(
 enum err daemon_load(const char *path, config_report_fn *each, void *context,
                      struct config **out_config, struct error *e);
 // What changed (is_dry: would change), as control.h has it; an error tells why nothing did.
+// What the configuration did to what rules keep.
+void reload_log_notes(const struct daemon *daemon);
 enum err daemon_reload(struct daemon *daemon, bool is_dry, json_t **out_reply, struct error *e);
 void retired_destroy(struct daemon *daemon);
 

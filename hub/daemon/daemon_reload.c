@@ -192,7 +192,7 @@ static json_t *reply_make(const struct daemon *daemon, const struct config *befo
                      notes);
 }
 
-static void log_notes(const struct daemon *daemon)
+void reload_log_notes(const struct daemon *daemon)
 {
     const struct notes *notes = daemon->core == NULL ? NULL : core_notes(daemon->core);
     for (uint32_t i = 0; notes != NULL && i < notes->count; i++) {
@@ -213,7 +213,7 @@ static void done(struct daemon *daemon, struct plan *plan)
 {
     size_t len = strlen(plan->text);
     snprintf(plan->text + len, sizeof(plan->text) - len, "rules=%u", plan->config->core.rule_count);
-    log_notes(daemon);
+    reload_log_notes(daemon);
     log_line(LOG_INFO, "daemon", "RELOAD-DONE", "path=\"%s\" %s", plan->config->path, plan->text);
 }
 

@@ -18,6 +18,7 @@ enum err store_start(struct daemon *daemon, struct error *e)
     config_forget_rows(daemon->config);
     daemon->store = store;
     daemon->core = core;
+    reload_log_notes(daemon);
     return ERR_OK;
 }
 

@@ -289,6 +289,8 @@ static void what_is_too_much_is_left_out(void **state)
     }
     event_at(fixture, "a", 61, 9);
     step(&fixture->base);
+    assert_non_null(
+        strstr(fixture->base.outcome.rejection, "key \"x/a\" has more than its 'rows', 2"));
     assert_non_null(strstr(output(fixture), "\"vs\":\"1,0\""));
     assert_int_equal(counter(fixture, "rule/hourly/overflow"), 3);
     assert_int_equal(counter(fixture, "rule/hourly/windows"), 1);

@@ -258,9 +258,11 @@ static void summarize(const struct replay *replay, const struct replay_tally *ta
 
 static int run(struct replay *replay)
 {
+    char prefix[40] = "";
     const struct replay_run job = {
         .config = replay->config,
         .rule = replay->rule,
+        .id_prefix = prefix,
         .each = on_delivery,
         .rejected = on_rejection,
         .context = replay,
@@ -268,6 +270,10 @@ static int run(struct replay *replay)
     struct replay_tally tally = {0};
     struct error e = {0};
     enum err rc = replay->is_run ? open_sender(replay, &e) : ERR_OK;
+    if (replay->sender != NULL) {
+        snprintf(prefix, sizeof(prefix), "replay/%" PRIu64 "/",
+                 replay_sender_number(replay->sender));
+    }
     rc = rc == ERR_OK ? replay_events(replay->view, &replay->stretch, &job, &tally, &e) : rc;
     if (rc == ERR_OK && replay->seen < replay->skip) {
         rc = error_set(&e, ERR_INVALID,

@@ -1,6 +1,8 @@
 #include "cli/replay_events.h"
 
+#include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "cli/terminal.h"
 #include "core/properties.h"
@@ -19,9 +21,20 @@ struct page {
     uint64_t bytes, read, last_id;
     bool is_short;
     const struct replay_stretch *stretch;
-    const char *rule;
+    const char *rule, *id_prefix;
     struct event_memory memory;
 };
+
+// NULL: out of memory.
+static const char *make_id(struct page *page, const char *event)
+{
+    size_t size = strlen(page->id_prefix) + strlen(event) + 1;
+    char *id = event_memory_take(&page->memory, size);
+    if (id != NULL) {
+        snprintf(id, size, "%s%s", event[0] == '\0' ? "" : page->id_prefix, event);
+    }
+    return id;
+}
 
 static bool take_event(struct page *page, const struct view_event *event)
 {
@@ -35,7 +48,7 @@ static bool take_event(struct page *page, const struct view_event *event)
     };
     struct message *message = &page->messages[page->count];
     struct playback *playback = &page->playbacks[page->count];
-    const char *id = event_memory_text(&page->memory, bytes_from_text(event->event));
+    const char *id = make_id(page, event->event);
     *playback = (struct playback){.rule = page->rule, .is_known = true};
     if (id != NULL && id[0] != '\0') {
         playback->event_id = id;
@@ -151,10 +164,14 @@ enum err replay_events(struct store_view *view, const struct replay_stretch *str
     }
     page->stretch = stretch;
     page->rule = run->rule;
+    page->id_prefix = run->id_prefix;
     event_memory_init(&page->memory);
     enum err rc = store_view_span(view, &stretch->filter, &span, e);
-    const struct trial_options options = {
-        .config = run->config, .rule = run->rule, .now_ms = span.first_ms, .births = view};
+    const struct trial_options options = {.config = run->config,
+                                          .rule = run->rule,
+                                          .id_prefix = run->id_prefix,
+                                          .now_ms = span.first_ms,
+                                          .births = view};
     rc = rc == ERR_OK ? trial_create(&trial, &options, e) : rc;
     rc = rc == ERR_OK ? play_all(trial, view, page, run, out_tally, e) : rc;
     progress_end();

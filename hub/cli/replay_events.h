@@ -28,6 +28,7 @@ typedef enum err replay_delivery_fn(void *context, const struct delivery *delive
 struct replay_run {
     const struct config *config;
     const char *rule;
+    const char *id_prefix; // What ids of events and windows are to begin with; "": nothing.
     replay_delivery_fn *each;
     trial_rejection_fn *rejected;
     void *context;

@@ -60,7 +60,7 @@ struct edit {
 struct replayed {
     const char *target;
     uint32_t route;           // Of delivery.rule; 1: its first.
-    struct delivery delivery; // idempotency_key as in a first run.
+    struct delivery delivery; // Its idempotency key begins with replay/<number>/.
 };
 
 // Part of a replay. Chunks come in order, 1, 2, ...; one that is there already changes nothing.

@@ -129,9 +129,6 @@ static enum err add_message(struct core *core, const struct message *message, ui
     if (rc != ERR_OK) {
         return reject(core, message, why.text, e);
     }
-    if (message->playback != NULL && message->playback->event_id != NULL) {
-        event_set_id(event, message->playback->event_id);
-    }
     core->batch.slots[index] = (struct slot){.fate = FATE_NEW};
     core->batch.is_skipped[index] = false;
     rc = core_note_sparkplug(core, index, input, e);
@@ -233,6 +230,10 @@ static enum err see(struct core *core, uint32_t index, struct error *e)
 static void name_event(struct core *core, uint32_t index)
 {
     struct event *event = event_batch_at(core->batch.events, index);
+    const struct playback *playback = event_message(event)->playback;
+    if (playback != NULL && playback->event_id != NULL) {
+        event_set_id(event, playback->event_id); // Whatever its identity would make of it.
+    }
     if (!core->batch.is_skipped[index] && event_id(event)[0] == '\0') {
         char id[40];
         snprintf(id, sizeof(id), "%s/%" PRIu64, store_id(core->store), core->ledger.next_event++);

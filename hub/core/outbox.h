@@ -57,7 +57,7 @@ enum err outbox_operate(struct outbox *outbox, const struct operation *operation
 
 // outbox_replay.c: as outbox_add, for the route that it was made by. ERR_INVALID: there is none.
 enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *replayed,
-                             const char *idempotency_key, struct error *e);
+                             struct error *e);
 enum err outbox_edit_dead(struct outbox *outbox, int64_t id, const struct edit *edit,
                           struct error *e);
 

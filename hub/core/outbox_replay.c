@@ -30,7 +30,7 @@ static enum err find_route(const struct outbox *outbox, const struct replayed *r
 }
 
 enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *replayed,
-                             const char *idempotency_key, struct error *e)
+                             struct error *e)
 {
     struct outbox_route *route = NULL;
     enum err rc = find_route(outbox, replayed, &route, e);
@@ -38,7 +38,6 @@ enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *repla
         return rc;
     }
     struct delivery delivery = replayed->delivery;
-    delivery.idempotency_key = idempotency_key;
     delivery.qos = route->spec->qos;
     delivery.is_retained = route->spec->is_retained;
     delivery.attempts = 0;

@@ -118,18 +118,15 @@ static enum err read_chunks(struct replays *replays, const struct replay_chunk *
     return ERR_OK;
 }
 
-static enum err add_one(struct outbox *outbox, uint64_t replay, const struct replayed *replayed,
-                        struct error *e)
+// A space of its own: what was delivered before must not stand in the way.
+static enum err check_key(uint64_t replay, const char *key, struct error *e)
 {
-    size_t size = strlen(replayed->delivery.idempotency_key) + sizeof("replay//") + 20;
-    char *key = malloc(size);
-    if (key == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "out of memory for a replayed delivery");
-    }
-    snprintf(key, size, "replay/%" PRIu64 "/%s", replay, replayed->delivery.idempotency_key);
-    enum err rc = outbox_add_replayed(outbox, replayed, key, e);
-    free(key);
-    return rc;
+    char prefix[40];
+    snprintf(prefix, sizeof(prefix), "replay/%" PRIu64 "/", replay);
+    return strncmp(key, prefix, strlen(prefix)) == 0
+               ? ERR_OK
+               : error_set(e, ERR_INVALID, "idempotency key %.200s does not begin with %s", key,
+                           prefix);
 }
 
 static enum err advance(struct replays *replays, const struct replay_chunk *chunk, int64_t now_ms,
@@ -157,7 +154,8 @@ enum err replays_put(struct replays *replays, struct outbox *outbox,
         return rc;
     }
     for (uint32_t i = 0; rc == ERR_OK && i < chunk->count; i++) {
-        rc = add_one(outbox, chunk->replay, &chunk->deliveries[i], e);
+        rc = check_key(chunk->replay, chunk->deliveries[i].delivery.idempotency_key, e);
+        rc = rc == ERR_OK ? outbox_add_replayed(outbox, &chunk->deliveries[i], e) : rc;
     }
     rc = rc == ERR_OK ? advance(replays, chunk, now_ms, e) : rc;
     if (rc == ERR_OK) {

@@ -114,8 +114,8 @@ static const char *const version_2[] = {
     " payload BLOB NOT NULL, content_type TEXT NOT NULL, properties BLOB NOT NULL,"
     " qos INTEGER NOT NULL, retain INTEGER NOT NULL);"
 
-    // Replays that were made for real. what: the selection, as JSON. last_key: idempotency key, as
-    // in a first run, of the last delivery that is in.
+    // Replays that were made for real. what: the selection, as JSON. last_key: idempotency key
+    // of the last delivery that is in.
     "CREATE TABLE pipit_replay(id INTEGER PRIMARY KEY AUTOINCREMENT, token TEXT NOT NULL UNIQUE,"
     " rule TEXT NOT NULL, what TEXT NOT NULL, started INTEGER NOT NULL,"
     " ended INTEGER NOT NULL DEFAULT 0, chunks INTEGER NOT NULL DEFAULT 0,"

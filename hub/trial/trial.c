@@ -133,6 +133,7 @@ enum err trial_create(struct trial **out_trial, const struct trial_options *opti
     }
     rc = rc == ERR_OK ? config_read_rows(options->config, NULL, NULL, e) : rc;
     trial->spec = trial_spec(options->config);
+    trial->spec.id_prefix = options->id_prefix;
     rc = rc == ERR_OK ? trial_open(trial, options, e) : rc;
     if (rc != ERR_OK) {
         trial_destroy(trial);

@@ -18,6 +18,7 @@ struct trial;
 struct trial_options {
     const struct config *config;
     const char *rule;  // Only this one sees what comes, and what it feeds sees that; NULL: all.
+    const char *id_prefix; // See struct core_spec.
     int64_t now_ms;    // The clock at the start.
     struct store_view *births; // Sparkplug nodes are known as in this store; NULL: none is.
     bool is_forgetful; // What goes out is counted, not kept: trial_take gives nothing.

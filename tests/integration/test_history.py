@@ -86,6 +86,8 @@ def test_a_dry_replay_prints_what_another_rule_would_have_given(start_hub, broke
     assert len(rows(hub.run("replay", "odd", "--topic", "a/d2"))) == 1
     assert len(rows(hub.run("replay", "odd", "--first", "2", "--last", "6"))) == 1
     assert len(rows(hub.run("replay", "odd", "--from", "1 h ago", "--to", "now"))) == 3
+    for start in ("2020-01-01", "2020-01-01 10:00", "2020-01-01T10:00:00.5Z", "2020-01-01T10:00:00+02:00"):
+        assert len(rows(hub.run("replay", "odd", "--from", start, "--to", "2090-12-31T23:59:59Z"))) == 3
     assert books(hub) == before, "a dry replay leaves nothing"
     assert hub.terminate() == 0
     assert by_key(rows(hub.run("replay", "odd"))) == got, "it needs no running hub"
@@ -124,6 +126,7 @@ def test_a_real_replay_has_keys_of_its_own(start_hub, broker):
     b = wait_for(lambda: (lambda b: b["delivered"] == 15 and b)(books(hub)))
     assert (b["received"], b["enqueued"], b["replayed"]) == (10, 15, 10), "events are not received again"
     assert replayed_keys(hub) == [f"replay/{r}/a/d1/0/{n}:odd:1" for r in (1, 2) for n in (1, 3, 5, 7, 9)]
+    assert {(line.get("properties") or {}).get("replay") for line in lines(hub)} == {None, "1", "2"}
     with Subscriber(broker.port, "pipit/v1/$hub/plant/#") as stats:
         for topic, value in (("books/replayed", "10"), ("history/rows", "10"), ("books/late", "0")):
             wait_for(lambda t=topic, v=value: v in [m.text() for m in stats.on(f"pipit/v1/$hub/plant/{t}")], what=topic)
@@ -228,6 +231,9 @@ def test_a_replayed_window_gives_what_the_hub_gave(start_hub, broker):
     gave = [line["payload"] for line in lines(hub) if "mean" in line["payload"]]
     assert len(gave) == 5 and gave[0] == {"device": "d1", "mean": 3.0, "n": 5}
     dry = [json.loads(row["payload"]) for row in rows(hub.run("replay", "mean"))]
+    hub.run("replay", "mean", "--run")
+    wait_for(lambda: books(hub)["waiting"] == 0)
+    assert [line["payload"] for line in lines(hub) if line["idempotency_key"].startswith("replay/1/window/")] == dry
     assert dry[:5] == gave and dry[5] == {"device": "d1", "mean": 31.5, "n": 4}, "what is open at the end is closed"
 
 

@@ -367,7 +367,7 @@ static void wrong_edits_change_nothing(void **state)
 static const struct replayed one_delivery = {
     .target = "bus",
     .route = 1,
-    .delivery = {.idempotency_key = "a/d1/0/1:picky:1",
+    .delivery = {.idempotency_key = "replay/1/a/d1/0/1:picky:1",
                  .rule = "picky",
                  .content_type = "application/json",
                  .key = {(const uint8_t *)"d1", 2},
@@ -400,6 +400,9 @@ static void a_chunk_comes_in_once(void **state)
 {
     struct fixture *fixture = *state;
     struct replayed deliveries[3] = {one_delivery, one_delivery, one_delivery};
+    for (int i = 0; i < 3; i++) {
+        deliveries[i].delivery.idempotency_key = "replay/2/a/d1/0/1:picky:1";
+    }
     assert_ok(begin(fixture, "token"), fixture->e);
     assert_int_equal(fixture->outcome.replay, 1);
     assert_ok(begin(fixture, "token"), fixture->e); // Its answer was lost.
@@ -423,7 +426,7 @@ static void a_chunk_comes_in_once(void **state)
     assert_int_equal(books.received, 0);
     assert_int_equal(ask(fixture->store, "SELECT count(*) FROM pipit_replay WHERE id = 2 AND"
                                          " chunks = 2 AND deliveries = 4 AND ended > 0 AND"
-                                         " last_key = 'a/d1/0/1:picky:1'"),
+                                         " last_key = 'replay/2/a/d1/0/1:picky:1'"),
                      1);
     assert_int_equal(take(fixture, 0, 10), 1); // One key, one at a time.
     assert_string_equal(fixture->taken[0]->idempotency_key, "replay/2/a/d1/0/1:picky:1");
@@ -435,6 +438,7 @@ static void a_wrong_chunk_changes_nothing(void **state)
 {
     struct fixture *fixture = *state;
     assert_ok(begin(fixture, "token"), fixture->e);
+    assert_ok(begin(fixture, "another"), fixture->e);
     static const struct {
         const char *why;
         uint64_t replay, number;
@@ -449,6 +453,7 @@ static void a_wrong_chunk_changes_nothing(void **state)
         {"no such rule", 1, 1, "gone", "bus", 1, ERR_INVALID, "no route 1 of rule gone"},
         {"no such route", 1, 1, "picky", "bus", 2, ERR_INVALID, "no route 2 of rule picky"},
         {"another target", 1, 1, "picky", "log", 1, ERR_INVALID, "goes to bus, not to log"},
+        {"another's key", 2, 1, "picky", "bus", 1, ERR_INVALID, "does not begin with replay/2/"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct replayed deliveries[2] = {one_delivery, one_delivery}; // The first one is fine.

@@ -232,11 +232,11 @@ class Bench:
         """RSS of a hub with so many rules on as many filters, after events of so many devices."""
         hub = self.hub(PIPELINE_RULE + idle_rules(rules - 1))
         idle = rss_mb(hub.pid)
-        self.pipeline(count, hub, devices=devices)
+        rate = self.pipeline(count, hub, devices=devices)["rate"]
         time.sleep(6)  # What the burst took has been given back.
         value, peak = rss_mb(hub.pid), rss_mb(hub.pid, "VmHWM")
         self.stop(hub)
-        return idle, value, peak
+        return idle, value, peak, rate
 
     def queries(self, tool, events, rounds):
         done = subprocess.run([os.path.join(self.tools, tool), str(events), str(rounds)], capture_output=True, text=True,
@@ -305,10 +305,10 @@ def measure(bench, rounds, scale):
     row("idle_rss_mb", median([bench.idle_rss() for _ in range(3)]), "MB", 3)
     row("rss_10k_devices_mb", bench.devices_rss(100000 // scale), "MB", 1)
 
-    one, _, _ = bench.rules_rss(1, 100, 1000)
-    idle, busy, peak = bench.rules_rss(1000, 10000, 100000 // scale)
+    one, _, _, _ = bench.rules_rss(1, 100, 1000)
+    idle, busy, peak, rate = bench.rules_rss(1000, 10000, 100000 // scale)
     row("rss_1000_rules_mb", busy, "MB with 1,000 rules on 1,000 filters, after events of 10,000 devices", 1)
-    notes.append(f"1,000 rules and 10,000 devices: {peak:.1f} MB at most, flat out")
+    notes.append(f"1,000 rules and 10,000 devices: {rate:.0f} events/s, {peak:.1f} MB at most")
     notes.append(f"1,000 rules: {idle:.1f} MB idle (1 rule: {one:.1f}), which is {(idle - one) * 1024 / 999:.1f} KB a rule")
 
     queries = bench.queries("bench_queries", 1000000 // scale, rounds)

@@ -28,7 +28,7 @@ formats:
 rules:
   all:
     sql: SELECT topic_part(3) AS n, fields() AS f FROM "in/#"
-    to: [bus: {{topic: "out/{{n}}"}}]
+    to: [bus: {{topic: "out/{{n}}"}}, bus: {{topic: "raw/{{n}}", payload: original}}]
 """
 
 
@@ -252,16 +252,17 @@ def test_protobuf_agrees_with_protoc_for_every_kind_of_field(start_hub, broker, 
         payload = encode("acme.Legacy", writer.message(LEGACY, turn=turn))
         cases.append(("legacy", LEGACY, "acme.Legacy", payload))
     cases.append(("all", EVERYTHING, "acme.Everything", b""))
-    with Subscriber(broker.port, "out/#") as watcher, Client(broker.port) as client:
+    with Subscriber(broker.port, "out/#", "raw/#") as watcher, Client(broker.port) as client:
         for number, (topic, _, _, payload) in enumerate(cases):
             client.publish(f"in/{topic}/{number}", payload)
-        watcher.wait(len(cases))
+        watcher.wait(2 * len(cases))
         seen = set()
         for number, (_, fields, message, payload) in enumerate(cases):
             theirs = as_json(fields, Reader(decode(message, payload)).message())
             ours = watcher.on(f"out/{number}")[0].json()["f"]
             assert same(fields, ours, theirs), (ours, theirs)
             seen |= theirs.keys()
+            assert watcher.on(f"raw/{number}")[0].payload == payload  # With what was unknown.
     assert seen >= EVERYTHING.keys() | LEGACY.keys() - {"first"}, seen  # Each kind was there.
 
 

@@ -43,6 +43,17 @@ def test_first_rule_shows_what_it_says(tmp_path):
         print(script.communicate()[0])
 
 
+def test_the_rule_that_is_tested_passes_its_case(tmp_path):
+    first = README.split("## A first rule")[1].split("\n## ")[0]
+    section = README.split("## Rules you can test")[1].split("\n## ")[0]
+    rule, cases = re.findall(r"```yaml\n(.*?)```", section, re.S)
+    hub = re.search(r"<<'YAML'\n(.*?)rules:\n.*?YAML\n", first, re.S)[1]
+    (tmp_path / "hub.yaml").write_text(hub + rule, encoding="utf-8")
+    (tmp_path / "cases.yaml").write_text(cases, encoding="utf-8")
+    done = subprocess.run([str(BUILD / "hub" / "pipit"), "test"], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0 and "1 passed, 0 failed" in done.stdout, done.stdout + done.stderr
+
+
 def test_links_lead_somewhere():
     for page in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]:
         for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
@@ -51,5 +62,5 @@ def test_links_lead_somewhere():
 
 def test_every_command_is_named():
     done = subprocess.run([str(BUILD / "hub" / "pipit"), "--help"], capture_output=True, text=True)
-    for name in re.findall(r"^  (\w+) +\S", done.stdout.split("Commands:")[1].split("pipit help")[0], re.M):
+    for name in re.findall(r"^  ([\w-]+) +\S", done.stdout.split("Commands:")[1].split("pipit help")[0], re.M):
         assert f"`{name}`" in README or f"`pipit {name}`" in README, name

@@ -34,6 +34,10 @@ rules:
     sql: SELECT device, (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c) SELECT max(i) FROM c) AS i
          FROM "legacy/+" WHERE kind = 'endless'
     to: [bus: {{topic: "out/{{device}}"}}]
+  hungry:
+    sql: SELECT device, (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c LIMIT 900)
+         SELECT json_group_array(printf('%.*c', 100000, 'x')) FROM c) AS x FROM "legacy/+" WHERE kind = 'hungry'
+    to: [bus: {{topic: "out/{{device}}"}}]
   overflow:
     sql: SELECT device, abs(-9223372036854775807 - 1) AS x FROM "legacy/+" WHERE kind = 'overflow'
     to: [bus: {{topic: "out/{{device}}"}}]
@@ -74,10 +78,11 @@ REJECTED = [  # why, topic, payload, reason
     ("JSON that ends early", "legacy/b1", b'{"n": 1', r"JSON"),
     ("JSON with something behind", "legacy/b1", b'{"n": 1} x', r"JSON"),
     ("JSON that is not UTF-8", "legacy/b1", b'{"n": "\xff"}', r"JSON|UTF-8"),
-    ("JSON nested without end", "legacy/b1", b"[" * 100000, r"JSON|deep"),
+    ("JSON nested without end", "legacy/b1", b'{"n":' * 100000, r"deeper than"),
     ("no sequence where one is configured", "legacy/b1", b'{"m": 1}', r"sequence must be a whole number"),
     ("a sequence that is none", "legacy/b1", b'{"n": -5}', r"sequence must be a whole number"),
     ("a rule that never ends", "legacy/b2", b'{"n": 1, "kind": "endless"}', r"rule_steps|instructions"),
+    ("a rule that takes all memory", "legacy/b2", b'{"n": 2, "kind": "hungry"}', r"more than 32768 KB of memory for one event"),
     ("a rule that overflows", "legacy/b3", b'{"n": 1, "kind": "overflow"}', r"integer overflow"),
     ("a rule that gives a blob for JSON", "legacy/b8", b'{"n": 1, "kind": "blob"}', r"raw.*blob"),
     ("a topic that cannot be published on", "legacy/b4", b'{"n": 1, "kind": "to/#"}', r"topic"),

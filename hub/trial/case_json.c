@@ -89,19 +89,22 @@ static bool same_number(const struct walk *walk, const json_t *expected, const j
     return fabs(left - right) <= walk->how->tolerance;
 }
 
-static void compare(struct walk *walk, const json_t *expected, const json_t *got)
+static bool same_value(const struct walk *walk, const json_t *expected, const json_t *got)
 {
     if (expected == NULL || got == NULL) {
-        differ(walk, expected, got);
-    } else if (json_is_object(expected) && json_is_object(got)) {
+        return false;
+    }
+    return json_is_number(expected) && json_is_number(got) ? same_number(walk, expected, got)
+                                                           : json_equal(expected, got);
+}
+
+static void compare(struct walk *walk, const json_t *expected, const json_t *got)
+{
+    if (json_is_object(expected) && json_is_object(got)) {
         compare_objects(walk, expected, got);
     } else if (json_is_array(expected) && json_is_array(got)) {
         compare_arrays(walk, expected, got);
-    } else if (json_is_number(expected) && json_is_number(got)) {
-        if (!same_number(walk, expected, got)) {
-            differ(walk, expected, got);
-        }
-    } else if (!json_equal(expected, got)) {
+    } else if (!same_value(walk, expected, got)) {
         differ(walk, expected, got);
     }
 }

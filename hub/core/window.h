@@ -16,7 +16,7 @@
 #include "core/rule_statement.h"
 #include "store/store.h"
 
-#define WINDOW_KEY_BYTES_MAX  600    // Of a key's text.
+#define WINDOW_KEY_BYTES_MAX  400    // Of a key, so that it has room in an idempotency key.
 #define WINDOW_KEYS_CACHED    16384  // Of all rules in memory between batches: about 4 MB.
 #define WINDOW_PANES_MAX      10000  // Open at a time for one key.
 #define WINDOW_ROWS_DEFAULT   100000 // Where the spec has 0.

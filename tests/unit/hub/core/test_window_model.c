@@ -347,6 +347,14 @@ static void choose_spec(struct window_spec *spec)
     spec->keys_max = 1000;
 }
 
+// No power is cut here, so that nothing is synced.
+static void open_unsynced(struct fixture *fixture)
+{
+    const struct store_options options = {.path = fixture->folder.store_path, .is_sync_off = true};
+    assert_ok(store_open(&fixture->store, &options, &fixture->e), fixture->e);
+    assert_ok(core_open(&fixture->core, fixture->store, &fixture->spec, &fixture->e), fixture->e);
+}
+
 static void bench_open(struct bench *bench)
 {
     struct fixture *fixture = &bench->fixture;
@@ -371,7 +379,7 @@ static void bench_open(struct bench *bench)
                                        .quarantine_limit_bytes = 1 << 20,
                                        .payload_bytes_max = 400,
                                        .rule_steps_max = 100000};
-    fixture_open(fixture);
+    open_unsynced(fixture);
     for (int i = 0; i < KEYS; i++) {
         bench->model.keys[i].watermark = bench->model.keys[i].closed = ALWAYS;
         bench->model.keys[i].arrived = 0;
@@ -539,7 +547,8 @@ static void run_sequence(struct folder *folder, uint64_t seed)
             take_all(bench);
         }
         if (draw(12) == 0) {
-            fixture_reopen(&bench->fixture);
+            fixture_close(&bench->fixture);
+            open_unsynced(&bench->fixture);
         }
     }
     take_all(bench);

@@ -4,6 +4,7 @@ examples of the manual, each of which is held to its cases."""
 import json
 import os
 import pathlib
+import re
 import subprocess
 import sys
 import xml.etree.ElementTree
@@ -270,3 +271,25 @@ def test_the_manual_is_made_of_the_examples():
     assert (ROOT / "docs" / "RULES.md").read_text(encoding="utf-8") == printed, "run ./dev manual"
     for folder in FOLDERS:
         assert f"(examples/{folder.name})" in printed
+
+
+def reference():
+    """Sections of the reference: heading, names in the first column."""
+    sections = {}
+    for line in pipit("check", "--reference").stdout.splitlines():
+        if line.startswith("### "):
+            names = sections.setdefault(line[4:].strip("`"), [])
+        elif line.startswith("| `"):
+            names.append(line.split("`")[1])
+    return sections
+
+
+def test_every_function_and_option_of_rules_has_an_example():
+    text = "\n".join(path.read_text(encoding="utf-8") for path in EXAMPLES.glob("*/*.yaml"))
+    missing = []
+    for heading, names in reference().items():
+        if heading.startswith("SQL functions") and "SQLite's" not in heading:
+            missing += [name for name in names if name.split("(")[0] + "(" not in text]
+        elif heading.startswith(("rules.", "formats.", "devices.", "tables.", "history", "cases.")):
+            missing += [f"{heading}: {name}" for name in names if not re.search(rf"\b{name}\b", text)]
+    assert not missing, f"docs/examples: nothing shows {missing}"

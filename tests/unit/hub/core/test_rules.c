@@ -363,6 +363,8 @@ static void plain_scans_are_known(void **state)
         {"SELECT \"data.temp\" AS t FROM \"a/+\" WHERE t > 25 AND topic_part(2) LIKE 'b%'", true},
         {"SELECT json_object('a', n) AS o FROM \"a/+\"", true},
         {"SELECT n, top FROM \"a/+\" AS e JOIN limits AS l ON l.device = e.d", true},
+        {"SELECT n, top FROM \"a/+\" AS e JOIN limits AS l ON l.device = topic_part(2)", true},
+        {"SELECT n FROM \"a/+\" JOIN limits AS l ON l.device = topic_part(2) WHERE n > l.top", true},
         {"SELECT value FROM \"a/+\" JOIN json_each(m)", true},
         {"SELECT count(*) FROM \"a/+\"", false},
         {"SELECT n FROM \"a/+\" LIMIT 1", false},

@@ -88,10 +88,9 @@ def test_what_a_rule_failed_on_is_mended_and_goes_through_that_rule_only(start_h
 
 def test_what_could_not_be_read_goes_through_all_rules(start_hub, broker):
     hub = start_hub(config(broker)).wait_ready()
-    send(broker, b"{not json")
-    send(broker, b"z" * 150000)
-    send(broker, {"n": 8, "doc": "nope"})
-    wait_for(lambda: books(hub)["quarantined"] >= 3, what=lambda: books(hub))
+    for count, payload in enumerate((b"{not json", b"z" * 150000, {"n": 8, "doc": "nope"}), 1):
+        send(broker, payload)
+        wait_for(lambda n=count: books(hub)["quarantined"] == n, what=lambda: books(hub))
     unread, large, failed = rows(hub, "quarantine", "list")
     assert unread["rule"] is None and failed["rule"] == "picky"
     assert large["payload_bytes"] == 150000 and len(large["payload"]) == 4096
@@ -180,6 +179,7 @@ def test_apply_says_what_changes_and_changes_all_or_nothing(start_hub, broker):
         "unknown column type": changed.replace("n > 0", "n >"),
         "no such target": changed.replace("to: [lines", "to: [lnes"),
         "no folder of a file": changed.replace("/out.ndjson", "/nowhere/out.ndjson"),
+        "a table's file is missing": changed + 'tables:\n  places: {csv: "{dir}/places.csv"}\n',
         "another store": changed.replace("hub.db", "new.db"),
     }
     for n, (why, text) in enumerate(faults.items(), 3):

@@ -25,7 +25,8 @@ static size_t *count_of(ProtobufCMessage *message, const ProtobufCFieldDescripto
     return proto_member(message, field->quantifier_offset);
 }
 
-// Room for `count` elements of a repeated field; the new ones are zero. NULL without memory.
+// Room for `count` elements of a repeated field; the new ones are zero, texts are empty: protobuf-c
+// takes no NULL among them. NULL without memory.
 static uint8_t *grow(ProtobufCMessage *message, const ProtobufCFieldDescriptor *field, size_t count,
                      struct event_memory *memory)
 {
@@ -41,6 +42,9 @@ static uint8_t *grow(ProtobufCMessage *message, const ProtobufCFieldDescriptor *
     memset(grown, 0, count * bytes);
     if (had > 0) {
         memcpy(grown, *elements, had * bytes);
+    }
+    for (size_t i = had; field->type == PROTOBUF_C_TYPE_STRING && i < count; i++) {
+        ((const char **)(void *)grown)[i] = protobuf_c_empty_string;
     }
     *elements = grown;
     *count_of(message, field) = count;
@@ -275,6 +279,7 @@ static enum err put_array(struct writing *writing, ProtobufCMessage *message,
         rc = put_value(writing, field, slots + i * bytes, &value, e);
         if (rc != ERR_OK) {
             error_wrap(e, "%zu", i);
+            *count_of(message, field) = 0; // None of it is whole.
         }
     }
     return rc;

@@ -377,3 +377,11 @@ def test_mirror_shows_fields_whatever_the_format(start_hub, broker):
         client.publish("in/c/1", cbor2.dumps({"level": 1.5, "raw": b"\xfe", "odd": math.nan}))
         line = wait_for(lambda: watcher.on("pipit/v1/$hub/plant/mirror/#"))[0].json()
         assert line["payload"] == {"level": 1.5, "raw": "fe", "odd": None}
+
+
+def test_descriptors_of_the_examples_are_those_of_their_protos(tmp_path):
+    protos = sorted((ROOT / "docs" / "examples").glob("*/*.proto"))
+    assert protos
+    for proto in protos:
+        assert descriptors(tmp_path, proto).read_bytes() == proto.with_suffix(".desc").read_bytes(), \
+            f"{proto}: run protoc --include_imports --descriptor_set_out again"

@@ -154,6 +154,8 @@ static void what_goes_in_comes_out(void **state)
         {"messages", "{\"places\":[{\"lat\":1},{\"name\":\"b\"}]}", "places.1.name", "\"b\""},
         {"an element by a path", "{\"places.1.name\":\"b\"}", "places",
          "[{\"lat\":0.0,\"lon\":0.0},{\"lat\":0.0,\"lon\":0.0,\"name\":\"b\"}]"},
+        {"texts before an element are empty", "{\"names.2\":\"c\"}", "names", "[\"\",\"\",\"c\"]"},
+        {"so are blobs", "{\"blobs.1\":\"c\"}", "blobs", "[\"\",\"63\"]"},
         {"an element that is a number", "{\"zigzags.2\":-7}", "zigzags", "[0,0,-7]"},
         {"a map", "{\"labels\":{\"site\":\"x\"}}", "labels.site", "\"x\""},
         {"a map's entry by a path", "{\"labels.site\":\"x\"}", "labels", "{\"site\":\"x\"}"},

@@ -32,9 +32,9 @@ static const struct usage usage = {
     .synopsis = "RULE --sample FILE [-c hub.yaml] [--topic T] [--events N] [--json]",
     .about =
         "What a rule costs: processor time of an event, split into reading the message, running\n"
-        "the rule, and rendering, storing and settling its deliveries; with everything in memory\n"
+        "the rule, and rendering and storing its deliveries; with everything in memory\n"
         "and no broker. SQLite instructions are counted exactly. Of a rule with a window the\n"
-        "second part is entering and closing it.\n",
+        "second part is entering and closing it. What targets do then is not counted.\n",
     .options = bench_options,
     .more = "Examples:\n"
             "  mosquitto_sub -v -t 'legacy/#' -C 1000 > sample.txt\n"

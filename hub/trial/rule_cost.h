@@ -25,7 +25,7 @@ struct rule_cost {
     double total_ns;
     double read_ns;      // Decode, identify, the books' commit: what is there without the rule.
     double rule_ns;      // Its statement, or its window.
-    double outbox_ns;    // Render its deliveries, store them, settle them.
+    double outbox_ns;    // Render its deliveries and store them.
     double instructions; // Of SQLite's virtual machine, in the rule's statement, an event: exact.
     uint64_t events, sample, deliveries, rejected, late; // Of one round.
 };

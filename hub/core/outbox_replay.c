@@ -47,6 +47,7 @@ enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *repla
     if (row == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for a replayed delivery");
     }
+    row->is_replayed = true;
     return outbox_add_row(outbox, row, e);
 }
 

@@ -329,7 +329,7 @@ static enum err admit(struct outbox *outbox, struct queue_row *row, bool *out_is
     const struct route_spec *spec = row->route->spec;
     enum err rc = ERR_OK;
     *out_is_shed = false;
-    if (spec->sample > 1 || spec->rate.count > 0) {
+    if (!row->is_replayed && (spec->sample > 1 || spec->rate.count > 0)) {
         rc = outbox_pace_apply(outbox->pace, row, outbox->now_ms, out_is_shed, e);
     }
     if (rc == ERR_OK && !*out_is_shed && spec->key_limit_bytes > 0) {

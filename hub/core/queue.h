@@ -43,6 +43,7 @@ struct queue_row {
     int64_t next_at_ms;    // Not before; 0: at once.
     uint64_t turn;         // Among those that are ready; 0: it has not been so far.
     enum queue_state state;
+    bool is_replayed; // While it is new: its sample and rate were kept to when it was made.
     bool is_settling; // The batch under way has an answer for it.
     uint32_t heap_index;
     struct queue_key *key; // NULL: its key is empty, it waits for nobody.

@@ -210,6 +210,43 @@ static void a_sample_is_the_first_of_each_key(void **state)
     assert_books_hold(fixture);
 }
 
+// What a replay has made was sampled when it was made; it is not sampled twice.
+static void a_replay_is_not_sampled_again(void **state)
+{
+    struct made *rule = one_rule("some", "{topic}/{v}");
+    rule->routes[0].sample = 3;
+    rule->routes[0].rate = (struct rate_spec){.count = 1, .per_ms = 3600000};
+    struct fixture *fixture = *state;
+    use(fixture, rule, 1);
+    struct replayed deliveries[5];
+    for (int i = 0; i < 5; i++) {
+        deliveries[i] =
+            (struct replayed){.target = "bus",
+                              .route = 1,
+                              .delivery = {.idempotency_key = "replay/1/a/d1/0/1:some:1",
+                                           .rule = "some",
+                                           .content_type = "application/json",
+                                           .topic = bytes_from_text("t"),
+                                           .payload = bytes_from_text("{}")}};
+    }
+    struct replay_chunk chunk = {.rule = "some", .what = "{}", .token = "token"};
+    fixture->inputs[fixture->count++] = (struct input){
+        .kind = INPUT_OPERATION, .operation = {.kind = OPERATION_REPLAY_BEGIN, .chunk = &chunk}};
+    step(fixture);
+    chunk = (struct replay_chunk){
+        .replay = 1, .number = 1, .deliveries = deliveries, .count = 5, .is_last = true};
+    fixture->inputs[fixture->count++] = (struct input){
+        .kind = INPUT_OPERATION, .operation = {.kind = OPERATION_REPLAY_CHUNK, .chunk = &chunk}};
+    step(fixture);
+    assert_int_equal(books_of(fixture).waiting, 5);
+    assert_int_equal(books_of(fixture).dropped, 0);
+    add_value(fixture, "t/1", 1); // Its sample and rate begin with it.
+    add_value(fixture, "t/1", 2);
+    step(fixture);
+    assert_int_equal(books_of(fixture).waiting, 6);
+    assert_int_equal(books_of(fixture).dropped, 1);
+}
+
 static void a_key_fills_its_own_share_only(void **state)
 {
     static const struct {
@@ -338,6 +375,7 @@ int main(void)
         TEST(a_clock_that_steps_back_frees_the_rate),
         TEST(a_batch_that_is_sent_back_has_used_nothing),
         TEST(a_sample_is_the_first_of_each_key),
+        TEST(a_replay_is_not_sampled_again),
         TEST(a_key_fills_its_own_share_only),
         TEST(a_new_limit_of_keys_counts_what_waits),
         TEST(a_noisy_device_is_one_of_many),

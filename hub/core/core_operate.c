@@ -56,6 +56,14 @@ static bool has_rule(const struct core_spec *spec, const char *name)
     return false;
 }
 
+// A window that a statement failed on: its id ends in the times between which it was.
+static bool is_window(const struct quarantined *entry)
+{
+    const char *id = entry->playback.event_id;
+    const char *times = id == NULL ? NULL : strrchr(id, '/');
+    return times != NULL && strncmp(id, "window/", 7) == 0 && strchr(times, '-') != NULL;
+}
+
 // Why the entry cannot be played again; in core->outcome.skip.
 static bool must_skip(struct core *core, const struct quarantined *entry)
 {
@@ -67,6 +75,13 @@ static bool must_skip(struct core *core, const struct quarantined *entry)
                  " bytes are here): edit it with a whole payload, or drop it",
                  entry->id, entry->message.payload.len,
                  entry->message.payload.len + entry->cut_bytes);
+        return true;
+    }
+    if (is_window(entry)) {
+        snprintf(why, size,
+                 "entry %" PRId64 " is a window of rule %.100s, whose events are gone: replay them "
+                 "from the history, if it has them, and drop the entry",
+                 entry->id, entry->playback.rule == NULL ? "" : entry->playback.rule);
         return true;
     }
     if (entry->playback.rule != NULL && !has_rule(core->spec, entry->playback.rule)) {

@@ -225,6 +225,8 @@ static void a_statement_that_fails_blocks_nothing(void **state)
             "'{\"window_key\":\"x/"
             "a\",\"window_start\":1700006400000,\"window_end\":1700006460000}'"),
         1);
+    operate(&fixture->base, OPERATION_QUARANTINE_REPLAY, 0, UINT64_MAX); // It is no event.
+    assert_int_equal(fixture->base.outcome.skipped, 1);
     fixture_reopen(&fixture->base);
     pass_time(fixture, 2 * MINUTE);
     expect(fixture, "x/a {\"s\":9223372036854775003} "

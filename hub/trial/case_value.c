@@ -9,7 +9,8 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define NUMBER_MARK "{n}"
+#define NUMBER_MARK  "{n}"
+#define NUMBER_BYTES 10 // Digits of a case_number.
 
 // As JSON writes them: no +5, 0x10, .5, 1. or inf.
 static bool is_number(const char *text, bool *out_is_real)
@@ -99,16 +100,30 @@ struct json_t *value_of_node(const struct node *node, case_number n)
     return json;
 }
 
+static size_t count_marks(const char *text)
+{
+    size_t count = 0;
+    for (const char *at = strstr(text, NUMBER_MARK); at != NULL;
+         at = strstr(at + strlen(NUMBER_MARK), NUMBER_MARK)) {
+        count++;
+    }
+    return count;
+}
+
 const char *value_numbered(struct arena *arena, const char *text, case_number n)
 {
-    const char *mark = n == 0 ? NULL : strstr(text, NUMBER_MARK);
-    if (mark == NULL) {
-        return arena_text(arena, text, strlen(text));
+    size_t marks = n == 0 ? 0 : count_marks(text);
+    size_t size = strlen(text) + marks * NUMBER_BYTES + 1;
+    char *out = arena_alloc(arena, size), *at = out;
+    while (out != NULL && marks-- > 0) {
+        const char *mark = strstr(text, NUMBER_MARK);
+        at += snprintf(at, size - (size_t)(at - out), "%.*s%" PRIu32, (int)(mark - text), text, n);
+        text = mark + strlen(NUMBER_MARK);
     }
-    const char *rest = value_numbered(arena, mark + strlen(NUMBER_MARK), n);
-    return rest == NULL
-               ? NULL
-               : arena_print(arena, "%.*s%" PRIu32 "%s", (int)(mark - text), text, n, rest);
+    if (out != NULL) {
+        memcpy(at, text, strlen(text) + 1);
+    }
+    return out;
 }
 
 // "Z", "+01:00", "-05:30" into minutes.

@@ -142,6 +142,32 @@ static void names_are_found_where_they_stand(void **state)
     }
 }
 
+// Whatever it is, it ends, and within the text: the sanitizers watch.
+static void any_text_comes_to_an_end(void **state)
+{
+    (void)state;
+    static const char *const pieces[] = {"select", "from", "where", "and", "or", "between", "case",
+                                         "end",    "(",    ")",     "'",   "\"", "[",       "`",
+                                         "--",     "/*",   "*/",    " ",   "a",  "1.",      "\n"};
+    uint32_t random = 1;
+    for (int i = 0; i < 20000; i++) {
+        char text[200] = "select ";
+        while (strlen(text) < sizeof(text) - 10 && random % 23 != 0) {
+            random = random * 1664525 + 1013904223;
+            strcat(text, pieces[(random >> 16) % (sizeof(pieces) / sizeof(pieces[0]))]);
+        }
+        random = random * 1664525 + 1013904223;
+        struct bytes sql = bytes_from_text(text), rest = sql, term;
+        struct sql_clauses clauses;
+        uint32_t terms = 0;
+        sql_clauses_find(sql, &clauses);
+        while (sql_term_next(&rest, &term)) {
+            assert_in_range(terms++, 0, sizeof(text));
+        }
+        sql_find_name(sql, "a");
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +175,7 @@ int main(void)
         cmocka_unit_test(clauses_are_found),
         cmocka_unit_test(conditions_fall_into_terms),
         cmocka_unit_test(names_are_found_where_they_stand),
+        cmocka_unit_test(any_text_comes_to_an_end),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

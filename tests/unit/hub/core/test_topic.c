@@ -246,6 +246,39 @@ static void arithmetic_agrees_with_matching(void **state)
     assert_true(met > 100 && covered > 60);
 }
 
+static void filters_overlap_when_a_topic_matches_both(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *a, *b;
+        bool want;
+    } cases[] = {
+        {"the same", "a/b", "a/b", true},
+        {"another level", "a/b", "a/c", false},
+        {"one is longer", "a/b", "a/b/c", false},
+        {"+ is one level", "a/+", "a/b", true},
+        {"+ is no two levels", "a/+", "a/b/c", false},
+        {"each has a wildcard where the other has none", "+/b", "a/+", true},
+        {"they cross and differ elsewhere", "+/b/c", "a/+/d", false},
+        {"# is everything below", "a/#", "a/b/c", true},
+        {"# includes its parent", "a/#", "a", true},
+        {"# of another branch", "a/#", "b/#", false},
+        {"# alone", "#", "a/b", true},
+        {"# beside +", "+/#", "a", true},
+        {"an empty level is a level", "a/+", "a/", true},
+        {"wildcards leave $ alone", "#", "$SYS/up", false},
+        {"$ below the first level is nothing special", "a/+", "a/$x", true},
+        {"two of $", "$SYS/+", "$SYS/#", true},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct bytes a = bytes_from_text(cases[i].a), b = bytes_from_text(cases[i].b);
+        if (topic_filters_overlap(a, b) != cases[i].want ||
+            topic_filters_overlap(b, a) != cases[i].want) {
+            fail_msg("%s: %s and %s", cases[i].why, cases[i].a, cases[i].b);
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -256,6 +289,7 @@ int main(void)
         cmocka_unit_test(parts_are_counted_from_one),
         cmocka_unit_test(the_trie_agrees_on_anything),
         cmocka_unit_test(arithmetic_agrees_with_matching),
+        cmocka_unit_test(filters_overlap_when_a_topic_matches_both),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

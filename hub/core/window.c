@@ -144,7 +144,6 @@ static void scan_with_entry(const struct entry *entry, struct window_scan *scan,
     window_scan_begin(scan, entry->key, from, entry->time + 1);
     scan->pending = &entry->rule->windows->row;
     scan->pending_pane = entry->pane;
-    scan->pending_time = entry->time;
 }
 
 // The statement over what the event sees behind itself.

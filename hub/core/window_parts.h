@@ -116,7 +116,7 @@ struct window_scan {
     uint32_t rows_max;
     int64_t count;                      // Rows; -1: not counted yet.
     const struct window_bytes *pending; // One row more, the newest; NULL: none.
-    int64_t pending_pane, pending_time;
+    int64_t pending_pane;
     struct window_run *runs; // A heap, the earliest row first.
     uint32_t run_count, run_capacity;
     bool has_chunk, is_open; // Of the statement `chunks`: it stands on one that was not taken.

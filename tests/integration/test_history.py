@@ -1,6 +1,7 @@
 """The event history and `pipit replay`: dry it prints, for real each delivery is made once, whatever is killed."""
 
 import json
+import socket
 import subprocess
 import threading
 
@@ -189,6 +190,33 @@ def test_a_replay_survives_kills_of_the_hub_and_of_itself(start_hub, broker):
     want = {f"replay/{r}/a/d1/0/{n}:odd:1" for r in range(1, replays + 1) for n in range(1, count + 1, 2)}
     assert set(replayed_keys(hub)) == want, "none is lost, none is new"
     assert b["enqueued"] == b["delivered"] == count // 2 * (replays + 1), "none was made twice"
+
+
+def ask(hub, request):
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(hub.dir / "hub.db.sock"))
+        client.sendall(json.dumps(request).encode() + b"\n")
+        answer = b""
+        while chunk := client.recv(65536):
+            answer += chunk
+    return json.loads(answer)
+
+
+def test_a_chunk_whose_answer_was_lost_is_not_made_twice(start_hub, broker):
+    """Kills hit the moment between commit and answer too rarely: here it is made."""
+    hub = start_hub(config(broker)).wait_ready()
+    begin = {"op": "replay_begin", "rule": "odd", "what": "{}", "token": "t"}
+    delivery = {"target": "lines", "rule": "odd", "route": 1, "idempotency_key": "replay/1/a/d1/0/1:odd:1", "key": "d1",
+                "topic": "", "payload": "{}", "content_type": "application/json"}
+    chunk = {"op": "replay_chunk", "replay": 1, "number": 1, "is_last": True, "deliveries": [delivery]}
+    for _ in range(3):
+        assert ask(hub, begin)["replay"] == 1
+        assert ask(hub, chunk) == {"replay": 1, "chunks": 1}
+        hub.kill()
+        hub.start().wait_ready()
+    assert ask(hub, {**chunk, "number": 2})["error"] == "replay 1 is complete"
+    assert (books(hub)["enqueued"], books(hub)["replayed"]) == (1, 1)
 
 
 WINDOWS = """

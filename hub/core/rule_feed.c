@@ -28,7 +28,10 @@ struct feed {
 struct rule_feeds {
     struct rule_space *space;
     struct rule_matches *matches;
-    bool is_read, reads_latest;
+    struct rule_matches *readers; // Rules that read what is fed; all are the same one here.
+    bool is_marked;               // What is compiled reads what is fed.
+    bool reads_latest, has_readers;
+    bool has_derived;          // Rules make events for rules: any event may lead to any rule.
     struct feed_table *latest; // NULL: nobody reads it.
     // Rows of one event, until its last one has worked in all tables.
     struct pending *pending;
@@ -51,7 +54,7 @@ static enum err make_feed(struct rule_feeds *feeds, uint32_t index, const struct
     struct feed *feed = &feeds->feeds[index];
     feed->spec = spec;
     enum err rc = rule_statement_create(&feed->statement, feeds->space, spec->sql, e);
-    if (rc == ERR_OK && feeds->is_read) {
+    if (rc == ERR_OK && feeds->is_marked) {
         rc = error_set(e, ERR_CONFIG,
                        "a table that is fed by events cannot be fed from another "
                        "one, or from latest");
@@ -85,6 +88,12 @@ enum err rule_feeds_create(struct rule_feeds **out_feeds, struct rule_space *spa
     feeds->pending = calloc((size_t)count + 1, sizeof(feeds->pending[0]));
     enum err rc =
         feeds->pending == NULL ? no_memory(e) : rule_matches_create(&feeds->matches, count, e);
+    rc = rc == ERR_OK ? rule_matches_create(&feeds->readers, 1, e) : rc;
+    for (uint32_t i = 0; i < spec->rule_count; i++) {
+        for (uint32_t j = 0; j < spec->rules[i].route_count; j++) {
+            feeds->has_derived |= spec->rules[i].routes[j].target == ROUTE_TO_RULES;
+        }
+    }
     for (uint32_t i = 0; rc == ERR_OK && i < spec->table_count; i++) {
         if (spec->tables[i].sql != NULL) {
             feeds->feeds[feeds->count].spec = &spec->tables[i];
@@ -116,6 +125,7 @@ void rule_feeds_destroy(struct rule_feeds *feeds)
     }
     feed_table_close(feeds->latest);
     rule_matches_destroy(feeds->matches);
+    rule_matches_destroy(feeds->readers);
     event_memory_deinit(&feeds->memory);
     free(feeds->pending);
     free(feeds->values);
@@ -129,10 +139,10 @@ void rule_feeds_mark(struct rule_feeds *feeds, const char *table)
         return;
     }
     if (strcasecmp(table, LATEST_TABLE) == 0) {
-        feeds->is_read = feeds->reads_latest = true;
+        feeds->is_marked = feeds->reads_latest = true;
     }
     for (uint32_t i = 0; i < feeds->count; i++) {
-        feeds->is_read |= strcasecmp(table, feeds->feeds[i].spec->name) == 0;
+        feeds->is_marked |= strcasecmp(table, feeds->feeds[i].spec->name) == 0;
     }
 }
 
@@ -143,6 +153,14 @@ enum err rule_feeds_make_latest(struct rule_space *space, struct error *e)
     enum err rc = feed_table_make_latest(space->db, e);
     space->compiling = compiling;
     return rc;
+}
+
+enum err rule_feeds_note_rule(struct rule_feeds *feeds, const char *filter, struct error *e)
+{
+    bool is_marked = feeds->is_marked;
+    feeds->is_marked = false;
+    feeds->has_readers |= is_marked;
+    return is_marked ? rule_matches_add(feeds->readers, filter, 0, e) : ERR_OK;
 }
 
 enum err rule_feeds_ready(struct rule_feeds *feeds, struct error *e)
@@ -157,9 +175,36 @@ bool rule_feeds_is_idle(const struct rule_feeds *feeds)
     return feeds->count == 0 && feeds->latest == NULL;
 }
 
-bool rule_feeds_is_read(const struct rule_feeds *feeds)
+static enum err note_match(void *context, uint32_t rule, const uint32_t *events, uint32_t count,
+                           struct error *e)
 {
-    return feeds->is_read;
+    (void)rule;
+    (void)events;
+    (void)count;
+    (void)e;
+    *(bool *)context = true;
+    return ERR_OK;
+}
+
+// Out of memory it is as if one did, which is the slower way.
+static bool has_match(struct rule_matches *matches, struct bytes topic)
+{
+    bool is_match = false;
+    struct error unused;
+    bool is_short = rule_matches_put(matches, topic, 0, &unused) != ERR_OK ||
+                    rule_matches_each(matches, note_match, &is_match, &unused) != ERR_OK;
+    rule_matches_clear(matches);
+    return is_match || is_short;
+}
+
+bool rule_feeds_writes(struct rule_feeds *feeds, struct bytes topic)
+{
+    return feeds->latest != NULL || has_match(feeds->matches, topic);
+}
+
+bool rule_feeds_reads(struct rule_feeds *feeds, struct bytes topic)
+{
+    return feeds->has_readers && (feeds->has_derived || has_match(feeds->readers, topic));
 }
 
 bool rule_feeds_reads_latest(const struct rule_feeds *feeds)

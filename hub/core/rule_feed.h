@@ -1,8 +1,8 @@
 // rule_feed.h - tables that are fed by events: those of the configuration, and `latest`, which has
 // the last event of each device and type. They are ordinary tables of the store.
 //
-// Where a rule reads one, events go one after the other: each is put into the tables first, so that
-// a rule sees them as they are after its own event, however events are cut into batches.
+// A rule sees the tables as they are after its own event, however events are cut into batches: an
+// event that changes one waits until the rules have seen those before it that read one.
 //
 // Threads:   core thread.
 //
@@ -30,11 +30,15 @@ void rule_feeds_destroy(struct rule_feeds *feeds); // NULL is fine.
 void rule_feeds_mark(struct rule_feeds *feeds, const char *table);
 // SQLite asked for `latest`: it is made.
 enum err rule_feeds_make_latest(struct rule_space *space, struct error *e);
+// A rule has been compiled, over this filter: if it reads what is fed, that is remembered.
+enum err rule_feeds_note_rule(struct rule_feeds *feeds, const char *filter, struct error *e);
 // After the rules have been compiled: is `latest` read? Then it is kept up to date.
 enum err rule_feeds_ready(struct rule_feeds *feeds, struct error *e);
 
 bool rule_feeds_is_idle(const struct rule_feeds *feeds); // Nothing is fed.
-bool rule_feeds_is_read(const struct rule_feeds *feeds); // A rule reads what is fed.
+// Of an event: may it change a table, and may a rule read one for it?
+bool rule_feeds_writes(struct rule_feeds *feeds, struct bytes topic);
+bool rule_feeds_reads(struct rule_feeds *feeds, struct bytes topic);
 bool rule_feeds_reads_latest(const struct rule_feeds *feeds);
 
 // Around rule_feeds_apply: what was put in stays only where rc is ERR_OK.

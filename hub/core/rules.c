@@ -307,25 +307,31 @@ static enum err run_range(struct rule_pass *pass, const bool *is_skipped, uint32
     return rc;
 }
 
-// Where tables are fed: all events first, or one after the other where a rule reads such a table.
+// Where tables are fed: an event that changes one ends the batch of those before it that read one.
 static enum err run_fed(struct rule_pass *pass, const bool *is_skipped, uint32_t count,
                         struct error *e)
 {
     struct rule_feeds *feeds = pass->rules->feeds;
-    bool is_read = rule_feeds_is_read(feeds);
+    uint32_t first = 0;
+    bool is_read = false;
     enum err rc = rule_feeds_begin(feeds, e);
     if (rc != ERR_OK) {
         return rc;
     }
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
-        if (is_skipped == NULL || !is_skipped[i]) {
-            rc = rule_feeds_apply(feeds, pass->batch, i, pass->sink, e);
-            rc = rc == ERR_OK && is_read ? run_range(pass, is_skipped, i, i + 1, e) : rc;
+        struct bytes topic = event_message(event_batch_at(pass->batch, i))->topic;
+        if (is_skipped != NULL && is_skipped[i]) {
+            continue;
         }
+        if (is_read && rule_feeds_writes(feeds, topic)) {
+            rc = run_range(pass, is_skipped, first, i, e);
+            first = i;
+            is_read = false;
+        }
+        rc = rc == ERR_OK ? rule_feeds_apply(feeds, pass->batch, i, pass->sink, e) : rc;
+        is_read = is_read || rule_feeds_reads(feeds, topic);
     }
-    if (rc == ERR_OK && !is_read) {
-        rc = run_range(pass, is_skipped, 0, count, e);
-    }
+    rc = rc == ERR_OK ? run_range(pass, is_skipped, first, count, e) : rc;
     return rule_feeds_end(feeds, rc, e);
 }
 

@@ -62,6 +62,9 @@ static enum err compile_rules(struct rules *rules, const struct core_spec *spec,
     for (uint32_t i = 0; rc == ERR_OK && i < spec->rule_count; i++) {
         rules->rule_count = i + 1;
         rc = compile_rule(rules, i, &spec->rules[i], e);
+        if (rc == ERR_OK) {
+            rc = rule_feeds_note_rule(rules->feeds, rules->rules[i].statement->filter, e);
+        }
         if (rc != ERR_OK) {
             error_wrap(e, "rule \"%s\"", spec->rules[i].name);
         }

@@ -1,12 +1,25 @@
 #include "core/column_check.h"
 
+#include <strings.h>
+
 #include "core/sql_words.h"
+
+bool column_is_of_window(const struct rule_spec *rule, const char *column)
+{
+    static const char *const names[] = {"window_key", "window_start", "window_end", "window_count"};
+    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++) {
+        if (rule->window.kind != WINDOW_NONE && strcasecmp(column, names[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
 
 static enum err column_check(const struct rule_spec *rule, const char *filter, const char *column,
                              const struct formats *formats, struct error *e)
 {
     const char *nearest = NULL;
-    if (!formats_lack(formats, filter, column, &nearest)) {
+    if (column_is_of_window(rule, column) || !formats_lack(formats, filter, column, &nearest)) {
         return ERR_OK;
     }
     error_set(e, ERR_CONFIG,

@@ -12,6 +12,9 @@
 #include "core/format.h"
 #include "core/rules.h"
 
+// A column that a rule has by its window, not by the payload: window_start and the like.
+bool column_is_of_window(const struct rule_spec *rule, const char *column);
+
 enum err columns_check(const struct core_spec *spec, const struct formats *formats,
                        const struct rules *rules, struct error *e);
 

@@ -6,6 +6,7 @@
 
 #include "base/arena.h"
 #include "base/option.h"
+#include "core/column_check.h"
 #include "core/event_value.h"
 #include "core/sql_words.h"
 #include "trial/explain_parts.h"
@@ -216,8 +217,9 @@ static bool has_path(const json_t *fields, const char *path)
     return at != NULL;
 }
 
-static void find_missing(const struct rules *rules, uint32_t rule_index, const json_t *fields,
-                         struct arena *arena, json_t *rule)
+static void find_missing(const struct rule_spec *spec, const struct rules *rules,
+                         uint32_t rule_index, const json_t *fields, struct arena *arena,
+                         json_t *rule)
 {
     struct names names = {.arena = arena};
     const char *const *columns;
@@ -225,7 +227,7 @@ static void find_missing(const struct rules *rules, uint32_t rule_index, const j
     json_t *missing = json_array();
     collect_names(&names, "", fields);
     for (uint32_t i = 0; i < count; i++) {
-        if (has_path(fields, columns[i])) {
+        if (column_is_of_window(spec, columns[i]) || has_path(fields, columns[i])) {
             continue;
         }
         const char *near = nearest_name(columns[i], names.names);
@@ -250,7 +252,8 @@ enum err explain_terms(const struct explain_options *options, const struct rules
     struct columns columns = {.arena = arena_create()};
     enum err rc = columns.arena == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory") : ERR_OK;
     if (rc == ERR_OK) {
-        find_missing(rules, rule_index, fields, columns.arena, rule);
+        find_missing(&options->config->core.rules[rule_index], rules, rule_index, fields,
+                     columns.arena, rule);
     }
     if (rc == ERR_OK && !sql_clauses_find(bytes_from_text(sql), &clauses)) {
         add_note(rule, "its statement is no plain SELECT and is not taken apart");

@@ -219,6 +219,18 @@ def test_the_column_that_no_payload_can_have(tmp_path, why, column, topics, plac
         assert 'did you mean "site"?' in done.stderr
 
 
+def test_columns_of_a_window_are_no_fields(tmp_path):
+    path = tmp_path / "hub.yaml"
+    path.write_text(CLOSED.replace("COLUMN", "site").replace("FILTER", "legacy/+/t").replace(
+        "device, celsius", "window_start, window_END, window_key, window_count").replace(
+        "    to: [", "    window: {tumbling: 1 h, by: arrival}\n    to: ["))
+    done = pipit("check", "-c", path)
+    assert done.returncode == 0, done.stderr
+    _, rules = explained(path, '{"celsius": 31, "site": "x"}')
+    assert "missing" not in rules["hot"] and rules["hot"]["window"].startswith("enters the window from ")
+    assert len(rules["hot"]["deliveries"]) == 1
+
+
 def test_a_rule_that_nothing_reaches_is_a_warning(tmp_path):
     path = tmp_path / "hub.yaml"
     path.write_text(CLOSED.replace("COLUMN", "site").replace("FILTER", "other/+"))

@@ -153,6 +153,36 @@ static void test_members(void **state)
     free(made);
 }
 
+static void test_properties(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *why, *properties;
+        size_t len;
+        const char *want;
+    } cases[] = {
+        {"none", "", 0, "\"content_type\":\"application/json\",\"payload\""},
+        {"two", "a\0001\0b\0x y\0", 10, "\"properties\":{\"a\":\"1\",\"b\":\"x y\"},\"payload\""},
+        {"one three times", "a\0001\0a\0002\0a\0003\0", 12,
+         "\"properties\":{\"a\":[\"1\",\"2\",\"3\"]}"},
+        {"an empty value", "a\0\0", 3, "\"properties\":{\"a\":\"\"}"},
+        {"a pair that is cut", "a\0001\0b", 5, "\"properties\":{\"a\":\"1\"}"},
+        {"what is no UTF-8", "a\0\xff\0b\0001\0", 8, "\"properties\":{\"b\":\"1\"}"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct deliveries *made = deliveries_make(1, 1);
+        char *line = NULL;
+        size_t len = 0;
+        made->rows[0].properties = bytes_of(cases[i].properties, cases[i].len);
+        assert_int_equal(json_line_make(made->list[0], &line, &len, NULL), ERR_OK);
+        if (strstr(line, cases[i].want) == NULL) {
+            fail_msg("%s: %s", cases[i].why, line);
+        }
+        free(line);
+        free(made);
+    }
+}
+
 static void test_half_a_line_is_cut(void **state)
 {
     (void)state;
@@ -313,6 +343,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_lines),
         cmocka_unit_test(test_members),
+        cmocka_unit_test(test_properties),
         cmocka_unit_test(test_half_a_line_is_cut),
         cmocka_unit_test(test_a_long_half_line_is_cut),
         cmocka_unit_test(test_rotation),

@@ -28,8 +28,9 @@ static bool is_listed(const char *name, const char *const *list, size_t count)
 
 static bool may_read(const struct rule_statement *compiling, const char *table, const char *schema)
 {
-    if (compiling->filter != NULL && strcasecmp(compiling->filter, table) == 0) {
-        return true;
+    if (table_name_is_in(table)) { // Tables of rules: its own, and no other's.
+        const char *own = compiling->table_name.name;
+        return own != NULL && strcasecmp(own, table) == 0;
     }
     for (size_t i = 0; i < sizeof(denied_prefixes) / sizeof(denied_prefixes[0]); i++) {
         if (strncasecmp(table, denied_prefixes[i], strlen(denied_prefixes[i])) == 0) {

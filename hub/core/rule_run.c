@@ -140,7 +140,7 @@ enum err rule_statement_run(struct rule_statement *statement, struct event_batch
 {
     struct error own;
     e = e == NULL ? &own : e;
-    enum err rc = rule_name_claim(statement, e);
+    enum err rc = rule_table_show(statement, e);
     statement->space->scan.batch = batch;
     statement->space->running = statement;
     const struct rule_denials *denials = &statement->space->denials;
@@ -168,7 +168,7 @@ enum err rule_statement_run_rows(struct rule_statement *statement, const struct 
 {
     struct rule_space *space = statement->space;
     uint32_t steps_max = space->steps_max;
-    enum err rc = rule_name_claim(statement, e);
+    enum err rc = rule_table_show(statement, e);
     if (rc == ERR_OK) {
         struct run run = {statement, reader, &event_index, 1, 0, 0};
         space->scan.rows = rows;

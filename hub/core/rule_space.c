@@ -1,20 +1,12 @@
 #include "core/rule_space.h"
 
 #include <stdlib.h>
-#include <uthash.h>
 
 #include "core/rule_statement.h"
 
 #define SPACE_FUNCTION "pipit_rule_space"
 #define SPACE_POINTER  "pipit_rule_space"
 #define SLICE_STEPS    1000 // Instructions between two looks at the budget.
-
-struct rule_name {
-    uint32_t users;
-    struct rule_statement *owner; // NULL: SQLite does not know the name now.
-    UT_hash_handle hh;
-    char folded[];
-};
 
 struct space_wanted {
     struct rule_space *found;
@@ -46,12 +38,6 @@ static struct rule_space *find_space(sqlite3 *db)
 static void space_destroy(void *context)
 {
     struct rule_space *space = context;
-    struct rule_name *name, *next;
-    HASH_ITER(hh, space->names, name, next)
-    {
-        HASH_DEL(space->names, name);
-        free(name);
-    }
     rule_denials_deinit(&space->denials);
     free(space);
 }
@@ -123,80 +109,27 @@ struct event *rule_space_event(const struct rule_space *space)
     return event_batch_at(scan->batch, scan->events[position]);
 }
 
-static struct rule_name *find_name(struct rule_space *space, const char *filter)
+enum err rule_table_show(struct rule_statement *statement, struct error *e)
 {
-    struct rule_name *name = NULL, *wanted;
-    size_t len = strlen(filter);
-    wanted = calloc(1, sizeof(*wanted) + len + 1);
-    if (wanted == NULL) {
-        return NULL;
-    }
-    for (size_t i = 0; i < len; i++) { // ASCII only, as SQLite does.
-        char c = filter[i];
-        wanted->folded[i] = c >= 'A' && c <= 'Z' ? (char)(c + ('a' - 'A')) : c;
-    }
-    HASH_FIND_STR(space->names, wanted->folded, name);
-    if (name != NULL) {
-        free(wanted);
-        return name;
-    }
-    HASH_ADD_KEYPTR(hh, space->names, wanted->folded, len, wanted);
-    return wanted;
-}
-
-enum err rule_name_claim(struct rule_statement *statement, struct error *e)
-{
-    struct rule_space *space = statement->space;
-    if (statement->name == NULL) {
-        statement->name = find_name(space, statement->filter);
-        if (statement->name == NULL) {
-            return error_set(e, ERR_NO_MEMORY, "out of memory for a rule");
-        }
-        statement->name->users++;
-    }
-    if (statement->name->owner == statement && !statement->has_new_fields) {
+    if (statement->is_shown) {
         return ERR_OK;
     }
-    int rc =
-        sqlite3_create_module_v2(space->db, statement->filter, &rule_table_module, statement, NULL);
+    sqlite3 *db = statement->space->db;
+    int rc = sqlite3_create_module_v2(db, statement->table_name.name, &rule_table_module, statement,
+                                      NULL);
     if (rc != SQLITE_OK) {
         return error_set(e, ERR_INTERNAL, "register topic filter \"%s\": %s", statement->filter,
-                         sqlite3_errmsg(space->db));
+                         sqlite3_errmsg(db));
     }
-    statement->name->owner = statement;
-    statement->has_new_fields = false;
+    statement->is_shown = true;
     return ERR_OK;
 }
 
-static void hide(struct rule_space *space, struct rule_name *name)
+void rule_table_hide(struct rule_statement *statement)
 {
-    if (name->owner != NULL) {
-        sqlite3_create_module_v2(space->db, name->folded, NULL, NULL, NULL);
-        name->owner = NULL;
-    }
-}
-
-void rule_name_release(struct rule_statement *statement)
-{
-    struct rule_name *name = statement->name;
-    if (name == NULL) {
-        return;
-    }
-    if (name->owner == statement) {
-        hide(statement->space, name);
-    }
-    statement->name = NULL;
-    if (--name->users == 0) {
-        HASH_DEL(statement->space->names, name);
-        free(name);
-    }
-}
-
-void rule_names_hide(struct rule_space *space)
-{
-    struct rule_name *name, *next;
-    HASH_ITER(hh, space->names, name, next)
-    {
-        hide(space, name);
+    if (statement->is_shown) {
+        sqlite3_create_module_v2(statement->space->db, statement->table_name.name, NULL, NULL,
+                                 NULL);
+        statement->is_shown = false;
     }
 }

@@ -16,11 +16,6 @@
 
 struct rule_statement;
 
-// A topic filter that a statement reads. SQLite compares names of tables without case, and so does
-// this. Each statement has columns of its own under a name that others may use, too, so the module
-// of the name changes hands: owner is the one whose columns SQLite would see now.
-struct rule_name;
-
 // Rows that are no events at hand: those of a window. Codes are SQLite's.
 struct rule_rows {
     void *context;
@@ -40,7 +35,7 @@ struct rule_scan {
 
 struct rule_space {
     sqlite3 *db;
-    struct rule_name *names;
+    uint64_t next_name; // Numbers the names of statements' tables.
     struct rule_scan scan;
     int64_t now_ms;
     const struct rule_statement *compiling; // NULL: the fence is open, the store is at work.
@@ -68,13 +63,11 @@ uint64_t rule_space_serial(const struct rule_space *space, uint32_t event_index)
 // The event at hand; NULL when there is none.
 struct event *rule_space_event(const struct rule_space *space);
 
-// The statement's columns are what SQLite sees under its name. A re-prepare after a change of the
-// schema needs it; without one it costs a comparison.
-enum err rule_name_claim(struct rule_statement *statement, struct error *e);
-// Gives the name up; when nobody uses it any more it is gone.
-void rule_name_release(struct rule_statement *statement);
-// Takes the names out of SQLite's sight, so that a statement that is compiled names its own.
-void rule_names_hide(struct rule_space *space);
+// SQLite finds the statement's table under its name, with the columns it has now. Costs a
+// comparison when it does already.
+enum err rule_table_show(struct rule_statement *statement, struct error *e);
+// Takes the table out of SQLite's sight: nothing is kept for a rule that never runs.
+void rule_table_hide(struct rule_statement *statement);
 
 // rule_fence.c: what statements may touch.
 enum err rule_fence_install(struct rule_space *space, struct error *e);

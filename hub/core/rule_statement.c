@@ -33,12 +33,26 @@ static enum err sqlite_error(const struct rule_statement *statement, struct erro
         return no_memory(e);
     }
     int32_t offset = sqlite3_error_offset(db);
-    return config_error(e, offset, sqlite3_errmsg(db));
+    config_error(e, offset, sqlite3_errmsg(db));
+    table_name_clean(e->text);
+    return ERR_CONFIG;
 }
 
 static bool looks_like_filter(const char *name)
 {
     return strpbrk(name, "/+#") != NULL;
+}
+
+static enum err take_filter(struct rule_statement *statement, const char *sql, const char *filter,
+                            struct error *e)
+{
+    statement->filter = strdup(filter);
+    if (statement->filter == NULL) {
+        return no_memory(e);
+    }
+    enum err rc =
+        table_name_make(&statement->table_name, sql, filter, ++statement->space->next_name, e);
+    return rc == ERR_OK ? rule_table_show(statement, e) : rc;
 }
 
 // SQLite asked for a table: the topic filter, if it is one and the first.
@@ -66,8 +80,7 @@ static enum err add_filter(struct rule_statement *statement, const char *sql, co
             "a time, so write one rule for each",
             statement->filter, table);
     } else {
-        statement->filter = strdup(table);
-        return statement->filter == NULL ? no_memory(e) : rule_name_claim(statement, e);
+        return take_filter(statement, sql, table, e);
     }
     e->offset = offset;
     return ERR_CONFIG;
@@ -202,8 +215,8 @@ static enum err add_field(struct rule_statement *statement, const char *sql, con
         return no_memory(e);
     }
     statement->field_count++;
-    statement->has_new_fields = true;
-    return rule_name_claim(statement, e);
+    rule_table_hide(statement); // To be seen with one column more.
+    return rule_table_show(statement, e);
 }
 
 // After a failed prepare: gives SQLite what it misses, or says what is wrong.
@@ -211,6 +224,9 @@ static enum err supply(struct rule_statement *statement, const char *sql, struct
 {
     char *message = strdup(sqlite3_errmsg(statement->space->db)); // Other calls replace it.
     enum err rc;
+    if (message != NULL) {
+        table_name_clean(message);
+    }
     if (message == NULL) {
         rc = no_memory(e);
     } else if (strncmp(message, NO_TABLE, strlen(NO_TABLE)) == 0) {
@@ -240,20 +256,61 @@ static enum err check_tail(struct rule_statement *statement, const char *sql, co
                                    "a rule is one statement; there is a second one");
 }
 
-static enum err prepare(struct rule_statement *statement, const char *sql, struct error *e)
+// The SQL as SQLite is to see it: with the table's own name once the filter is known.
+static const char *sql_of(const struct rule_statement *statement, const char *sql)
 {
-    const char *tail = sql;
+    return statement->table_name.sql == NULL ? sql : statement->table_name.sql;
+}
+
+static enum err compile(struct rule_statement *statement, const char *sql, const char **out_tail,
+                        struct error *e)
+{
     enum err rc = ERR_OK;
     // Each round adds one name, of which there is a bounded number.
     while (rc == ERR_OK && statement->compiled == NULL) {
-        int sqlite_rc = sqlite3_prepare_v3(statement->space->db, sql, -1, SQLITE_PREPARE_PERSISTENT,
-                                           &statement->compiled, &tail);
+        int sqlite_rc =
+            sqlite3_prepare_v3(statement->space->db, sql_of(statement, sql), -1,
+                               SQLITE_PREPARE_PERSISTENT, &statement->compiled, out_tail);
         if (sqlite_rc != SQLITE_OK) {
-            rc = supply(statement, sql, e);
+            rc = supply(statement, sql_of(statement, sql), e);
         } else if (statement->compiled == NULL) {
             rc = config_error(e, 0, "the statement is empty");
         }
     }
+    return rc;
+}
+
+// What is not named would be called after the text with the table's own name in it.
+static enum err check_columns(const struct rule_statement *statement, struct error *e)
+{
+    for (int i = 0; i < sqlite3_column_count(statement->compiled); i++) {
+        if (table_name_is_in(sqlite3_column_name(statement->compiled, i))) {
+            error_set(
+                e, ERR_CONFIG,
+                "column %d has no name: write AS <name> behind it, for the topic filter is in "
+                "it",
+                i + 1);
+            e->offset = -1;
+            return ERR_CONFIG;
+        }
+    }
+    return ERR_OK;
+}
+
+static enum err check(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    if (statement->filter == NULL) {
+        return config_error(e, 0,
+                            "the statement reads no topic filter; write FROM \"<topic filter>\"");
+    }
+    enum err rc = check_columns(statement, e);
+    return rc == ERR_OK ? rule_plan_check(statement, sql, e) : rc;
+}
+
+static enum err prepare(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    const char *tail = sql;
+    enum err rc = compile(statement, sql, &tail, e);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -263,16 +320,9 @@ static enum err prepare(struct rule_statement *statement, const char *sql, struc
     if (sqlite3_bind_parameter_count(statement->compiled) > 0) {
         return config_error(e, -1, "a rule has no parameters (?, :name) to bind");
     }
-    return check_tail(statement, sql, tail, e);
-}
-
-static enum err check(struct rule_statement *statement, const char *sql, struct error *e)
-{
-    if (statement->filter == NULL) {
-        return config_error(e, 0,
-                            "the statement reads no topic filter; write FROM \"<topic filter>\"");
-    }
-    return rule_plan_check(statement, sql, e);
+    sql = sql_of(statement, sql);
+    rc = check_tail(statement, sql, tail, e);
+    return rc == ERR_OK ? check(statement, sql, e) : rc;
 }
 
 static enum err create(struct rule_statement **out_statement, struct rule_space *space,
@@ -283,17 +333,14 @@ static enum err create(struct rule_statement **out_statement, struct rule_space 
         return no_memory(e);
     }
     statement->space = space;
-    rule_names_hide(space); // A name of others would hide how this SQL spells it.
     space->compiling = statement;
     enum err rc = prepare(statement, sql, e);
-    if (rc == ERR_OK) {
-        rc = check(statement, sql, e);
-    }
     space->compiling = NULL;
-    rule_names_hide(space);
+    rule_table_hide(statement); // Until it runs.
     if (rc == ERR_OK) {
         *out_statement = statement;
     } else {
+        e->offset = table_name_place(&statement->table_name, e->offset);
         rule_statement_destroy(statement);
     }
     return rc;
@@ -365,7 +412,10 @@ void rule_statement_destroy(struct rule_statement *statement)
         return;
     }
     sqlite3_finalize(statement->compiled);
-    rule_name_release(statement);
+    if (statement->table_name.name != NULL) {
+        rule_table_hide(statement);
+    }
+    table_name_deinit(&statement->table_name);
     for (uint32_t i = 0; i < statement->field_count; i++) {
         free(statement->fields[i]);
     }

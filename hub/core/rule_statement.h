@@ -6,6 +6,7 @@
 #define PIPIT_CORE_RULE_STATEMENT_H
 
 #include "core/rule_space.h"
+#include "core/rule_table_name.h"
 
 #define RULE_FIELDS_MAX 256 // Payload fields that one statement may name.
 
@@ -13,11 +14,11 @@ struct memo;
 
 struct rule_statement {
     struct rule_space *space;
-    struct rule_name *name;
-    char *filter;  // As the SQL spells it; NULL until it is known.
-    char **fields; // Columns beyond EVENT_COLUMN_COUNT, by name.
+    struct table_name table_name; // And the SQL with it in it.
+    char *filter;                 // As the SQL spells it; NULL until it is known.
+    char **fields;                // Columns beyond EVENT_COLUMN_COUNT, by name.
     uint32_t field_count;
-    bool has_new_fields;
+    bool is_shown; // SQLite knows the table.
     sqlite3_stmt *compiled;
     sqlite3_vtab *table;   // The one connected last.
     uint64_t columns_used; // Of the table, as SQLite says it; bit 63 is all from there on.

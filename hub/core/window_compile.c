@@ -127,8 +127,8 @@ static enum err check_functions(struct window_rule *rule, struct error *e)
     struct rule_statement *statement = rule->statement;
     sqlite3 *db = statement->space->db;
     sqlite3_stmt *program = NULL;
-    enum err rc = rule_name_claim(statement, e);
-    char *text = sqlite3_mprintf("EXPLAIN %s", rule->rule->sql);
+    enum err rc = rule_table_show(statement, e);
+    char *text = sqlite3_mprintf("EXPLAIN %s", statement->table_name.sql);
     const char *found = NULL;
     statement->space->compiling = statement;
     if (rc == ERR_OK && text != NULL &&
@@ -140,7 +140,7 @@ static enum err check_functions(struct window_rule *rule, struct error *e)
     statement->space->compiling = NULL;
     sqlite3_finalize(program);
     sqlite3_free(text);
-    rule_names_hide(statement->space);
+    rule_table_hide(statement);
     if (rc == ERR_OK && found != NULL) {
         rc = error_set(e, ERR_CONFIG,
                        "%s() is of one event, and when a window ends there is none; it may stand "

@@ -195,6 +195,43 @@ static void rules_match_by_filter_in_their_order(void **state)
                         "1.3.0.0 a/c|out|{\"max\":null}\n1.3 ran: 1\n2.3 ran: 0\n");
 }
 
+static int times_compiled_anew(sqlite3 *db)
+{
+    int times = 0;
+    for (sqlite3_stmt *s = sqlite3_next_stmt(db, NULL); s != NULL; s = sqlite3_next_stmt(db, s)) {
+        times += sqlite3_stmt_status(s, SQLITE_STMTSTATUS_REPREPARE, 0);
+    }
+    return times;
+}
+
+// Each has columns of its own, and still SQLite forgets none for the other.
+static void rules_of_one_filter_are_compiled_once(void **state)
+{
+    struct rules_fixture *fixture = *state;
+    fixture->rule_specs[1].sql = "SELECT max, n FROM \"a/+\"";
+    fixture->rule_specs[2].sql = "SELECT \"A/+\".other AS o FROM \"A/+\"";
+    fixture->spec.rule_count = 3;
+    assert_int_equal(rules_compile(fixture, "SELECT n, min FROM \"a/+\""), ERR_OK);
+    rules_put_text(fixture, "a/b", "{\"n\":3,\"max\":9,\"min\":1}");
+    rules_output(fixture);
+    int times = times_compiled_anew(fixture->db);
+    for (int i = 0; i < 5; i++) {
+        assert_string_equal(rules_output(fixture), "0.0.0.0 a/b|out|{\"n\":3,\"min\":1}\n"
+                                                   "1.0.0.0 a/b|out|{\"max\":9,\"n\":3}\n");
+    }
+    assert_int_equal(times_compiled_anew(fixture->db), times);
+}
+
+static void what_has_no_name_is_not_called_after_the_table(void **state)
+{
+    struct rules_fixture *fixture = *state;
+    assert_int_equal(rules_compile(fixture, "SELECT \"a/+\".n * 2 FROM \"a/+\""), ERR_CONFIG);
+    assert_non_null(strstr(fixture->e.text, "column 1 has no name: write AS <name>"));
+    assert_int_equal(rules_compile(fixture, "SELECT n, nosuch() FROM \"a/+\" WHERE \"a/+\".x"),
+                     ERR_CONFIG);
+    assert_null(strchr(fixture->e.text, 1));
+}
+
 // After a change of the schema SQLite compiles its statements anew: each finds its own columns
 // again.
 static void rules_survive_a_change_of_the_schema(void **state)
@@ -364,7 +401,8 @@ static void plain_scans_are_known(void **state)
         {"SELECT json_object('a', n) AS o FROM \"a/+\"", true},
         {"SELECT n, top FROM \"a/+\" AS e JOIN limits AS l ON l.device = e.d", true},
         {"SELECT n, top FROM \"a/+\" AS e JOIN limits AS l ON l.device = topic_part(2)", true},
-        {"SELECT n FROM \"a/+\" JOIN limits AS l ON l.device = topic_part(2) WHERE n > l.top", true},
+        {"SELECT n FROM \"a/+\" JOIN limits AS l ON l.device = topic_part(2) WHERE n > l.top",
+         true},
         {"SELECT value FROM \"a/+\" JOIN json_each(m)", true},
         {"SELECT count(*) FROM \"a/+\"", false},
         {"SELECT n FROM \"a/+\" LIMIT 1", false},
@@ -476,6 +514,8 @@ int main(void)
         TEST(bad_sql_is_explained),
         TEST(rules_match_by_filter_in_their_order),
         TEST(rules_survive_a_change_of_the_schema),
+        TEST(rules_of_one_filter_are_compiled_once),
+        TEST(what_has_no_name_is_not_called_after_the_table),
         TEST(a_failure_costs_one_event),
         TEST(an_event_is_all_or_nothing),
         TEST(a_batch_gives_what_single_events_give),

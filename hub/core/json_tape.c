@@ -25,7 +25,8 @@ struct reader {
     size_t key_len;
     const char *problem; // Why we ended it; NULL: yajl did.
     bool is_out_of_memory;
-    bool is_at_end; // All of the text was fine, as far as it goes.
+    bool is_at_end;   // All of the text was fine, as far as it goes.
+    size_t whole_end; // Where the whole ends in the text.
     size_t scratch_used;
     uint64_t scratch[SCRATCH_BYTES / sizeof(uint64_t)];
 };
@@ -100,6 +101,14 @@ static const char *keep(struct reader *reader, const char *text, size_t len)
     return is_in_text(reader, text) ? text : event_memory_text(reader->memory, bytes_of(text, len));
 }
 
+static void note_end(struct reader *reader)
+{
+    if (reader->depth == 0) {
+        reader->whole_end =
+            reader->is_at_end ? reader->text.len : yajl_get_bytes_consumed(reader->handle);
+    }
+}
+
 static int add(struct reader *reader, enum json_kind kind, const char *text, size_t len)
 {
     if (reader->count == reader->capacity) {
@@ -114,6 +123,7 @@ static int add(struct reader *reader, enum json_kind kind, const char *text, siz
                                .kind = kind};
     reader->key = NULL;
     reader->key_len = 0;
+    note_end(reader);
     return 1;
 }
 
@@ -224,6 +234,7 @@ static struct json_node *end(struct reader *reader)
     const char *here = (const char *)reader->text.ptr + yajl_get_bytes_consumed(reader->handle);
     node->next = reader->count;
     node->text_len = (uint32_t)(here - node->text);
+    note_end(reader);
     return node;
 }
 
@@ -358,6 +369,15 @@ static enum err tell(struct reader *reader, struct error *e)
                      column, reason);
 }
 
+static bool is_blank(const struct reader *reader, size_t from)
+{
+    while (from < reader->text.len && strchr(" \t\r\n", reader->text.ptr[from]) != NULL &&
+           reader->text.ptr[from] != '\0') {
+        from++;
+    }
+    return from >= reader->text.len;
+}
+
 static enum err parse(struct reader *reader, struct error *e)
 {
     static const yajl_callbacks callbacks = {
@@ -381,7 +401,12 @@ static enum err parse(struct reader *reader, struct error *e)
     if (reader->is_at_end) {
         status = yajl_complete_parse(reader->handle);
     }
-    enum err rc = status == yajl_status_ok ? ERR_OK : tell(reader, e);
+    // A text that is cut short behind the whole is the end for yajl.
+    bool is_whole = status == yajl_status_ok && is_blank(reader, reader->whole_end);
+    if (status == yajl_status_ok && !is_whole) {
+        reader->problem = "is followed by something else";
+    }
+    enum err rc = is_whole ? ERR_OK : tell(reader, e);
     yajl_free(reader->handle);
     return rc;
 }
@@ -390,8 +415,13 @@ static enum err parse(struct reader *reader, struct error *e)
 static enum err check_text(struct bytes text, struct error *e)
 {
     uint8_t all = 0;
+    bool has_feed = false; // Which yajl takes for a blank.
     for (size_t i = 0; i < text.len; i++) {
         all |= text.ptr[i];
+        has_feed |= text.ptr[i] == '\f' || text.ptr[i] == '\v';
+    }
+    if (has_feed) {
+        return error_set(e, ERR_INVALID, "the JSON does not parse: it holds a form feed");
     }
     if (all >= 0x80 && !utf8_is_valid(text)) {
         return error_set(e, ERR_INVALID, "the JSON does not parse: it is not valid UTF-8");

@@ -100,6 +100,9 @@ static void faults_have_a_place(void **state)
         {"more than a double", "1e999", "has a number that is too large"},
         {"more than 64 bits", "[9223372036854775808]", "64 bits"},
         {"two texts", "1 2", "does not parse"},
+        {"a blank that is none", "[1,\f2]", "does not parse"},
+        {"half a text behind it", "{\"a\":1} \"b", "is followed by something else"},
+        {"and behind a number", "17\"b", "is followed by something else"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct error e = {0};

@@ -115,6 +115,30 @@ static void rate_check(struct builder *builder, const struct node *node,
     }
 }
 
+// The first wildcard that a template has outside of its columns; '\0': none.
+static char wildcard_in(const char *topic_template)
+{
+    bool is_column = false;
+    for (const char *at = topic_template; *at != '\0'; at++) {
+        is_column = *at == '{' || (is_column && *at != '}');
+        if (!is_column && (*at == '+' || *at == '#')) {
+            return *at;
+        }
+    }
+    return '\0';
+}
+
+static void topic_check(struct builder *builder, const struct node *node, const char *topic,
+                        const char *what)
+{
+    char wildcard = topic == NULL ? '\0' : wildcard_in(topic);
+    if (wildcard != '\0') {
+        reader_problem(&builder->reader, node_get(node, "topic")->at,
+                       "%s: topic: '%s' holds the wildcard %c, which no message is published on",
+                       what, topic, wildcard);
+    }
+}
+
 static void route_check(struct builder *builder, const struct node *node,
                         const struct route_spec *route, const char *what)
 {
@@ -132,6 +156,7 @@ static void route_check(struct builder *builder, const struct node *node,
                        what);
     }
     rate_check(builder, node, route, what);
+    topic_check(builder, node, route->topic, what);
 }
 
 static void route_fill(struct builder *builder, const struct options *common,
@@ -172,6 +197,7 @@ static void rules_route_build(struct builder *builder, const struct node *node, 
         payload_build(builder, &shape, node, rule, out_route);
         out_route->topic = copy(builder, own, "topic");
         out_route->target = ROUTE_TO_RULES;
+        topic_check(builder, node, out_route->topic, what);
     }
     options_destroy(own);
     options_destroy(payload);

@@ -42,10 +42,11 @@ static const struct {
 #define BRANCHES (sizeof(branches) / sizeof(branches[0]))
 
 // A rule with a window gives its rows for windows, not for events; without one nothing is late.
-static void branch_check(struct builder *builder, const struct node *list,
+// A faulty window is told by itself.
+static void branch_check(struct builder *builder, const struct node *rule, const struct node *list,
                          const struct rule_spec *branch, const struct rule_spec *parent)
 {
-    bool has_window = parent->window.kind != WINDOW_NONE;
+    bool has_window = node_get(rule, "window") != NULL;
     if (branch->branch == BRANCH_ELSE && has_window) {
         reader_problem(&builder->reader, list->key->at,
                        "rule %s: 'else' is for rules without a window; write another rule with the "
@@ -75,7 +76,7 @@ static void branches_build(struct builder *builder, const struct node *node, uin
             core->rule_count--;
             continue;
         }
-        branch_check(builder, node_get(node, branches[i].name), branch, &rules[parent]);
+        branch_check(builder, node, node_get(node, branches[i].name), branch, &rules[parent]);
         routes_build(builder, node, branches[i].name, branch);
     }
 }

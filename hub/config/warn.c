@@ -3,6 +3,7 @@
 
 #include "config/parts.h"
 #include "core/core.h"
+#include "core/rule_graph.h"
 #include "core/topic.h"
 
 struct warning {
@@ -22,12 +23,12 @@ static bool is_heard(const struct config *config, const char *filter)
     return false;
 }
 
-// Then topics come from rules, too, and are not known before they do.
-static bool has_derived(const struct core_spec *core)
+static bool is_fed(const struct core_spec *core, const char *filter)
 {
     for (uint32_t i = 0; i < core->rule_count; i++) {
         for (uint32_t j = 0; j < core->rules[i].route_count; j++) {
-            if (core->rules[i].routes[j].target == ROUTE_TO_RULES) {
+            const struct route_spec *route = &core->rules[i].routes[j];
+            if (route->target == ROUTE_TO_RULES && rule_graph_may_feed(route->topic, filter)) {
                 return true;
             }
         }
@@ -40,7 +41,8 @@ static void on_filter(void *context, uint32_t rule_index, const char *filter)
     struct warning *warning = context;
     const struct rule_spec *rule = &warning->config->core.rules[rule_index];
     const struct document *document = warning->reader.document;
-    if (rule->branch != BRANCH_MAIN || is_heard(warning->config, filter)) {
+    if (rule->branch != BRANCH_MAIN || is_heard(warning->config, filter) ||
+        is_fed(&warning->config->core, filter)) {
         return;
     }
     const struct node *rules = node_get(document_root(document), "rules");
@@ -48,10 +50,10 @@ static void on_filter(void *context, uint32_t rule_index, const char *filter)
     const struct node *sql = node == NULL ? NULL : node_get(node, "sql");
     const char *found = sql == NULL ? NULL : strstr(sql->text, filter);
     if (found != NULL) {
-        reader_problem(&warning->reader,
-                       document_locate(document, sql, (size_t)(found - sql->text)),
-                       "warning: rule %s: no source subscribes to anything that \"%s\" matches",
-                       rule->name, filter);
+        reader_problem(
+            &warning->reader, document_locate(document, sql, (size_t)(found - sql->text)),
+            "warning: rule %s: no source subscribes to anything that \"%s\" matches%s", rule->name,
+            filter, rule_graph_has_edges(&warning->config->core) ? ", and no rule feeds it" : "");
     }
 }
 
@@ -68,7 +70,7 @@ enum err config_warn(const struct config *config, config_report_fn *each, void *
     enum err rc = reader->arena == NULL || reader->problems == NULL
                       ? error_set(e, ERR_NO_MEMORY, "%s: out of memory", config->path)
                       : ERR_OK;
-    if (rc == ERR_OK && !has_derived(&config->core)) {
+    if (rc == ERR_OK) {
         rc = core_filters(&config->core, on_filter, &warning, e);
     }
     if (rc == ERR_OK) {

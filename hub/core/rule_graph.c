@@ -90,6 +90,15 @@ static char *pattern_of(const char *topic_template)
     return pattern;
 }
 
+bool rule_graph_may_feed(const char *topic_template, const char *filter)
+{
+    char *pattern = pattern_of(topic_template);
+    bool may_feed =
+        pattern != NULL && topic_filters_overlap(bytes_from_text(pattern), bytes_from_text(filter));
+    free(pattern);
+    return may_feed;
+}
+
 const char *rule_graph_topic_problem(const char *topic_template, struct bytes topic)
 {
     bool may_be_dollar = topic_template[0] == '$';

@@ -18,6 +18,9 @@ bool rule_graph_has_edges(const struct core_spec *spec); // Does any route lead 
 enum err rule_graph_order(const struct core_spec *spec, const char *const *filters,
                           uint32_t *out_position, struct error *e);
 
+// May a topic that a route to rules makes of its template match the filter? False without memory.
+bool rule_graph_may_feed(const char *topic_template, const char *filter);
+
 // What is wrong with a topic that a route to rules has made of its template; NULL: nothing. A
 // {column} fills a part of one level, else the order of rules would not hold.
 const char *rule_graph_topic_problem(const char *topic_template, struct bytes topic);

@@ -96,6 +96,14 @@ static void what_is_wrong_is_said(void **state)
          "6:9: rule r: route to f: 'overflow' needs a 'limit' or 'key_limit' to overflow at"},
         {"a sample of none", ROUTE("sample: 0"),
          "6:17: rule r: route to f: sample: must be a whole number from 1 to 1000000, not '0'"},
+        {"nobody publishes on a wildcard",
+         HEAD "  r: {sql: 'SELECT v FROM \"a/+\"', to: [bus: {topic: \"o/{v}/#\"}]}\n",
+         "5:53: rule r: route to bus: topic: 'o/{v}/#' holds the wildcard #, which no message is "
+         "published on"},
+        {"for rules neither",
+         HEAD "  r: {sql: 'SELECT v FROM \"a/+\"', to: [rules: {topic: \"o/+\"}]}\n",
+         "5:55: rule r: route to rules: topic: 'o/+' holds the wildcard +, which no message is "
+         "published on"},
         {"the reserved name",
          "hub: {id: h, store: s}\nsources: {p: {mqtt: {url: \"mqtt://x\"}, topics: [\"a/#\"]}}\n"
          "targets: {rules: {file: {path: out.ndjson}}}\n",
@@ -103,6 +111,11 @@ static void what_is_wrong_is_said(void **state)
         {"nothing is late without a window",
          HEAD "  r: {sql: 'SELECT v FROM \"a/+\"', to: [f: {}], late: [f: {}]}\n",
          "5:48: rule r: 'late' needs a 'window' to be late for"},
+        {"a faulty window is one fault",
+         HEAD
+         "  r: {sql: 'SELECT count(*) FROM \"a/+\"', window: {tumbling: 1 min, session: 1 min},\n"
+         "      to: [f: {}], late: [f: {}]}\n",
+         "5:68: rule r: window: a window is one kind; it is 'tumbling' and 'session'"},
         {"windows have no else",
          HEAD "  r: {sql: 'SELECT count(*) FROM \"a/+\"', window: {tumbling: 1 min}, to: [f: {}],\n"
               "      else: [f: {}]}\n",

@@ -212,7 +212,7 @@ static void take_pairs(struct run *run, struct side *side)
     side->expect_count = kept;
 }
 
-static void judge_target(struct run *run, uint32_t target, struct side *side)
+static void list_side(struct run *run, uint32_t target, struct side *side)
 {
     side->expect_count = side->got_count = 0;
     for (uint32_t i = 0; i < run->spec->expect_count; i++) {
@@ -225,10 +225,30 @@ static void judge_target(struct run *run, uint32_t target, struct side *side)
             side->got[side->got_count++] = &run->got[i];
         }
     }
+}
+
+static void judge_target(struct run *run, uint32_t target, struct side *side)
+{
+    uint32_t faults = run->result->fault_count;
+    list_side(run, target, side);
     if (run->spec->is_any_order) {
         take_pairs(run, side);
     }
     judge_in_order(run, side);
+    if (run->spec->is_any_order || run->result->fault_count == faults) {
+        return;
+    }
+    list_side(run, target, side);
+    take_pairs(run, side);
+    if (side->expect_count == 0 && side->got_count == 0) {
+        add_fault(run,
+                  (struct case_fault){run->spec->at,
+                                      arena_print(run->arena,
+                                                  "%s: all of it came, in another order; `order: "
+                                                  "any` would take it",
+                                                  run->config->targets[target].name),
+                                      NULL, NULL});
+    }
 }
 
 static enum err judge_deliveries(struct run *run, struct error *e)

@@ -76,6 +76,12 @@ bool explain_window(const struct window_spec *window, const struct json_t *read,
         return false;
     }
     const json_t *time = json_object_get(read, "time");
+    if (!json_is_integer(time) && !window->is_by_arrival && window->kind != WINDOW_COUNT) {
+        snprintf(out_text, size,
+                 "has no time, which windows by time need; `time` of an entry in "
+                 "`devices` says where it is in the payload");
+        return true;
+    }
     int64_t time_ms =
         json_is_integer(time) && !window->is_by_arrival ? json_integer_value(time) : received_ms;
     struct arena *arena = arena_create();

@@ -92,6 +92,16 @@ def test_the_first_difference_is_marked(tmp_path):
     assert lines[at - 1][mark] == "2" and lines[at][mark] == "1", done.stdout
 
 
+def test_another_order_is_called_so(tmp_path):
+    other = HOT.replace("31", "32")
+    expect = "".join(f"\n      - bus: {{contains: {{celsius: {celsius}}}}}" for celsius in (32, 31))
+    text = case(f"{HOT}\n      - {other}", f"expect:{expect}")
+    told = "bus: all of it came, in another order; `order: any` would take it"
+    assert told in pipit("test", write(tmp_path, text)).stdout
+    assert pipit("test", write(tmp_path, f"{text}    order: any\n")).returncode == 0
+    assert told not in pipit("test", write(tmp_path, text.replace("contains: {celsius: 32", "contains: {celsius: 33"))).stdout
+
+
 # why, the file, the faults
 FAULTY = [
     ("a key that is none", case(HOT, "expct: nothing"), ["4: unknown key"[1:], "did you mean 'expect'?"]),

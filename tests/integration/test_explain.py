@@ -240,3 +240,24 @@ def test_a_rule_that_nothing_reaches_is_a_warning(tmp_path):
                            "matches\n")
     machine = json.loads(pipit("check", "-c", path, "--json").stdout)
     assert machine["ok"] and machine["faults"] == [] and len(machine["warnings"]) == 1
+
+
+def test_rules_that_feed_rules_hide_no_rule_that_nothing_reaches(tmp_path):
+    path = tmp_path / "hub.yaml"
+    fed = CLOSED.replace("COLUMN", "site").replace("FILTER", "legacy/+/t").replace(
+        "to: [", 'to: [{rules: {topic: "mean/{device}"}}, ') + (
+        '  next: {sql: SELECT device FROM "NEXT", to: [{bus: {topic: y}}]}\n')
+    path.write_text(fed.replace("NEXT", "mean/+"))
+    assert pipit("check", "-c", path).stderr == ""
+    path.write_text(fed.replace("NEXT", "means/+"))
+    assert pipit("check", "-c", path).stderr.endswith(
+        'warning: rule next: no source subscribes to anything that "means/+" matches, and no rule feeds it\n')
+
+
+def test_an_event_without_a_time_enters_no_window_by_time(tmp_path):
+    path = tmp_path / "hub.yaml"
+    timed = CLOSED.replace("COLUMN", "site").replace("FILTER", "legacy/+/t").replace(
+        "    to: [", "    window: {tumbling: 1 h}\n    to: [")
+    path.write_text(timed)
+    _, rules = explained(path, '{"celsius": 31, "site": "x"}')
+    assert rules["hot"]["window"].startswith("has no time, ")

@@ -162,12 +162,14 @@ static void log_outcome(struct daemon *daemon, const struct outcome *outcome,
                          outcome->rejection);
     }
     core_books(daemon->core, &books);
-    if (books.dropped > before->dropped) {
+    // Not those that an operator dropped.
+    uint64_t shed = books.dropped - books.dead_dropped;
+    uint64_t shed_before = before->dropped - before->dead_dropped;
+    if (shed > shed_before) {
         log_line_limited(LOG_WARN, "deliver", "DELIVER-SHED", LOG_INTERVAL_MS,
-                         "count=%llu dropped=%llu err=\"a route is at its limit and says overflow: "
-                         "drop\"",
-                         (unsigned long long)(books.dropped - before->dropped),
-                         (unsigned long long)books.dropped);
+                         "count=%llu dropped=%llu err=\"given up by the limit, sample or rate of a "
+                         "route\"",
+                         (unsigned long long)(shed - shed_before), (unsigned long long)shed);
     }
     if (!daemon->must_settle || books.dead <= before->dead) {
         return;

@@ -48,7 +48,8 @@ static const struct usage usage = {
         "Runs a rule, as the configuration file has it now, over a stretch of the event history\n"
         "(section `history`). It prints the deliveries that would be made; with --run the running\n"
         "hub makes them, each exactly once, with idempotency keys of their own that begin with\n"
-        "replay/<number>/ and the user property replay.\n",
+        "replay/<number>/ and the user property replay. Rules behind the rule run, too; a rule\n"
+        "that only other rules feed is replayed through those.\n",
     .options = replay_options,
     .more = "Examples:\n"
             "  pipit replay overheat -c hub.yaml --from '2 h ago'\n"
@@ -380,8 +381,9 @@ static int check_words(const struct arguments *arguments)
 {
     bool is_resumed = options_is_set(arguments->options, "resume");
     if (arguments->word_count > (is_resumed ? 0 : 1)) {
-        return usage_fail(&usage, "'%s' is not expected here",
-                          arguments->words[is_resumed ? 0 : 1]);
+        return usage_fail(&usage, "'%s' is not expected here%s",
+                          arguments->words[is_resumed ? 0 : 1],
+                          is_resumed ? ": --resume knows the rule" : "");
     }
     return arguments->word_count == 0 && !is_resumed ? usage_fail(&usage, "which rule?") : -1;
 }

@@ -1,6 +1,7 @@
 // time_text.h - points in time as text, RFC 3339.
 // Threads:   any.
 // Ownership: nothing is kept.
+// Failure:   false, and nothing is written.
 #ifndef PIPIT_BASE_TIME_TEXT_H
 #define PIPIT_BASE_TIME_TEXT_H
 

@@ -3,7 +3,7 @@
 //
 // Threads:   one.
 //
-// Ownership: nothing is allocated.
+// Ownership: a list of ranges is freed by entry_ranges_deinit, a configuration by the caller.
 //
 // Failure:   a sentence for people.
 #ifndef PIPIT_CLI_ENTRY_RANGE_H

@@ -1,5 +1,10 @@
 // reference.h - the manual of every option in a configuration file, as Markdown.
-// Threads: any. It prints to standard output and cannot fail otherwise.
+//
+// Threads:   any.
+//
+// Ownership: nothing is kept.
+//
+// Failure:   shows on standard output (ferror).
 #ifndef PIPIT_CLI_REFERENCE_H
 #define PIPIT_CLI_REFERENCE_H
 

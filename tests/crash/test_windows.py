@@ -18,6 +18,7 @@ from chaos import Killer, telemetry
 from harness import ROOT, Broker, Client, Collector, Hub, wait_for
 
 SEED = int(os.environ.get("PIPIT_KILLS_SEED", random.randrange(1 << 31)))
+FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)  # Debian's, on any processor.
 RELEASE = pathlib.Path(os.environ.get("PIPIT_BUILD_RELEASE", ROOT / "build" / "release"))
 LONG_S = 300
 HOUR_MS = 3600000
@@ -178,7 +179,7 @@ def test_hourly_figures_when_the_clock_steps_back_two_hours(tmp_path, broker, mo
     want = figures(path)
     config = CONFIG.format(url=broker.url, grace=GRACE_S, idle="10 s")
     clock.write_text("+0")
-    env = {"LD_PRELOAD": "/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1", "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+    env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_DONT_FAKE_MONOTONIC": "1",
            "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
     with Collector(broker.port, "hourly/+", "late/+") as collector, Hub(config, tmp_path / "hub", env=env) as hub:
         hub.wait_ready()

@@ -24,7 +24,7 @@ static const struct option_spec explain_command_options[] = {
      "Its MQTT 5 user properties, as a JSON object of texts."},
     {"retain", OPTION_BOOL, false, "false", 0, 0, NULL, "It is a retained message."},
     {"id", OPTION_TEXT, false, NULL, 0, 0, NULL, "Or: the event of this id in the hub's history."},
-    {"quarantine", OPTION_TEXT, false, NULL, 0, 0, NULL,
+    {"quarantine", OPTION_INT, false, NULL, 1, INT64_MAX, NULL,
      "Or: the entry of this id in the hub's quarantine."},
     {"store", OPTION_PATH, false, NULL, 0, 0, NULL,
      "The store they are in. Without it the configuration's."},
@@ -100,12 +100,16 @@ static int explain_with(const struct config *config, const struct options *optio
         return fail(&e);
     }
     store = store == NULL ? option_text(config->hub, "store") : store;
-    enum err rc = explain_message_read(options, store, clock_wall_ms(), arena, &about, &e);
     struct store_view *store_view = NULL;
-    if (rc == ERR_OK && store_view_open(&store_view, store, NULL) != ERR_OK) {
-        store_view = NULL; // There is no store yet.
+    enum err rc = store_view_open(&store_view, store, &e);
+    int code = EXIT_OK;
+    if (rc != ERR_OK && option_text(options, "topic") == NULL) {
+        code = fail(&e);
+        code = rc == ERR_NOT_FOUND ? EXIT_STORE : code; // No store yet.
+    } else {
+        rc = explain_message_read(options, store_view, clock_wall_ms(), arena, &about, &e);
+        code = rc == ERR_OK ? tell(config, options, &about, store_view) : fail(&e);
     }
-    int code = rc == ERR_OK ? tell(config, options, &about, store_view) : fail(&e);
     store_view_close(store_view);
     arena_destroy(arena);
     return code;

@@ -101,7 +101,7 @@ static enum err unpack_properties(struct bytes packed, struct arena *arena, stru
 
 struct found {
     struct arena *arena;
-    const char *id; // Wanted.
+    const char *id; // Wanted of the history.
     struct explained_message *out;
     struct error *e;
     uint64_t next; // Of the history: where to go on.
@@ -175,45 +175,35 @@ static bool on_entry(void *context, const struct view_quarantined *entry)
     return false;
 }
 
-static enum err search_quarantine(struct store_view *view, struct found *found, struct error *e)
+static enum err search_quarantine(struct store_view *view, uint64_t id, struct found *found,
+                                  struct error *e)
 {
-    char *end = NULL;
-    uint64_t id = strtoull(found->id, &end, 10);
-    if (*end != '\0' || found->id[0] == '\0') {
-        return error_set(e, ERR_INVALID, "--quarantine: '%s' is no id; `pipit quarantine list`",
-                         found->id);
-    }
     const struct view_filter filter = {.first = id, .last = id};
     enum err rc = store_view_quarantine(view, &filter, on_entry, found, e);
     rc = rc == ERR_OK ? found->rc : rc;
     return rc == ERR_OK && !found->is_found
-               ? error_set(e, ERR_NOT_FOUND, "there is no entry %s in the quarantine", found->id)
+               ? error_set(e, ERR_NOT_FOUND, "there is no entry %" PRIu64 " in the quarantine", id)
                : rc;
 }
 
-static enum err read_store(const struct options *options, const char *store, struct found *found,
-                           struct error *e)
+static enum err read_store(const struct options *options, struct store_view *view,
+                           struct found *found, struct error *e)
 {
-    struct store_view *view = NULL;
-    bool is_event = option_text(options, "id") != NULL;
-    found->id = is_event ? option_text(options, "id") : option_text(options, "quarantine");
-    enum err rc = store_view_open(&view, store, e);
-    if (rc == ERR_OK) {
-        rc = is_event ? search_history(view, found, e) : search_quarantine(view, found, e);
-    }
-    store_view_close(view);
-    return rc;
+    found->id = option_text(options, "id");
+    return found->id != NULL
+               ? search_history(view, found, e)
+               : search_quarantine(view, (uint64_t)option_int(options, "quarantine"), found, e);
 }
 
-enum err explain_message_read(const struct options *options, const char *store, int64_t now_ms,
-                              struct arena *arena, struct explained_message *out_message,
-                              struct error *e)
+enum err explain_message_read(const struct options *options, struct store_view *view,
+                              int64_t now_ms, struct arena *arena,
+                              struct explained_message *out_message, struct error *e)
 {
     *out_message = (struct explained_message){.message = {.received_ms = now_ms}};
     struct found found = {.arena = arena, .out = out_message, .e = e};
     enum err rc = option_text(options, "topic") != NULL
                       ? read_arguments(options, arena, &out_message->message, e)
-                      : read_store(options, store, &found, e);
+                      : read_store(options, view, &found, e);
     if (rc == ERR_OK && out_message->message.received_ms == 0) {
         out_message->message.received_ms = now_ms;
     }

@@ -18,14 +18,14 @@ struct explained_message {
     const char *was_rejected; // Why it is in the quarantine; NULL: it is not of there.
 };
 
-// options: topic, payload, payload-file, content-type, properties, retain, id, quarantine; store is
-// the path of the hub's.
-enum err explain_message_read(const struct options *options, const char *store, int64_t now_ms,
-                              struct arena *arena, struct explained_message *out_message,
-                              struct error *e);
-
 struct json_t;
 struct store_view;
+
+// options: topic, payload, payload-file, content-type, properties, retain, id, quarantine; view is
+// of the hub's store, and may be NULL with a topic.
+enum err explain_message_read(const struct options *options, struct store_view *view,
+                              int64_t now_ms, struct arena *arena,
+                              struct explained_message *out_message, struct error *e);
 
 // Has the hub seen the event of this identity ("group", "device", "boot" and "sequence", as an
 // explanation's "read" has them)? False, too, where there is no store (NULL) or no identity.

@@ -111,7 +111,10 @@ def test_what_is_wrong_with_the_command_line(hub, tmp_path):
     code, text = message("--topic", "a", "--payload-file", tmp_path / "none")
     assert code == 1 and "none" in text
     code, text = message("--quarantine", "1")
-    assert code == 1 and "hub.db" in text  # There is no store.
+    assert code == 4 and "hub.db" in text  # There is no store.
+    assert message("--id", "a/b/1/2")[0] == 4
+    code, text = message("--quarantine", "x")
+    assert code == 2 and "--quarantine" in text
 
 
 LIVE = """hub: {{id: plant-7, store: "{{dir}}/hub.db", check_broker: false, stats_every: 0}}

@@ -23,9 +23,9 @@ static const struct usage usage = {
     .synopsis = "-c hub.yaml [OPTION...]",
     .about =
         "Checks the configuration file, and has the running hub use it from its next batch on.\n"
-        "It is used as a whole or not at all. What rules keep (windows, memory, tables) stays "
-        "where\n"
-        "they have not changed; what is given up is said. SIGHUP does the same, and logs it.\n",
+        "It is used as a whole or not at all. What rules keep (windows, memory, tables) stays\n"
+        "where they have not changed; what is given up is said. SIGHUP does the same and logs\n"
+        "it.\n",
     .options = apply_options,
     .more = "Examples:\n"
             "  pipit apply -c hub.yaml --dry-run\n"

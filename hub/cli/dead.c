@@ -37,9 +37,8 @@ static const struct usage usage = {
         "Dead letters: deliveries that a target refused, or that failed as often as the\n"
         "configuration allows. list and show read the store, edit changes the topic or payload of\n"
         "one, test says what would be sent where and sends nothing, replay puts them back into\n"
-        "their target's queue with the same idempotency key, drop forgets them. A running hub "
-        "does\n"
-        "it at once; without one the store is changed directly.\n",
+        "their target's queue with the same idempotency key, drop forgets them. A running hub\n"
+        "does it at once; without one the store is changed directly.\n",
     .options = dead_options,
     .more = "Examples:\n"
             "  pipit dead list -c hub.yaml\n"

@@ -64,8 +64,8 @@ int entry_edit(const struct usage *usage, const struct entry_walk *walk,
     if (walk->is_json) {
         entry_count_json("edited", operated.count);
     } else {
-        printf("%" PRIu64 " edited; `pipit %s test %" PRIu64 "` says what it would give now\n",
-               operation->first, walk->command, operation->first);
+        printf("%" PRIu64 " edited; `pipit %s test %" PRIu64 " -c %s` says what it gives now\n",
+               operation->first, walk->command, operation->first, config->path);
     }
     return EXIT_OK;
 }

@@ -289,8 +289,9 @@ static int run(struct replay *replay)
     }
     progress_end();
     if (replay->sender != NULL) {
-        fprintf(stderr, "pipit replay: it can be gone on with: pipit replay --resume %" PRIu64 "\n",
-                replay_sender_number(replay->sender));
+        fprintf(stderr,
+                "pipit replay: it can be gone on with: pipit replay -c %s --resume %" PRIu64 "\n",
+                replay->config->path, replay_sender_number(replay->sender));
     }
     return fail(&e);
 }

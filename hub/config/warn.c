@@ -36,11 +36,53 @@ static bool is_fed(const struct core_spec *core, const char *filter)
     return false;
 }
 
+static bool overlaps(const char *a, const char *b)
+{
+    return topic_filters_overlap(bytes_from_text(a), bytes_from_text(b));
+}
+
+// Can events of the filter have a time of their own, as far as the configuration tells? An event
+// that a rule made has that of the one it was made of.
+static bool may_have_time(const struct core_spec *core, const char *filter)
+{
+    bool may = overlaps(filter, "pipit/v1/+/+/event/#") || is_fed(core, filter);
+    for (uint32_t i = 0; i < core->identity_count; i++) {
+        may |= core->identities[i].time != NULL && overlaps(filter, core->identities[i].from);
+    }
+    for (uint32_t i = 0; i < core->format_count; i++) {
+        const struct format_spec *format = &core->formats[i];
+        bool is_timed = format->kind == FORMAT_SPARKPLUG || format->kind == FORMAT_CLOUDEVENTS;
+        may |= is_timed && overlaps(filter, format->from);
+    }
+    return may;
+}
+
+static void warn_of_time(struct warning *warning, const struct rule_spec *rule, const char *filter)
+{
+    const struct document *document = warning->reader.document;
+    const struct node *rules = node_get(document_root(document), "rules");
+    const struct node *node = rules == NULL ? NULL : node_get(rules, rule->name);
+    const struct node *window = node == NULL ? NULL : node_get(node, "window");
+    bool is_by_time = rule->window.kind != WINDOW_NONE && rule->window.kind != WINDOW_COUNT &&
+                      !rule->window.is_by_arrival;
+    if (window != NULL && is_by_time && !may_have_time(&warning->config->core, filter)) {
+        reader_problem(&warning->reader, window->at,
+                       "warning: rule %s: its window goes by the events' own time, and nothing "
+                       "here gives events of \"%s\" one (CloudEvents may bring it); events "
+                       "without a time are rejected: give them `time` under `devices`, or the "
+                       "window `by: arrival`",
+                       rule->name, filter);
+    }
+}
+
 static void on_filter(void *context, uint32_t rule_index, const char *filter)
 {
     struct warning *warning = context;
     const struct rule_spec *rule = &warning->config->core.rules[rule_index];
     const struct document *document = warning->reader.document;
+    if (rule->branch == BRANCH_MAIN) {
+        warn_of_time(warning, rule, filter);
+    }
     if (rule->branch != BRANCH_MAIN || is_heard(warning->config, filter) ||
         is_fed(&warning->config->core, filter)) {
         return;

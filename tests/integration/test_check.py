@@ -99,3 +99,34 @@ def test_secrets_stay_secret(tmp_path):
     done = check(tmp_path, GOOD.replace("topics", "topcis").replace(
         'url: "mqtt://127.0.0.1:1"}, top', 'url: u, username: x, password: "${file:secret}"}, top'))
     assert done.returncode == 3 and "hunter2" not in done.stderr + done.stdout
+
+
+WINDOWED = """hub: {{id: h, store: h.db}}
+sources: {{s: {{mqtt: {{url: "mqtt://127.0.0.1:1"}}, topics: ["#"]}}}}
+targets: {{bus: {{mqtt: {{url: "mqtt://127.0.0.1:1"}}}}}}
+{more}
+rules:
+  mean:
+    sql: SELECT avg(c) AS c FROM "{filter}"
+    window: {{{window}}}
+    to: [bus: {{topic: m}}]
+"""
+
+
+@pytest.mark.parametrize("why, filter, window, more, warns", [
+    ("plain JSON has no time of its own", "legacy/+/t", "tumbling: 1 h", "", True),
+    ("the time of its device", "legacy/+/t", "tumbling: 1 h",
+     "devices: {legacy: {from: 'legacy/#', device: topic_part(2), time: ts}}", False),
+    ("a device without one", "legacy/+/t", "tumbling: 1 h",
+     "devices: {legacy: {from: 'legacy/#', device: topic_part(2)}}", True),
+    ("by arrival", "legacy/+/t", "{tumbling: 1 h, by: arrival}"[1:-1], "", False),
+    ("a count needs none", "legacy/+/t", "count: 3", "", False),
+    ("Pipit's own bring it", "pipit/v1/+/+/event/t", "session: 5 min", "", False),
+    ("Sparkplug does", "spBv1.0/+/DDATA/+/+", "sliding: 5 min",
+     "formats: {p: {from: 'spBv1.0/#', sparkplug: {}}}", False),
+])
+def test_a_window_by_a_time_that_nobody_gives(tmp_path, why, filter, window, more, warns):
+    done = check(tmp_path, WINDOWED.format(filter=filter, window=window, more=more))
+    assert done.returncode == 0, (why, done.stderr)
+    assert ("its window goes by the events' own time" in done.stderr) == warns, (why, done.stderr)
+    assert not warns or "hub.yaml:8:" in done.stderr, done.stderr

@@ -338,9 +338,10 @@ static enum err create(struct rule_statement **out_statement, struct rule_space 
     space->compiling = NULL;
     rule_table_hide(statement); // Until it runs.
     if (rc == ERR_OK) {
+        table_name_forget_places(&statement->table_name);
         *out_statement = statement;
     } else {
-        e->offset = table_name_place(&statement->table_name, e->offset);
+        e->offset = table_name_find_place(&statement->table_name, e->offset);
         rule_statement_destroy(statement);
     }
     return rc;

@@ -98,13 +98,6 @@ static char *quote(const char *name)
     return quoted;
 }
 
-static void note_place(struct table_name *name, size_t at, size_t len, size_t was)
-{
-    name->places[name->place_count].at = (uint32_t)at;
-    name->places[name->place_count].len = (uint32_t)len;
-    name->places[name->place_count++].was = (uint32_t)was;
-}
-
 static void rewrite(struct table_name *name, const char *sql, const char *filter,
                     const char *quoted)
 {
@@ -122,7 +115,8 @@ static void rewrite(struct table_name *name, const char *sql, const char *filter
         size_t before = (size_t)(word - copied);
         memcpy(name->sql + len, copied, before);
         memcpy(name->sql + len + before, quoted, quoted_len);
-        note_place(name, len + before, quoted_len, walk.word.text.len);
+        name->places[name->place_count++] = (struct table_name_place){
+            (uint32_t)(len + before), (uint32_t)quoted_len, (uint32_t)walk.word.text.len};
         len += before + quoted_len;
         copied = word + walk.word.text.len;
     }
@@ -140,14 +134,17 @@ enum err table_name_make(struct table_name *out_name, const char *sql, const cha
     char *quoted = out_name->name == NULL ? NULL : quote(out_name->name);
     if (quoted != NULL) {
         out_name->sql = malloc(strlen(sql) + TABLE_NAME_PLACES_MAX * strlen(quoted) + 1);
+        out_name->places = calloc(TABLE_NAME_PLACES_MAX, sizeof(out_name->places[0]));
     }
-    if (out_name->sql == NULL) {
+    if (out_name->sql == NULL || out_name->places == NULL) {
         free(quoted);
         table_name_deinit(out_name);
         return error_set(e, ERR_NO_MEMORY, "out of memory for a rule");
     }
     rewrite(out_name, sql, filter, quoted);
     free(quoted);
+    char *fitting = realloc(out_name->sql, strlen(out_name->sql) + 1);
+    out_name->sql = fitting == NULL ? out_name->sql : fitting;
     return ERR_OK;
 }
 
@@ -155,10 +152,18 @@ void table_name_deinit(struct table_name *name)
 {
     free(name->name);
     free(name->sql);
+    free(name->places);
     *name = (struct table_name){.name = NULL};
 }
 
-int32_t table_name_place(const struct table_name *name, int32_t offset)
+void table_name_forget_places(struct table_name *name)
+{
+    free(name->places);
+    name->places = NULL;
+    name->place_count = 0;
+}
+
+int32_t table_name_find_place(const struct table_name *name, int32_t offset)
 {
     int32_t more = 0;
     for (uint32_t i = 0; offset >= 0 && i < name->place_count; i++) {

@@ -14,23 +14,27 @@
 
 #define TABLE_NAME_PLACES_MAX 64 // Of one statement; further ones keep the filter's name.
 
+// Of a name in the new text, in quotes.
+struct table_name_place {
+    uint32_t at, len;
+    uint32_t was; // Bytes of the filter in the old one.
+};
+
 struct table_name {
-    char *name; // As SQLite sees it, without quotes.
-    char *sql;  // With the name in the filter's place.
+    char *name;                      // As SQLite sees it, without quotes.
+    char *sql;                       // With the name in the filter's place.
+    struct table_name_place *places; // NULL once they are forgotten.
     uint32_t place_count;
-    struct {
-        uint32_t at;  // Of the quoted name in the new text,
-        uint32_t len; // its bytes,
-        uint32_t was; // and those of the filter in the old one.
-    } places[TABLE_NAME_PLACES_MAX];
 };
 
 enum err table_name_make(struct table_name *out_name, const char *sql, const char *filter,
                          uint64_t number, struct error *e);
 void table_name_deinit(struct table_name *name); // All zero is fine.
 
+// It compiles: no offset will be asked for any more. Of thousands of rules it is the better part.
+void table_name_forget_places(struct table_name *name);
 // Where an offset into the new text is in the old one.
-int32_t table_name_place(const struct table_name *name, int32_t offset);
+int32_t table_name_find_place(const struct table_name *name, int32_t offset);
 // Takes the number out of a text for people, such as SQLite's messages.
 void table_name_clean(char *text);
 bool table_name_is_in(const char *text); // Does it hold such a name?

@@ -64,10 +64,10 @@ static void offsets_lead_back(void **state)
     static const char *const places[] = {"SELECT", ".x", "FROM", "WHERE", "y"};
     for (size_t i = 0; i < sizeof(places) / sizeof(places[0]); i++) {
         int32_t now = (int32_t)(strstr(name.sql, places[i]) - name.sql);
-        assert_int_equal(table_name_place(&name, now), strstr(sql, places[i]) - sql);
+        assert_int_equal(table_name_find_place(&name, now), strstr(sql, places[i]) - sql);
     }
-    assert_int_equal(table_name_place(&name, 10), 7); // Within the name: its beginning.
-    assert_int_equal(table_name_place(&name, -1), -1);
+    assert_int_equal(table_name_find_place(&name, 10), 7); // Within the name: its beginning.
+    assert_int_equal(table_name_find_place(&name, -1), -1);
     char text[] = "no such column: a/+\x01"
                   "12345.z";
     assert_true(table_name_is_in(text));

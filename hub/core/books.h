@@ -1,5 +1,6 @@
 // books.h - the one row in which every event and every delivery is counted.
 // Threads:   core thread.
+// Ownership: ledger_open creates; the ledger itself is the caller's.
 // Failure:   of the store's kind. That the equations hold is asserted, in release builds too.
 #ifndef PIPIT_CORE_BOOKS_H
 #define PIPIT_CORE_BOOKS_H

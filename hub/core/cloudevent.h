@@ -59,7 +59,6 @@ enum err cloudevent_read_json(struct cloudevent *event, struct bytes payload,
 enum err cloudevent_read_protobuf(struct cloudevent *event, struct bytes payload,
                                   struct event_memory *memory, struct error *e);
 
-
 // NULL: the event came as none.
 const struct cloudevent *cloudevent_of(const struct event *event);
 

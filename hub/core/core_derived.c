@@ -78,8 +78,7 @@ static void inherit(struct event *event, const struct event *source)
 }
 
 // The event that stands for a window has the window's key as topic: where that is made of the
-// events,
-// "<group>/<device>".
+// events, "<group>/<device>".
 static void inherit_key(struct event *event, struct bytes key)
 {
     char names[2 * EVENT_NAME_MAX + 2];

@@ -1,5 +1,8 @@
-// core_parts.h - what a core is made of, for core.c (open, step, take) and core_batch.c (messages).
-// Threads: core thread.
+// core_parts.h - what a core is made of, for core.c (open, step, take) and the core_*.c beside it,
+// each of which does one part of a step.
+// Threads:   core thread.
+// Ownership: the core owns its parts; what a batch needs lives until the batch is cleared.
+// Failure:   as core_step; the caller rolls the transaction back.
 #ifndef PIPIT_CORE_CORE_PARTS_H
 #define PIPIT_CORE_CORE_PARTS_H
 
@@ -7,9 +10,9 @@
 #include "core/dedupe.h"
 #include "core/event.h"
 #include "core/event_memory.h"
-#include "core/memo.h"
 #include "core/format.h"
 #include "core/history.h"
+#include "core/memo.h"
 #include "core/outbox.h"
 #include "core/quarantine.h"
 #include "core/replay.h"

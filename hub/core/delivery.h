@@ -1,6 +1,7 @@
 // delivery.h - one thing that is owed to a target, and the verdict that comes back.
 // Threads:   a delivery is immutable from outbox_take until it is settled, so a worker may read it.
 // Ownership: the outbox owns it; it stays valid until core_step has taken its settlement.
+// Failure:   none; plain data.
 #ifndef PIPIT_CORE_DELIVERY_H
 #define PIPIT_CORE_DELIVERY_H
 

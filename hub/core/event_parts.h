@@ -2,6 +2,7 @@
 // format*.c.
 // Threads:   core thread.
 // Ownership: texts and messages are in the batch's memory, the JSON tree is freed with the batch.
+// Failure:   as event.h.
 #ifndef PIPIT_CORE_EVENT_PARTS_H
 #define PIPIT_CORE_EVENT_PARTS_H
 

@@ -1,6 +1,7 @@
 // event_value.h - one value on its way from an event through SQL into an output.
 // Threads:   core thread.
 // Ownership: texts and trees are borrowed from where they came.
+// Failure:   what cannot be told, or for which there is no memory, is NULL.
 #ifndef PIPIT_CORE_EVENT_VALUE_H
 #define PIPIT_CORE_EVENT_VALUE_H
 

@@ -1,6 +1,8 @@
 // fault.h - faults that the tests plant in the core to see that they are caught; a bit mask in
 // core_spec.faults. Nothing outside the tests sets them.
-// Threads: any; constant.
+// Threads:   any; constant.
+// Ownership: constants.
+// Failure:   none.
 #ifndef PIPIT_CORE_FAULT_H
 #define PIPIT_CORE_FAULT_H
 

@@ -1,6 +1,7 @@
 // format_types.h - every type of format: the only list of them is format.c's table.
 // Threads:   core thread.
 // Ownership: constants.
+// Failure:   none.
 #ifndef PIPIT_CORE_FORMAT_TYPES_H
 #define PIPIT_CORE_FORMAT_TYPES_H
 

@@ -1,6 +1,8 @@
 // function_list.h - every SQL function that the SQL of a configuration may call: what the fence
 // lets through and what the manual says of it.
 // Threads:   constant tables.
+// Ownership: constants.
+// Failure:   none; what is not listed is NULL or false.
 #ifndef PIPIT_CORE_FUNCTION_LIST_H
 #define PIPIT_CORE_FUNCTION_LIST_H
 

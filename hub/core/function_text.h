@@ -1,6 +1,8 @@
 // function_text.h - SQLite's functions on texts whose work, in a single instruction, would go with
 // the product of two lengths or with a number in a text: the same to the eye, and bounded.
-// Threads: core thread.
+// Threads:   core thread.
+// Ownership: SQLite's; results are handed over to it.
+// Failure:   registering: of the store's kind. A call: told to SQLite, and the event fails.
 #ifndef PIPIT_CORE_FUNCTION_TEXT_H
 #define PIPIT_CORE_FUNCTION_TEXT_H
 

@@ -1,6 +1,7 @@
 // history.h - events that were let in, kept whole for replay; bounded in time and bytes, the oldest
 // make room, and all of them for anything else the store must hold.
 // Threads:   core thread.
+// Ownership: history_create creates; events and messages are borrowed.
 // Failure:   of the store's kind. What is counted is counted in the ledger.
 #ifndef PIPIT_CORE_HISTORY_H
 #define PIPIT_CORE_HISTORY_H

@@ -1,5 +1,7 @@
 // idempotency.h - the name of a delivery that every retry, restart and second run gives it again.
-// Threads: any.
+// Threads:   any.
+// Ownership: the caller gives the key's memory; a number is borrowed from the key.
+// Failure:   none; what does not fit is cut.
 #ifndef PIPIT_CORE_IDEMPOTENCY_H
 #define PIPIT_CORE_IDEMPOTENCY_H
 

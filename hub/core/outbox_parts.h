@@ -1,8 +1,14 @@
 // outbox_parts.h - what an outbox is made of, for the files that work on it: outbox.c (open),
-// outbox_take.c (from the store to memory to the workers),
-// outbox_write.c (new deliveries), outbox_settle.c (answers), outbox_dead.c (operators),
-// outbox_tally.c (targets, routes and their counters).
-// Threads: core thread.
+// outbox_take.c (from the store to memory to the workers), outbox_write.c (new deliveries),
+// outbox_settle.c (answers), outbox_dead.c (operators), outbox_replay.c (replays), outbox_pace.c
+// (sample and rate), outbox_key.c (what waits of a key), outbox_tally.c (targets, routes and their
+// counters).
+//
+// Threads:   core thread.
+//
+// Ownership: the outbox owns targets, routes, rows and statements; specs are borrowed.
+//
+// Failure:   as outbox.h.
 #ifndef PIPIT_CORE_OUTBOX_PARTS_H
 #define PIPIT_CORE_OUTBOX_PARTS_H
 

@@ -2,6 +2,7 @@
 // ended by a zero byte.
 // Threads:   any.
 // Ownership: what is read is borrowed from the bytes, and is a C string, too.
+// Failure:   none; bytes that are no pair end the walk.
 #ifndef PIPIT_CORE_PROPERTIES_H
 #define PIPIT_CORE_PROPERTIES_H
 

@@ -2,6 +2,7 @@
 // descriptors, as protoc-c would have generated them, and what those do not say.
 // Threads:   one at a time.
 // Ownership: everything lives in the set.
+// Failure:   as proto_dynamic.h.
 #ifndef PIPIT_CORE_PROTO_PARTS_H
 #define PIPIT_CORE_PROTO_PARTS_H
 

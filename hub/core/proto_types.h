@@ -1,6 +1,8 @@
 // proto_types.h - between proto_set.c, which knows the names of a set, and proto_type.c, which
-// makes protobuf-c's descriptors of them. Threads:   one at a time. Ownership: everything lives in
-// the set's arena.
+// makes protobuf-c's descriptors of them.
+// Threads:   one at a time.
+// Ownership: everything lives in the set's arena.
+// Failure:   ERR_CONFIG names the type or field at fault; ERR_NO_MEMORY.
 #ifndef PIPIT_CORE_PROTO_TYPES_H
 #define PIPIT_CORE_PROTO_TYPES_H
 

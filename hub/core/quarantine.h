@@ -1,6 +1,7 @@
 // quarantine.h - what was rejected, whole and with the reason; bounded in bytes, the oldest make
 // room. What is larger than payload_max or the quarantine itself is cut short.
 // Threads:   core thread.
+// Ownership: quarantine_create creates; what is put is borrowed for the call.
 // Failure:   of the store's kind.
 #ifndef PIPIT_CORE_QUARANTINE_H
 #define PIPIT_CORE_QUARANTINE_H

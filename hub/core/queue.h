@@ -17,6 +17,7 @@
 //
 // Threads:   core thread; a worker reads the delivery of a row in flight.
 // Ownership: the queue owns its rows from queue_add to queue_remove.
+// Failure:   false, out of memory; nothing has changed then.
 #ifndef PIPIT_CORE_QUEUE_H
 #define PIPIT_CORE_QUEUE_H
 

@@ -21,8 +21,8 @@ static enum err no_memory(struct error *e)
 static enum err add_cell(struct json_row *json_row, int column, const char *name, struct error *e)
 {
     if (!utf8_is_valid(bytes_from_text(name))) {
-        return error_set(e, ERR_CONFIG,
-                         "the name of column %d is not valid UTF-8; name it with AS", column + 1);
+        return error_set(e, ERR_CONFIG, "the name of column %d is not valid UTF-8; name it with AS",
+                         column + 1);
     }
     if (json_object_get(json_row->object, name) != NULL) {
         return error_set(e, ERR_CONFIG,

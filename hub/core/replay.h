@@ -1,5 +1,6 @@
 // replay.h - deliveries of a replay on their way into the outbox, each chunk of them exactly once.
 // Threads:   core thread.
+// Ownership: replays_create creates; chunks are borrowed for the call.
 // Failure:   ERR_NOT_FOUND, ERR_INVALID: refused, with what to do; else of the store's kind.
 #ifndef PIPIT_CORE_REPLAY_H
 #define PIPIT_CORE_REPLAY_H

@@ -1,5 +1,6 @@
 // rule_count.h - what each rule has seen and given, in the store.
 // Threads:   core thread.
+// Ownership: rule_count_create creates; names are borrowed from the spec.
 // Failure:   of the store's kind; then rule_count_rollback.
 #ifndef PIPIT_CORE_RULE_COUNT_H
 #define PIPIT_CORE_RULE_COUNT_H

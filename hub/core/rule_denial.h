@@ -2,7 +2,9 @@
 // in a single instruction costs the whole transaction, since SQLite rolls it back; the batch is
 // then done once more without it. Everything before it comes out the same, so that its place in
 // the batch names it.
-// Threads: core thread.
+// Threads:   core thread.
+// Ownership: the denials own their list; statements are compared, never followed.
+// Failure:   false, out of memory.
 #ifndef PIPIT_CORE_RULE_DENIAL_H
 #define PIPIT_CORE_RULE_DENIAL_H
 

@@ -1,7 +1,11 @@
 // rule_identity.h - who sent an event of a device that does not run the SDK: SQL expressions over
-// the event give its device, sequence, boot and time. Threads:   core thread. Ownership: borrows
-// the specs. Failure:   an event whose expressions fail goes to sink->failure and is skipped from
-// then on.
+// the event give its device, sequence, boot and time.
+//
+// Threads:   core thread.
+//
+// Ownership: borrows the specs.
+//
+// Failure:   an event whose expressions fail goes to sink->failure and is skipped from then on.
 #ifndef PIPIT_CORE_RULE_IDENTITY_H
 #define PIPIT_CORE_RULE_IDENTITY_H
 

@@ -1,6 +1,7 @@
 // rule_matches.h - which rules see which events of a batch: by rule, in the order of events.
 // Threads:   core thread.
 // Ownership: the lists are kept from batch to batch.
+// Failure:   ERR_INVALID for a filter that is none, ERR_NO_MEMORY; else what a callback gives.
 #ifndef PIPIT_CORE_RULE_MATCHES_H
 #define PIPIT_CORE_RULE_MATCHES_H
 

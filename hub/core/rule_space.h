@@ -2,6 +2,7 @@
 // fence, the names of topic filters.
 // Threads:   core thread.
 // Ownership: the connection owns the space: it ends when the connection is closed.
+// Failure:   ERR_CONFIG where SQL is compiled; of the store's kind else.
 #ifndef PIPIT_CORE_RULE_SPACE_H
 #define PIPIT_CORE_RULE_SPACE_H
 

@@ -30,8 +30,8 @@ struct rule_output {
     uint32_t event_index, rule_index, route_index;
     const char *window;   // Id of the window that it comes of when it closes, and no event_index.
     struct event *source; // The event; of such a window, one that stands for it.
-    uint32_t row_index;  // 0 for the first row that this event gave in this rule.
-    uint32_t root_index; // The event of which this one came by rules; itself when by none.
+    uint32_t row_index;   // 0 for the first row that this event gave in this rule.
+    uint32_t root_index;  // The event of which this one came by rules; itself when by none.
     struct bytes key, topic, payload;
     struct bytes properties; // As in struct delivery.
     const char *content_type;
@@ -128,15 +128,13 @@ void rules_set_batched(struct rules *rules, bool is_batched);
 //   payload, NULL when it has fields), fields (all of them as JSON). SELECT * gives these without
 //   payload.
 // - Every other column is a field of the payload, NULL when absent: "location.lat" and
-// "items.0.name"
-//   lead into JSON; a payload that is a JSON number, text or boolean by itself is the field value.
-//   A field called like a standard column is written "fields.<name>".
+//   "items.0.name" lead into JSON; a payload that is a JSON number, text or boolean by itself is
+//   the field value. A field called like a standard column is written "fields.<name>".
 // - A float field is its shortest decimal (27.1, not 27.10000038). Unsigned fields beyond 2^63-1
-// are
-//   reals.
+//   are reals.
 // - A boolean and a JSON object that are selected plainly (not through an expression, DISTINCT,
-// ORDER
-//   BY, a window) stay boolean and JSON in the output; else a boolean is 1 or 0 and JSON is text.
+//   ORDER BY, a window) stay boolean and JSON in the output; else a boolean is 1 or 0 and JSON is
+//   text.
 // - topic_part(n), prop('<user property>'), fields(), now_ms().
 // Outputs:
 // - Key: the rule's key column (NULL is the empty key); without one the event's "<group>/<device>",

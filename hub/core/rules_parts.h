@@ -1,6 +1,8 @@
 // rules_parts.h - what a set of rules is made of, for the files that work on it: rules_open.c
 // (compiled, opened, asked), rules.c (run).
 // Threads:   core thread.
+// Ownership: the rules own their parts; specs are borrowed.
+// Failure:   as rules.h.
 #ifndef PIPIT_CORE_RULES_PARTS_H
 #define PIPIT_CORE_RULES_PARTS_H
 

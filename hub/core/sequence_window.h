@@ -1,5 +1,8 @@
 // sequence_window.h - which sequences of one boot of a device were seen: all up to a point, and a
-// bitmap of the 256 beyond it; and how many are missing. Threads:   any; plain data.
+// bitmap of the 256 beyond it; and how many are missing.
+// Threads:   any; plain data.
+// Ownership: the caller's; nothing is allocated.
+// Failure:   none.
 #ifndef PIPIT_CORE_SEQUENCE_WINDOW_H
 #define PIPIT_CORE_SEQUENCE_WINDOW_H
 

@@ -11,7 +11,6 @@
 #include "core/format_types.h"
 #include "core/sparkplug_message.h"
 
-
 // NULL: the event is none of Sparkplug's.
 struct sparkplug_message *sparkplug_message_of(const struct event *event);
 

@@ -1,7 +1,8 @@
-// spec.h - what the configuration asks of the core: formats, identities,
-// tables, history, rules, routes, targets. Plain data.
+// spec.h - what the configuration asks of the core: formats, identities, tables, history, rules,
+// routes, targets. Plain data.
 // Threads:   immutable once given to the core.
-// Ownership: owned by whoever built it (config); the core copies nothing and must not outlive it.
+// Ownership: whoever built it (config); the core copies nothing and must not outlive it.
+// Failure:   none.
 #ifndef PIPIT_CORE_SPEC_H
 #define PIPIT_CORE_SPEC_H
 

@@ -1,6 +1,7 @@
 // topic.h - MQTT topic names and topic filters: what is valid and what matches [MQTT-4.7].
 // Threads:   any.
 // Ownership: everything is borrowed.
+// Failure:   none; a problem is a text, no match is false.
 #ifndef PIPIT_CORE_TOPIC_H
 #define PIPIT_CORE_TOPIC_H
 

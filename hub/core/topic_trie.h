@@ -1,5 +1,7 @@
 // topic_trie.h - many topic filters and the ids behind them: one walk over a topic's levels finds
-// all that match, whatever their number. Threads:   one at a time. Ownership: filters are copied.
+// all that match, whatever their number.
+// Threads:   one at a time.
+// Ownership: filters are copied.
 // Failure:   ERR_INVALID for a filter that is none, ERR_NO_MEMORY.
 #ifndef PIPIT_CORE_TOPIC_TRIE_H
 #define PIPIT_CORE_TOPIC_TRIE_H

@@ -2,6 +2,8 @@
 // what enters), window_key.c (keys: cache and store), window_span.c (which windows there are),
 // window_close.c (closing), window_row.c (packed rows), window_scan.c (reading them again).
 // Threads:   core thread.
+// Ownership: windows own keys, stages and statements; rules, specs and the store are borrowed.
+// Failure:   as window.h.
 #ifndef PIPIT_CORE_WINDOW_PARTS_H
 #define PIPIT_CORE_WINDOW_PARTS_H
 

@@ -134,8 +134,8 @@ static const char *const version_2[] = {
     " key TEXT NOT NULL, value, used INTEGER NOT NULL, UNIQUE (rule, site, key));"
     "CREATE INDEX pipit_memo_used ON pipit_memo(used);",
 
-    // A Sparkplug node, "<group>/<node>". bdseq, seq: -1 when unknown. born, latest: timestamps of its
-    // payloads. asked: when a rebirth was asked for that has not come, else 0.
+    // A Sparkplug node, "<group>/<node>". bdseq, seq: -1 when unknown. born, latest: timestamps of
+    // its payloads. asked: when a rebirth was asked for that has not come, else 0.
     "CREATE TABLE pipit_sparkplug_node(id INTEGER PRIMARY KEY, node TEXT NOT NULL UNIQUE,"
     " bdseq INTEGER NOT NULL, seq INTEGER NOT NULL, online INTEGER NOT NULL,"
     " born INTEGER NOT NULL, latest INTEGER NOT NULL, asked INTEGER NOT NULL);"

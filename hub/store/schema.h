@@ -1,5 +1,7 @@
 // schema.h - the tables of a store, as the steps that lead from one version to the next.
-// Threads: any; constant.
+// Threads:   any; constant.
+// Ownership: constants.
+// Failure:   none.
 #ifndef PIPIT_STORE_SCHEMA_H
 #define PIPIT_STORE_SCHEMA_H
 

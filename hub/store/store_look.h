@@ -1,5 +1,6 @@
 // store_look.h - what is in a file before anything is written to it.
 // Threads:   one.
+// Ownership: borrows path and VFS for the call.
 // Failure:   ERR_CORRUPT, ERR_VERSION: not ours to write to, and nothing was written.
 #ifndef PIPIT_STORE_STORE_LOOK_H
 #define PIPIT_STORE_STORE_LOOK_H

@@ -9,6 +9,8 @@
 // Threads:   a watch sees its own thread.
 //
 // Ownership: the watch is the caller's and stands still between begin and end.
+//
+// Failure:   none; the watch says which bound was passed.
 #ifndef PIPIT_STORE_STORE_MEMORY_H
 #define PIPIT_STORE_STORE_MEMORY_H
 

@@ -17,11 +17,11 @@ struct trial;
 
 struct trial_options {
     const struct config *config;
-    const char *rule;  // Only this one sees what comes, and what it feeds sees that; NULL: all.
+    const char *rule;      // Only this one sees what comes, and what it feeds sees that; NULL: all.
     const char *id_prefix; // See struct core_spec.
-    int64_t now_ms;    // The clock at the start.
+    int64_t now_ms;        // The clock at the start.
     struct store_view *births; // Sparkplug nodes are known as in this store; NULL: none is.
-    bool is_forgetful; // What goes out is counted, not kept: trial_take gives nothing.
+    bool is_forgetful;         // What goes out is counted, not kept: trial_take gives nothing.
 };
 
 #define TRIAL_BATCH_MAX  20000   // Messages of one trial_step.

@@ -150,14 +150,10 @@ static bool decide_changed(sqlite3_context *context, const struct memo_ask *ask,
 {
     const struct memo_value *x = &ask->asked;
     (void)context;
-    bool is_changed;
-    if (before->type == 0) {
-        is_changed = true;
-    } else if (is_number(x) && is_number(before)) {
+    bool is_changed = true; // Also when there is nothing before.
+    if (is_number(x) && is_number(before)) {
         is_changed = is_further(x, before, real_of(&ask->band));
-    } else if (x->type != before->type) {
-        is_changed = true;
-    } else {
+    } else if (x->type == before->type) {
         is_changed = x->type != SQLITE_NULL && !bytes_equal(x->bytes, before->bytes);
     }
     *out_value = is_changed ? *x : *before;

@@ -171,6 +171,15 @@ static struct state *state_create(const struct memo_ask *ask, const struct memo_
     return state;
 }
 
+// The same bits: 0.0 and -0.0 are two numbers here, and a NaN is itself.
+static bool is_same_real(double a, double b)
+{
+    uint64_t bits_a, bits_b;
+    memcpy(&bits_a, &a, sizeof(a));
+    memcpy(&bits_b, &b, sizeof(b));
+    return bits_a == bits_b;
+}
+
 static bool is_same(const struct memo_value *a, const struct memo_value *b)
 {
     if (a->type != b->type) {
@@ -180,7 +189,7 @@ static bool is_same(const struct memo_value *a, const struct memo_value *b)
     case SQLITE_INTEGER:
         return a->integer == b->integer;
     case SQLITE_FLOAT:
-        return memcmp(&a->real, &b->real, sizeof(a->real)) == 0;
+        return is_same_real(a->real, b->real);
     case SQLITE_TEXT:
     case SQLITE_BLOB:
         return bytes_equal(a->bytes, b->bytes);

@@ -13,6 +13,7 @@
 #define SLICE_STEPS      10000
 #define LENGTH_BYTES_MAX 1048576 // Of one value or statement.
 #define PAGE_BYTES       4096
+#define PAGES_BESIDE     4 // The schema and the like.
 
 struct table_script {
     sqlite3 *db;
@@ -90,8 +91,8 @@ static enum err open_scratch(struct table_script *script, uint64_t size_bytes, s
     int rc =
         sqlite3_open_v2(":memory:", &script->db,
                         SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOMUTEX, NULL);
-    sqlite3_snprintf(sizeof(pragma), pragma, "PRAGMA max_page_count=%llu",
-                     (unsigned long long)(size_bytes / PAGE_BYTES + 4));
+    sqlite3_uint64 pages_max = size_bytes / PAGE_BYTES + PAGES_BESIDE;
+    sqlite3_snprintf(sizeof(pragma), pragma, "PRAGMA max_page_count=%llu", pages_max);
     if (rc == SQLITE_OK) {
         rc = sqlite3_exec(script->db, pragma, NULL, NULL, NULL);
     }

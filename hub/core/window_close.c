@@ -23,11 +23,10 @@ static void make_id(char out[ID_BYTES], const char *prefix, struct bytes key,
                     const struct window_extent *extent)
 {
     char text[2 * WINDOW_KEY_BYTES_MAX + 4];
-    size_t len = 0;
     if (is_printable(key)) {
-        len = (size_t)snprintf(text, sizeof(text), "%.*s", (int)key.len, (const char *)key.ptr);
+        snprintf(text, sizeof(text), "%.*s", (int)key.len, (const char *)key.ptr);
     } else {
-        len = (size_t)snprintf(text, sizeof(text), "x'");
+        size_t len = (size_t)snprintf(text, sizeof(text), "x'");
         for (size_t i = 0; i < key.len; i++) {
             len += (size_t)snprintf(text + len, sizeof(text) - len, "%02x", key.ptr[i]);
         }

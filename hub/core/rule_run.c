@@ -112,10 +112,12 @@ static enum err execute(struct run *run, struct error *e)
     run->rows = 0;
     bool is_over = false;
     store_memory_begin(&space->memory, space->db, (int64_t)space->memory_max);
+    space->is_counting = true;
     enum err rc = ERR_OK;
     while (rc == ERR_OK && !is_over) {
         rc = step(run, &is_over, e);
     }
+    space->is_counting = false;
     if (rc == ERR_INVALID) {
         rc = run->reader->failure(run->reader->context, run->events[run->done], e->text, e);
         run->done++;

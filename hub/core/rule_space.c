@@ -72,6 +72,9 @@ enum err rule_space_get(sqlite3 *db, struct rule_space **out_space, struct error
 static int count_steps(void *context)
 {
     struct rule_space *space = context;
+    if (!space->is_counting) {
+        return 0; // The hub's own SQL, between two executions.
+    }
     space->steps += space->steps_slice;
     return space->steps > space->steps_max;
 }

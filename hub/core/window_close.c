@@ -139,9 +139,11 @@ enum err window_run_scan(struct window_scan *scan, uint32_t event_index,
     struct window_rule *rule = scan->rule;
     struct rule_rows rows = window_scan_rows_template;
     rows.context = scan;
+    bool is_counted = scan->count >= 0; // A sliding one where nobody asked: it has about so many.
     const struct window_result result = {
         .rows = &rows,
-        .row_count = scan->count < 0 ? rule->spec.rows_max : (uint32_t)scan->count,
+        .row_count =
+            is_counted ? (uint32_t)scan->count : window_span_rows(scan->key, scan->end_ms) + 1,
         .event_index = event_index,
         .key = window_key_text(scan->key),
         .start_ms = scan->start_ms,

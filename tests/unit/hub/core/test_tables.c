@@ -329,6 +329,31 @@ static void a_round_that_is_undone_feeds_once(void **state)
                      300);
 }
 
+// What feeds a table is the hub's own SQL: it is not stopped when a rule has used up its budget.
+static void a_rule_that_runs_for_ever_stops_no_table(void **state)
+{
+    struct fixture *fixture = *state;
+    struct table_spec table = POSITION;
+    table.rows_max = 20;
+    use_tables(fixture, &table, 1,
+               "SELECT n, (WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM c WHERE x) "
+               "SELECT count(*) FROM c) AS s FROM \"a/+\" e JOIN position p ON p.d = topic_part(2) "
+               "JOIN latest l ON l.topic = e.topic");
+    fixture->spec.rule_steps_max = 1000;
+    fixture_reopen(fixture);
+    for (int i = 0; i < 400; i++) {
+        char device[16], fields[40];
+        snprintf(device, sizeof(device), "d%d", i % 30);
+        snprintf(fields, sizeof(fields), "\"n\":%d,\"x\":%d", i, i % 4 > 0);
+        put(fixture, device, fields);
+    }
+    step(fixture);
+    assert_int_equal(books_of(fixture).rejected, 300);
+    assert_int_equal(books_of(fixture).routed, 100);
+    assert_int_equal(ask(fixture->store, "SELECT count(*) FROM position"), 20);
+    assert_int_equal(ask(fixture->store, "SELECT count(*) FROM latest"), 30);
+}
+
 static void bad_tables_are_explained(void **state)
 {
     static const struct {
@@ -457,6 +482,7 @@ int main(void)
         TEST(an_event_that_a_table_cannot_take_is_rejected),
         TEST(latest_has_the_last_event_of_each_device_and_type),
         TEST(a_round_that_is_undone_feeds_once),
+        TEST(a_rule_that_runs_for_ever_stops_no_table),
         TEST(bad_tables_are_explained),
         cmocka_unit_test(scripts_make_a_table_and_nothing_else),
     };

@@ -250,6 +250,26 @@ static void a_sliding_window_that_fails_forgets_its_event(void **state)
     assert_int_equal(books_of(&fixture->base).routed, 2);
 }
 
+// The budget is for each row that there is, not for each that there may be.
+static void a_sliding_window_runs_not_for_ever(void **state)
+{
+    struct window_fixture *fixture = *state;
+    fixture->base.rules[0].sql =
+        "WITH RECURSIVE c(i) AS (SELECT min(v) FROM \"t/+\" UNION ALL SELECT i FROM c WHERE i > 0)"
+        " SELECT count(*) AS n FROM c";
+    open_with(fixture,
+              &(struct window_spec){.kind = WINDOW_SLIDING, .size_ms = MINUTE, .rows_max = 100000});
+    event_at(fixture, "a", 1, 0);
+    event_at(fixture, "b", 1, 1);
+    step(&fixture->base);
+    assert_non_null(strstr(output(fixture), "{\"n\":1}"));
+    assert_int_equal(books_of(&fixture->base).rejected, 1);
+    assert_int_equal(ask(fixture->base.store,
+                         "SELECT count(*) FROM pipit_quarantine WHERE reason LIKE"
+                         " '%more than 200000 SQLite instructions for a window'"),
+                     1);
+}
+
 static void an_event_without_a_time_fails(void **state)
 {
     struct window_fixture *fixture = *state;
@@ -475,6 +495,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(tumbling_by_time, setup, teardown),
         cmocka_unit_test_setup_teardown(a_round_that_is_undone_leaves_no_rows, setup, teardown),
         cmocka_unit_test_setup_teardown(a_statement_that_fails_blocks_nothing, setup, teardown),
+        cmocka_unit_test_setup_teardown(a_sliding_window_runs_not_for_ever, setup, teardown),
         cmocka_unit_test_setup_teardown(a_sliding_window_that_fails_forgets_its_event, setup,
                                         teardown),
         cmocka_unit_test_setup_teardown(an_event_without_a_time_fails, setup, teardown),

@@ -3,66 +3,30 @@
 // It has the group, device and time of the event that it came of and its own idempotency key as
 // id. It is in no history and no mirror, and counted in books.derived only: its device never sent
 // it.
-#include <inttypes.h>
 #include <stdio.h>
 
 #include "core/core_parts.h"
 #include "core/idempotency.h"
+#include "core/stored_message.h"
 
 static enum err no_memory(struct error *e)
 {
     return error_set(e, ERR_NO_MEMORY, "out of memory for an event of a rule");
 }
 
-static bool copy_bytes(struct core *core, struct bytes from, struct bytes *out)
-{
-    const char *copy = event_memory_text(&core->memory, from);
-    *out = bytes_of(copy, from.len);
-    return copy != NULL;
-}
-
-// Properties come as name, value, name, value, ... each with a zero byte at its end.
-static bool split_properties(struct core *core, struct bytes packed, struct message *message)
-{
-    struct user_property *properties = NULL;
-    uint32_t texts = 0;
-    for (size_t i = 0; i < packed.len; i++) {
-        texts += packed.ptr[i] == '\0';
-    }
-    if (texts >= 2) {
-        properties = event_memory_take(&core->memory, texts / 2 * sizeof(properties[0]));
-        if (properties == NULL) {
-            return false;
-        }
-    }
-    const char *at = (const char *)packed.ptr;
-    for (uint32_t i = 0; i < texts / 2; i++) {
-        properties[i].name = bytes_from_text(at);
-        at += properties[i].name.len + 1;
-        properties[i].value = bytes_from_text(at);
-        at += properties[i].value.len + 1;
-    }
-    message->properties = properties;
-    message->property_count = texts / 2;
-    return true;
-}
-
-// A message of the output, all of it copied.
+// A message of the output, all of it copied; NULL without memory.
 static struct message *make_message(struct core *core, const struct rule_output *output,
                                     const struct event *source)
 {
+    const struct message from = {
+        .topic = output->topic,
+        .payload = output->payload,
+        .content_type = bytes_from_text(output->content_type),
+        .received_ms = event_message(source)->received_ms,
+    };
     struct message *message = event_memory_take(&core->memory, sizeof(*message));
-    struct bytes properties;
-    if (message == NULL) {
-        return NULL;
-    }
-    *message = (struct message){.received_ms = event_message(source)->received_ms};
     bool is_whole =
-        copy_bytes(core, output->topic, &message->topic) &&
-        copy_bytes(core, output->payload, &message->payload) &&
-        copy_bytes(core, bytes_from_text(output->content_type), &message->content_type) &&
-        copy_bytes(core, output->properties, &properties) &&
-        split_properties(core, properties, message);
+        message != NULL && stored_message_copy(&from, output->properties, &core->memory, message);
     return is_whole ? message : NULL;
 }
 

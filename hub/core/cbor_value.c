@@ -4,6 +4,7 @@
 
 #include "core/cbor_tape.h"
 #include "core/event_parts.h"
+#include "core/field_path.h"
 
 static const struct cbor_node *behind(const struct cbor_node *node)
 {
@@ -34,29 +35,13 @@ static const struct cbor_node *member(const struct cbor_node *map, struct bytes 
     return NULL;
 }
 
-static bool index_of(struct bytes step, uint32_t *out_index)
-{
-    uint32_t index = 0;
-    if (step.len == 0 || step.len > 9) {
-        return false;
-    }
-    for (size_t i = 0; i < step.len; i++) {
-        if (step.ptr[i] < '0' || step.ptr[i] > '9') {
-            return false;
-        }
-        index = index * 10 + (uint32_t)(step.ptr[i] - '0');
-    }
-    *out_index = index;
-    return true;
-}
-
 static const struct cbor_node *step_into(const struct cbor_node *node, struct bytes step)
 {
     uint32_t index;
     if (node->kind == CBOR_KIND_MAP) {
         return member(node, step);
     }
-    if (node->kind != CBOR_KIND_ARRAY || !index_of(step, &index)) {
+    if (node->kind != CBOR_KIND_ARRAY || !field_path_index(step, &index)) {
         return NULL;
     }
     const struct cbor_node *end = behind(node), *item = node + 1;
@@ -69,22 +54,17 @@ static const struct cbor_node *step_into(const struct cbor_node *node, struct by
 
 const struct cbor_node *cbor_tape_find(const struct cbor_tape *tape, const char *path)
 {
-    const struct cbor_node *root = tape->nodes, *node = root;
+    const struct cbor_node *root = tape->nodes;
     if (root->kind != CBOR_KIND_MAP && root->kind != CBOR_KIND_ARRAY) {
         return strcmp(path, "value") == 0 ? root : NULL;
     }
-    const struct cbor_node *whole = step_into(root, bytes_from_text(path));
-    if (whole != NULL) { // A key may have a dot in it.
-        return whole;
+    struct bytes rest = bytes_from_text(path);
+    const struct cbor_node *found = step_into(root, rest); // A key may have dots in it.
+    bool is_open = found == NULL && strchr(path, '.') != NULL;
+    for (found = is_open ? root : found; is_open; is_open = found != NULL && rest.ptr != NULL) {
+        found = step_into(found, field_path_step(&rest));
     }
-    bool is_last = false;
-    while (node != NULL && !is_last) {
-        size_t len = strcspn(path, ".");
-        is_last = path[len] == '\0';
-        node = step_into(node, bytes_of(path, len));
-        path += len + !is_last;
-    }
-    return node;
+    return found;
 }
 
 static json_t *array_of(const struct cbor_node *node)

@@ -3,34 +3,19 @@
 #include <stdio.h>
 
 #include "base/time_text.h"
-#include "base/utf8.h"
 #include "core/cloudevent.h"
+#include "core/proto_unpack.h"
 
-// What decoding may take beside a multiple of the message's size.
+// What decoding may take: this and a multiple of the message's size.
 #define DECODE_BYTES_MIN 65536
+#define DECODE_FACTOR    4
 
-static void *take(void *context, size_t size)
-{
-    return event_memory_take(context, size);
-}
-
-static void give_back(void *context, void *piece)
-{
-    (void)context; // The whole batch is given back at once.
-    (void)piece;
-}
-
-// protobuf-c hands strings out by their first NUL and does not look at their bytes.
 static enum err check_text(const char *name, const char *text, struct error *e)
 {
-    size_t len = strlen(text);
-    if (text != protobuf_c_empty_string && event_memory_size(text) != len + 1) {
-        return error_set(e, ERR_INVALID, "the CloudEvent's attribute \"%.80s\" holds a NUL", name);
-    }
-    return utf8_is_valid(bytes_of(text, len))
-               ? ERR_OK
-               : error_set(e, ERR_INVALID, "the CloudEvent's attribute \"%.80s\" is not UTF-8",
-                           name);
+    const char *problem = proto_text_problem(text);
+    return problem == NULL ? ERR_OK
+                           : error_set(e, ERR_INVALID, "the CloudEvent's attribute \"%.80s\" %s",
+                                       name, problem);
 }
 
 static enum err add_text(struct cloudevent *event, const char *name, const char *text,
@@ -145,10 +130,9 @@ static enum err take_data(struct cloudevent *event, const Cloudevents__CloudEven
 enum err cloudevent_read_protobuf(struct cloudevent *event, struct bytes payload,
                                   struct event_memory *memory, struct error *e)
 {
-    ProtobufCAllocator allocator = {take, give_back, memory};
-    event_memory_set_budget(memory, DECODE_BYTES_MIN + 4 * payload.len);
-    Cloudevents__CloudEvent *message =
-        cloudevents__cloud_event__unpack(&allocator, payload.len, payload.ptr);
+    event_memory_set_budget(memory, DECODE_BYTES_MIN + DECODE_FACTOR * payload.len);
+    const Cloudevents__CloudEvent *message = (const Cloudevents__CloudEvent *)proto_unpack(
+        &cloudevents__cloud_event__descriptor, payload, memory);
     bool is_over_budget = memory->is_over_budget;
     event_memory_set_budget(memory, SIZE_MAX);
     if (message == NULL) {

@@ -121,45 +121,6 @@ enum err event_json_validate(struct event *event, struct error *e)
     return ERR_OK;
 }
 
-// The member or, with a number, the item behind one step of a path.
-static json_t *step_into(json_t *json, struct bytes step)
-{
-    if (json_is_object(json)) {
-        return json_object_getn(json, (const char *)step.ptr, step.len);
-    }
-    if (!json_is_array(json) || step.len == 0 || step.len > 9) {
-        return NULL;
-    }
-    size_t index = 0;
-    for (size_t i = 0; i < step.len; i++) {
-        if (step.ptr[i] < '0' || step.ptr[i] > '9') {
-            return NULL;
-        }
-        index = index * 10 + (size_t)(step.ptr[i] - '0');
-    }
-    return json_array_get(json, index);
-}
-
-json_t *json_find(json_t *json, const char *path)
-{
-    struct bytes whole = bytes_from_text(path);
-    json_t *found = step_into(json, whole); // A member may have a dot in its name.
-    const char *dot = strchr(path, '.');
-    if (found != NULL || dot == NULL) {
-        return found;
-    }
-    while (json != NULL) {
-        size_t len = dot == NULL ? strlen(path) : (size_t)(dot - path);
-        json = step_into(json, bytes_of(path, len));
-        if (dot == NULL) {
-            return json;
-        }
-        path = dot + 1;
-        dot = strchr(path, '.');
-    }
-    return NULL;
-}
-
 // Objects and arrays as trees, so that they are written as everywhere.
 static bool tree_value(struct event *event, struct event_value *inout_value)
 {

@@ -63,8 +63,6 @@ struct json_t *event_json(struct event *event);
 void event_json_free(struct event *event);
 bool event_json_field(struct event *event, const char *path, struct event_value *out_value);
 enum err event_json_validate(struct event *event, struct error *e);
-// A member of a tree (object or array) by a dotted path, NULL when there is none.
-struct json_t *json_find(struct json_t *tree, const char *path);
 // All fields as a JSON object (for a JSON array: the array), made once and freed with the event;
 // NULL when the event has none.
 struct json_t *event_fields_json(struct event *event);

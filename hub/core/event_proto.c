@@ -3,23 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/utf8.h"
 #include "core/event_parts.h"
 #include "core/format_types.h"
+#include "core/proto_unpack.h"
 
-// What decoding may take beside a multiple of the message's size: EVENT_FIELDS_MAX fields.
+// What decoding may take: this, for EVENT_FIELDS_MAX fields, and a multiple of the message's size.
 #define DECODE_BYTES_MIN 65536
-
-static void *take(void *context, size_t size)
-{
-    return event_memory_take(context, size);
-}
-
-static void give_back(void *context, void *piece)
-{
-    (void)context; // The whole batch is given back at once.
-    (void)piece;
-}
+#define DECODE_FACTOR    2
 
 static enum err invalid(struct error *e, const char *problem)
 {
@@ -31,20 +21,10 @@ struct named_text {
     const char *name, *text;
 };
 
-// protobuf-c hands strings out by their first NUL and does not look at their bytes.
 static enum err check_text(struct named_text member, struct error *e)
 {
-    if (member.text == protobuf_c_empty_string) {
-        return ERR_OK;
-    }
-    size_t len = strlen(member.text);
-    if (event_memory_size(member.text) != len + 1) {
-        return error_set(e, ERR_INVALID, "%s holds a NUL character", member.name);
-    }
-    if (!utf8_is_valid(bytes_of(member.text, len))) {
-        return error_set(e, ERR_INVALID, "%s is not valid UTF-8", member.name);
-    }
-    return ERR_OK;
+    const char *problem = proto_text_problem(member.text);
+    return problem == NULL ? ERR_OK : error_set(e, ERR_INVALID, "%s %s", member.name, problem);
 }
 
 static enum err check_field(const Pipit__V1__Field *field, uint32_t index, struct error *e)
@@ -264,10 +244,8 @@ enum err event_proto_decode(struct event *event, struct error *e)
 {
     struct bytes bytes = event->message->payload;
     const ProtobufCMessageDescriptor *descriptor = descriptor_of(event->kind);
-    ProtobufCAllocator allocator = {take, give_back, event->memory};
-    event_memory_set_budget(event->memory, DECODE_BYTES_MIN + 2 * bytes.len);
-    ProtobufCMessage *message =
-        protobuf_c_message_unpack(descriptor, &allocator, bytes.len, bytes.ptr);
+    event_memory_set_budget(event->memory, DECODE_BYTES_MIN + DECODE_FACTOR * bytes.len);
+    const ProtobufCMessage *message = proto_unpack(descriptor, bytes, event->memory);
     if (message == NULL && event->memory->is_over_budget) {
         return too_many_fields(e);
     }

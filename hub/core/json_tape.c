@@ -8,6 +8,7 @@
 #include <yajl/yajl_parse.h>
 
 #include "base/utf8.h"
+#include "core/field_path.h"
 
 #define SCRATCH_BYTES 4096 // For yajl; texts with long escaped strings take more, from the heap.
 #define FEW_MEMBERS   12   // Up to here each name is compared with each.
@@ -483,15 +484,9 @@ static uint32_t find_member(const struct json_tape *tape, uint32_t object, struc
 static uint32_t find_item(const struct json_tape *tape, uint32_t array, struct bytes number)
 {
     const struct json_node *nodes = tape->nodes;
-    uint32_t wanted = 0;
-    if (number.len == 0 || number.len > 6) {
+    uint32_t wanted;
+    if (!field_path_index(number, &wanted)) {
         return 0;
-    }
-    for (size_t i = 0; i < number.len; i++) {
-        if (number.ptr[i] < '0' || number.ptr[i] > '9') {
-            return 0;
-        }
-        wanted = wanted * 10 + (uint32_t)(number.ptr[i] - '0');
     }
     uint32_t i = array + 1;
     while (i < nodes[array].next && wanted > 0) {
@@ -516,20 +511,13 @@ static uint32_t step_into(const struct json_tape *tape, uint32_t at, struct byte
 
 const struct json_node *json_tape_find(const struct json_tape *tape, const char *path)
 {
-    uint32_t found = step_into(tape, 0, bytes_from_text(path));
-    const char *dot = strchr(path, '.');
-    if (found != 0 || dot == NULL) {
-        return found == 0 ? NULL : &tape->nodes[found];
+    struct bytes rest = bytes_from_text(path);
+    uint32_t found = step_into(tape, 0, rest);
+    bool is_open = found == 0 && strchr(path, '.') != NULL;
+    while (is_open) {
+        found = step_into(tape, found, field_path_step(&rest));
+        is_open = found != 0 && rest.ptr != NULL;
     }
-    do {
-        size_t len = dot == NULL ? strlen(path) : (size_t)(dot - path);
-        found = step_into(tape, found, bytes_of(path, len));
-        path += len + 1;
-        if (found == 0 || dot == NULL) {
-            break;
-        }
-        dot = strchr(path, '.');
-    } while (true);
     return found == 0 ? NULL : &tape->nodes[found];
 }
 

@@ -63,16 +63,10 @@ size_t proto_value_bytes(ProtobufCType type);
 enum err proto_no_field(const struct proto_type *type, struct bytes name, enum err code,
                         struct error *e);
 
-// Splits the first step off a path; the rest's ptr is NULL when nothing is left.
-struct bytes proto_step(struct bytes *rest);
-
 // proto_read.c: texts are UTF-8 and required fields are there; else the text names the field.
 enum err proto_check(const ProtobufCMessage *message, struct error *e);
 // A map's entry of a key as people write it, NULL when there is none; of several the last.
 ProtobufCMessage *proto_map_entry(const ProtobufCMessage *message,
                                   const ProtobufCFieldDescriptor *field, struct bytes key);
-
-// proto_depth.c: are the bytes nested deeper than that, as far as the type knows them?
-bool proto_is_deeper(const ProtobufCMessageDescriptor *type, struct bytes bytes, unsigned levels);
 
 #endif

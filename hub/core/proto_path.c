@@ -3,6 +3,7 @@
 
 #include "base/arena.h"
 #include "base/option.h"
+#include "core/field_path.h"
 #include "core/proto_parts.h"
 
 #define INDEX_MAX 255 // Of a repeated field's element in a path that is written to.
@@ -33,21 +34,13 @@ const ProtobufCFieldDescriptor *proto_field_find(const ProtobufCMessageDescripto
     return NULL;
 }
 
-static bool is_index(struct bytes step)
-{
-    for (size_t i = 0; i < step.len; i++) {
-        if (step.ptr[i] < '0' || step.ptr[i] > '9') {
-            return false;
-        }
-    }
-    return step.len > 0;
-}
-
 bool proto_type_has(const struct proto_type *type, const char *path)
 {
     struct bytes rest = bytes_from_text(path);
+    uint32_t index;
     while (type != NULL && rest.ptr != NULL) {
-        const ProtobufCFieldDescriptor *field = proto_field_find(&type->base, proto_step(&rest));
+        const ProtobufCFieldDescriptor *field =
+            proto_field_find(&type->base, field_path_step(&rest));
         if (field == NULL) {
             return false;
         }
@@ -56,7 +49,7 @@ bool proto_type_has(const struct proto_type *type, const char *path)
             return true;
         }
         if (field->label == PROTOBUF_C_LABEL_REPEATED && rest.ptr != NULL &&
-            !is_index(proto_step(&rest))) {
+            !field_path_index(field_path_step(&rest), &index)) {
             return false;
         }
         type = field->type == PROTOBUF_C_TYPE_MESSAGE ? proto_type_below(field) : NULL;
@@ -83,14 +76,8 @@ enum err proto_no_field(const struct proto_type *type, struct bytes name, enum e
 
 static enum err take_index(struct path_step *step, struct bytes *rest, struct error *e)
 {
-    struct bytes text = proto_step(rest);
-    uint32_t index = 0;
-    bool is_number = text.len > 0 && text.len <= 3;
-    for (size_t i = 0; is_number && i < text.len; i++) {
-        is_number = text.ptr[i] >= '0' && text.ptr[i] <= '9';
-        index = index * 10 + (uint32_t)(text.ptr[i] - '0');
-    }
-    if (!is_number || index > INDEX_MAX) {
+    uint32_t index;
+    if (!field_path_index(field_path_step(rest), &index) || index > INDEX_MAX) {
         return error_set(e, ERR_CONFIG,
                          "the field \"%s\" is repeated; an index of 0 to %d must follow its name",
                          step->field->name, INDEX_MAX);
@@ -104,7 +91,7 @@ static enum err take_index(struct path_step *step, struct bytes *rest, struct er
 static void take_key(struct path_step *step, struct bytes *rest, struct arena *arena)
 {
     const ProtobufCFieldDescriptor *value = &proto_type_below(step->field)->base.fields[1];
-    struct bytes key = value->type == PROTOBUF_C_TYPE_MESSAGE ? proto_step(rest) : *rest;
+    struct bytes key = value->type == PROTOBUF_C_TYPE_MESSAGE ? field_path_step(rest) : *rest;
     if (value->type != PROTOBUF_C_TYPE_MESSAGE) {
         *rest = bytes_of(NULL, 0);
     }
@@ -126,7 +113,7 @@ static enum err take_step(struct proto_path *path, const struct proto_type *type
                           struct bytes *rest, struct arena *arena, struct error *e)
 {
     struct path_step *step = &path->steps[path->count++];
-    struct bytes name = proto_step(rest);
+    struct bytes name = field_path_step(rest);
     step->field = proto_field_find(&type->base, name);
     if (step->field == NULL) {
         return proto_no_field(type, name, ERR_CONFIG, e);

@@ -5,24 +5,15 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/field_path.h"
 #include "core/proto_parts.h"
+#include "core/proto_unpack.h"
 
 // What reading may take: protobuf-c notes each member of a message (40 bytes) before it takes them.
 #define READ_BYTES_MIN 65536
 #define READ_TIMES     32
 #define READ_TIMES_MOST                                                                            \
     4194304 // Of the multiple; what is larger may take four times its size more.
-
-static void *take(void *context, size_t size)
-{
-    return event_memory_take(context, size);
-}
-
-static void give_back(void *context, void *piece)
-{
-    (void)context; // The whole batch is given back at once.
-    (void)piece;
-}
 
 // ---- presence -----------------------------------------------------------------------------------
 
@@ -63,14 +54,6 @@ static const uint8_t *elements(const ProtobufCMessage *message,
 
 // ---- checking -----------------------------------------------------------------------------------
 
-// protobuf-c hands strings out by their first NUL; what was taken for them knows their length.
-static struct bytes text_of(const char *text)
-{
-    return text == NULL || text == protobuf_c_empty_string
-               ? bytes_of("", 0)
-               : bytes_of(text, event_memory_size(text) - 1);
-}
-
 static enum err check_value(const ProtobufCFieldDescriptor *field, const void *value,
                             struct error *e)
 {
@@ -78,7 +61,7 @@ static enum err check_value(const ProtobufCFieldDescriptor *field, const void *v
         const ProtobufCMessage *message = *(ProtobufCMessage *const *)value;
         return message == NULL ? error_set(e, ERR_INVALID, "is not set") : proto_check(message, e);
     }
-    return utf8_is_valid(text_of(*(char *const *)value))
+    return utf8_is_valid(proto_text(*(char *const *)value))
                ? ERR_OK
                : error_set(e, ERR_INVALID, "the text is not valid UTF-8");
 }
@@ -150,10 +133,8 @@ enum err proto_read(const struct proto_type *type, struct bytes bytes, struct ev
         return error_set(e, ERR_INVALID, "the messages in the %s are nested deeper than %d levels",
                          type->base.name, PROTO_DEPTH_MAX);
     }
-    ProtobufCAllocator allocator = {take, give_back, memory};
     event_memory_set_budget(memory, budget_for(bytes.len));
-    ProtobufCMessage *message =
-        protobuf_c_message_unpack(&type->base, &allocator, bytes.len, bytes.ptr);
+    ProtobufCMessage *message = proto_unpack(&type->base, bytes, memory);
     enum err rc = message == NULL ? unreadable(type, bytes, memory, e) : ERR_OK;
     event_memory_set_budget(memory, SIZE_MAX);
     if (rc == ERR_OK && type->is_to_be_checked) {
@@ -222,7 +203,7 @@ static struct event_value value_at(const ProtobufCFieldDescriptor *field, const 
     case PROTOBUF_C_TYPE_ENUM:
         return enum_value(field->descriptor, *(const int32_t *)at);
     case PROTOBUF_C_TYPE_STRING:
-        return (struct event_value){.kind = VALUE_TEXT, .bytes = text_of(*(char *const *)at)};
+        return (struct event_value){.kind = VALUE_TEXT, .bytes = proto_text(*(char *const *)at)};
     case PROTOBUF_C_TYPE_BYTES:
         return blob_value(at);
     case PROTOBUF_C_TYPE_MESSAGE:
@@ -341,22 +322,6 @@ struct place {
     const void *at;                        // NULL: all of the field.
 };
 
-static bool index_of(struct bytes step, size_t *out_index)
-{
-    size_t index = 0;
-    if (step.len == 0 || step.len > 9) {
-        return false;
-    }
-    for (size_t i = 0; i < step.len; i++) {
-        if (step.ptr[i] < '0' || step.ptr[i] > '9') {
-            return false;
-        }
-        index = index * 10 + (size_t)(step.ptr[i] - '0');
-    }
-    *out_index = index;
-    return true;
-}
-
 ProtobufCMessage *proto_map_entry(const ProtobufCMessage *message,
                                   const ProtobufCFieldDescriptor *field, struct bytes key)
 {
@@ -377,15 +342,6 @@ static const void *map_value(const ProtobufCMessage *message, const ProtobufCFie
     return entry == NULL ? NULL : proto_member(entry, entry->descriptor->fields[1].offset);
 }
 
-struct bytes proto_step(struct bytes *rest)
-{
-    const uint8_t *dot = rest->len == 0 ? NULL : memchr(rest->ptr, '.', rest->len);
-    size_t len = dot == NULL ? rest->len : (size_t)(dot - rest->ptr);
-    struct bytes step = bytes_of(rest->ptr, len);
-    *rest = dot == NULL ? bytes_of(NULL, 0) : bytes_of(dot + 1, rest->len - len - 1);
-    return step;
-}
-
 static const struct place nowhere;
 
 // Into one element of a repeated field or one value of a map, by the next step. A map's key may
@@ -399,21 +355,23 @@ static struct place enter_repeated(struct place place, struct bytes *rest)
         if (place.at != NULL) {
             *rest = bytes_of(NULL, 0);
         } else {
-            place.at = map_value(place.message, field, proto_step(rest));
+            place.at = map_value(place.message, field, field_path_step(rest));
         }
         return place.at == NULL ? nowhere : place;
     }
-    size_t index;
-    if (!index_of(proto_step(rest), &index) || index >= count_of(place.message, field)) {
+    uint32_t index;
+    if (!field_path_index(field_path_step(rest), &index) ||
+        index >= count_of(place.message, field)) {
         return nowhere;
     }
-    place.at = elements(place.message, field) + index * proto_value_bytes(field->type);
+    place.at = elements(place.message, field) + (size_t)index * proto_value_bytes(field->type);
     return place;
 }
 
 static struct place enter(const ProtobufCMessage *message, struct bytes *rest)
 {
-    const ProtobufCFieldDescriptor *field = proto_field_find(message->descriptor, proto_step(rest));
+    const ProtobufCFieldDescriptor *field =
+        proto_field_find(message->descriptor, field_path_step(rest));
     struct place place = {message, field, NULL};
     if (field == NULL) {
         return nowhere;

@@ -7,6 +7,7 @@
 #include "base/option.h"
 #include "core/proto_parts.h"
 #include "core/proto_types.h"
+#include "core/proto_unpack.h"
 
 #define NAME_MAX_BYTES 512 // Of a full name.
 #define HINTS_MAX      2000

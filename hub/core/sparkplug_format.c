@@ -4,6 +4,7 @@
 #include <sparkplug/sparkplug_b.pb-c.h>
 
 #include "core/event_parts.h"
+#include "core/field_path.h"
 #include "core/sparkplug_value.h"
 
 struct sparkplug_message *sparkplug_message_of(const struct event *event)
@@ -97,10 +98,10 @@ static bool part_value(struct event *event, const Sparkplug__Metric *metric, con
     struct event_value whole;
     json_t *found = NULL;
     if (!sparkplug_metric_value(metric, &whole)) {
-        found = json_find(event_keep_tree(event, sparkplug_metric_json(metric)), path);
+        found = field_path_find(event_keep_tree(event, sparkplug_metric_json(metric)), path);
     }
     if (found == NULL) {
-        found = json_find(event_keep_tree(event, details_json(metric)), path);
+        found = field_path_find(event_keep_tree(event, details_json(metric)), path);
     }
     if (found != NULL) {
         value_of_json(found, out_value);

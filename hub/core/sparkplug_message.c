@@ -3,8 +3,8 @@
 #include <sparkplug/sparkplug_b.pb-c.h>
 #include <stdio.h>
 
-#include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/proto_unpack.h"
 #include "core/sparkplug_value.h"
 #include "core/topic.h"
 
@@ -128,117 +128,19 @@ enum err sparkplug_message_address(struct bytes topic, struct event_memory *memo
 
 // ---- the payload --------------------------------------------------------------------------------
 
-// Messages that may hold themselves: protobuf-c follows them without a bound.
-enum part { PART_OTHER, PART_PAYLOAD, PART_METRIC, PART_TEMPLATE, PART_SET, PART_VALUE, PART_LIST };
-
-static enum part part_within(enum part part, uint64_t field)
-{
-    static const struct {
-        enum part part;
-        uint64_t field;
-        enum part within;
-    } parts[] = {
-        {PART_PAYLOAD, 2, PART_METRIC},   {PART_METRIC, 9, PART_SET},
-        {PART_METRIC, 18, PART_TEMPLATE}, {PART_TEMPLATE, 2, PART_METRIC},
-        {PART_SET, 2, PART_VALUE},        {PART_VALUE, 9, PART_SET},
-        {PART_VALUE, 10, PART_LIST},      {PART_LIST, 1, PART_SET},
-    };
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        if (parts[i].part == part && parts[i].field == field) {
-            return parts[i].within;
-        }
-    }
-    return PART_OTHER;
-}
-
-static bool take_varint(struct bytes *rest, uint64_t *out_number)
-{
-    uint64_t number = 0;
-    for (size_t i = 0; i < rest->len && i < 10; i++) {
-        number |= (uint64_t)(rest->ptr[i] & 0x7F) << (7 * i);
-        if ((rest->ptr[i] & 0x80) == 0) {
-            *rest = bytes_of(rest->ptr + i + 1, rest->len - i - 1);
-            *out_number = number;
-            return true;
-        }
-    }
-    return false;
-}
-
-// Splits a field off; its bytes when it has a length. False: malformed, which protobuf-c tells.
-static bool take_field(struct bytes *rest, uint64_t *out_field, struct bytes *out_within)
-{
-    uint64_t tag, len = 0;
-    *out_within = bytes_of(NULL, 0);
-    if (!take_varint(rest, &tag)) {
-        return false;
-    }
-    *out_field = tag >> 3;
-    switch (tag & 7) {
-    case 0:
-        return take_varint(rest, &len);
-    case 1:
-        len = 8;
-        break;
-    case 2:
-        if (!take_varint(rest, &len) || len > rest->len) {
-            return false;
-        }
-        *out_within = bytes_of(rest->ptr, (size_t)len);
-        break;
-    case 5:
-        len = 4;
-        break;
-    default:
-        return false;
-    }
-    if (len > rest->len) {
-        return false;
-    }
-    *rest = bytes_of(rest->ptr + len, rest->len - (size_t)len);
-    return true;
-}
-
-static bool is_deeper_than(struct bytes bytes, enum part part, int levels)
-{
-    uint64_t field;
-    struct bytes within;
-    if (levels == 0) {
-        return true;
-    }
-    while (bytes.len > 0 && take_field(&bytes, &field, &within)) {
-        enum part next = within.ptr == NULL ? PART_OTHER : part_within(part, field);
-        if (next != PART_OTHER && is_deeper_than(within, next, levels - 1)) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static void *take(void *context, size_t size)
-{
-    return event_memory_take(context, size);
-}
-
-static void give_back(void *context, void *piece)
-{
-    (void)context; // The whole batch is given back at once.
-    (void)piece;
-}
-
 static enum err unpack(struct bytes payload, struct event_memory *memory,
                        Sparkplug__Payload **out_payload, struct error *e)
 {
-    if (is_deeper_than(payload, PART_PAYLOAD, SPARKPLUG_DEPTH_MAX)) {
+    if (proto_is_deeper(&sparkplug__payload__descriptor, payload, SPARKPLUG_DEPTH_MAX)) {
         return error_set(e, ERR_INVALID, "the payload is nested deeper than %d levels",
                          SPARKPLUG_DEPTH_MAX);
     }
     size_t budget = payload.len > DECODE_BYTES_MAX / DECODE_FACTOR
                         ? DECODE_BYTES_MAX
                         : DECODE_BYTES_MIN + DECODE_FACTOR * payload.len;
-    ProtobufCAllocator allocator = {take, give_back, memory};
     event_memory_set_budget(memory, budget);
-    *out_payload = sparkplug__payload__unpack(&allocator, payload.len, payload.ptr);
+    *out_payload =
+        (Sparkplug__Payload *)proto_unpack(&sparkplug__payload__descriptor, payload, memory);
     bool is_over_budget = memory->is_over_budget;
     event_memory_set_budget(memory, SIZE_MAX);
     if (*out_payload == NULL && is_over_budget) {
@@ -252,7 +154,6 @@ static enum err unpack(struct bytes payload, struct event_memory *memory,
     return ERR_OK;
 }
 
-// protobuf-c hands strings out by their first NUL and does not look at their bytes.
 static enum err check_name(const Sparkplug__Metric *metric, uint32_t index, struct error *e)
 {
     if (metric->name == NULL) {
@@ -261,15 +162,12 @@ static enum err check_name(const Sparkplug__Metric *metric, uint32_t index, stru
                    : error_set(e, ERR_INVALID, "metric %u has neither a name nor an alias",
                                index + 1);
     }
-    size_t len = strlen(metric->name);
-    if (event_memory_size(metric->name) != len + 1) {
-        return error_set(e, ERR_INVALID, "the name of metric %u holds a NUL character", index + 1);
-    }
-    if (!utf8_is_valid(bytes_of(metric->name, len))) {
-        return error_set(e, ERR_INVALID, "the name of metric %u is not valid UTF-8", index + 1);
+    const char *problem = proto_text_problem(metric->name);
+    if (problem != NULL) {
+        return error_set(e, ERR_INVALID, "the name of metric %u %s", index + 1, problem);
     }
     // An empty name is none where an alias stands for it: some encoders write it so.
-    return len == 0 && !metric->has_alias
+    return metric->name[0] == '\0' && !metric->has_alias
                ? error_set(e, ERR_INVALID, "the name of metric %u is empty", index + 1)
                : ERR_OK;
 }

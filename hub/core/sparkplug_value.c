@@ -5,6 +5,7 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/proto_unpack.h"
 
 // The members of every `oneof value`, in their order.
 enum member { INT, LONG, FLOAT, DOUBLE, BOOLEAN, STRING, BYTES, DATASET, TEMPLATE, EXTENSION };
@@ -83,13 +84,8 @@ static struct scalar metric_scalar(const Sparkplug__Metric *metric)
 
 static enum err check_text(const char *text, struct error *e)
 {
-    size_t len = strlen(text);
-    if (event_memory_size(text) != len + 1) {
-        return error_set(e, ERR_INVALID, "the text holds a NUL character");
-    }
-    return utf8_is_valid(bytes_of(text, len))
-               ? ERR_OK
-               : error_set(e, ERR_INVALID, "the text is not valid UTF-8");
+    const char *problem = proto_text_problem(text);
+    return problem == NULL ? ERR_OK : error_set(e, ERR_INVALID, "the text %s", problem);
 }
 
 enum err sparkplug_metric_check(const Sparkplug__Metric *metric, struct error *e)

@@ -8,6 +8,7 @@
 #include "base/option.h"
 #include "core/column_check.h"
 #include "core/event_value.h"
+#include "core/field_path.h"
 #include "core/sql_words.h"
 #include "trial/explain_parts.h"
 
@@ -199,22 +200,12 @@ static void collect_names(struct names *names, const char *prefix, const json_t 
 
 static bool has_path(const json_t *fields, const char *path)
 {
-    const json_t *at = fields;
-    char step[NAME_MAX];
-    if (strncasecmp(path, "fields.", 7) == 0 && json_object_get(fields, path) == NULL) {
-        path += 7;
+    static const char prefix[] = "fields."; // Names a field that is called like a standard column.
+    if (strncasecmp(path, prefix, sizeof(prefix) - 1) == 0 &&
+        json_object_get(fields, path) == NULL) {
+        path += sizeof(prefix) - 1;
     }
-    if (json_object_get(fields, path) != NULL) {
-        return true;
-    }
-    while (at != NULL && *path != '\0') {
-        size_t len = strcspn(path, ".");
-        snprintf(step, sizeof(step), "%.*s", (int)len, path);
-        at = json_is_array(at) ? json_array_get(at, (size_t)strtoul(step, NULL, 10))
-                               : json_object_get(at, step);
-        path += len + (path[len] == '.');
-    }
-    return at != NULL;
+    return field_path_find((json_t *)(uintptr_t)fields, path) != NULL;
 }
 
 static void find_missing(const struct rule_spec *spec, const struct rules *rules,

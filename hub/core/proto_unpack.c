@@ -1,6 +1,27 @@
-// proto_depth.c - how deep the bytes of a message are nested: protobuf-c follows them with its
-// stack and does not look.
+#include "core/proto_unpack.h"
+
+#include "base/utf8.h"
 #include "core/proto_parts.h"
+
+static void *take(void *context, size_t size)
+{
+    return event_memory_take(context, size);
+}
+
+static void give_back(void *context, void *piece)
+{
+    (void)context; // The whole batch is given back at once.
+    (void)piece;
+}
+
+struct ProtobufCMessage *proto_unpack(const struct ProtobufCMessageDescriptor *type,
+                                      struct bytes bytes, struct event_memory *memory)
+{
+    ProtobufCAllocator allocator = {take, give_back, memory};
+    return protobuf_c_message_unpack(type, &allocator, bytes.len, bytes.ptr);
+}
+
+// ---- depth --------------------------------------------------------------------------------------
 
 // Takes a varint off the front; false when it is cut short or too long.
 static bool take_varint(struct bytes *rest, uint64_t *out_number)
@@ -48,7 +69,8 @@ static bool take_value(struct bytes *rest, unsigned wire_type, struct bytes *out
     return true;
 }
 
-bool proto_is_deeper(const ProtobufCMessageDescriptor *type, struct bytes bytes, unsigned levels)
+bool proto_is_deeper(const struct ProtobufCMessageDescriptor *type, struct bytes bytes,
+                     unsigned levels)
 {
     uint64_t tag;
     struct bytes within;
@@ -67,4 +89,23 @@ bool proto_is_deeper(const ProtobufCMessageDescriptor *type, struct bytes bytes,
         }
     }
     return false;
+}
+
+// ---- texts --------------------------------------------------------------------------------------
+
+// What was taken for a text knows its length.
+struct bytes proto_text(const char *text)
+{
+    return text == NULL || text == protobuf_c_empty_string
+               ? bytes_of("", 0)
+               : bytes_of(text, event_memory_size(text) - 1);
+}
+
+const char *proto_text_problem(const char *text)
+{
+    struct bytes all = proto_text(text);
+    if (all.len > 0 && memchr(all.ptr, '\0', all.len) != NULL) {
+        return "holds a NUL character";
+    }
+    return utf8_is_valid(all) ? NULL : "is not valid UTF-8";
 }

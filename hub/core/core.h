@@ -30,6 +30,7 @@ struct playback {
     const char *event_id; // Idempotency keys begin with it; NULL: as for any message.
     const char *rule;     // Only this rule sees it; NULL: all.
     bool is_known;        // It was let in before: whether its sequence was seen does not matter.
+    uint32_t hops;        // Of an event that a workflow made: how often one has led to another.
 };
 
 // A message as a source gave it. The core does not know that sources speak MQTT.
@@ -48,7 +49,8 @@ struct message {
 struct settlement {
     uint64_t delivery_id;
     enum verdict verdict;
-    const char *reason; // For RETRY and REJECT, a sentence; else NULL.
+    const char *reason;        // For RETRY and REJECT, a sentence; else NULL.
+    const struct reply *reply; // What the peer said, where it says something; else NULL.
 };
 
 // What an operator changes of a dead letter or quarantine entry; ptr NULL: it stays as it is.
@@ -81,6 +83,14 @@ enum operation_kind {
     OPERATION_QUARANTINE_EDIT,
     OPERATION_REPLAY_BEGIN,
     OPERATION_REPLAY_CHUNK,
+    OPERATION_WORKFLOW_CANCEL, // Undoes what an instance has done; see enum workflow_cancel.
+    OPERATION_WORKFLOW_RETRY,  // A parked instance tries again what it failed at.
+    OPERATION_WORKFLOW_REPLAY, // Starts an instance anew that has ended, as it was started.
+};
+
+enum workflow_cancel {
+    CANCEL_UNDO,    // Its undos run, then it has been cancelled.
+    CANCEL_ABANDON, // It ends at once, nothing is undone: what has happened outside stays.
 };
 
 // An operator's wish. Ranges are inclusive ids of dead letters or quarantine entries; first 0, last
@@ -90,6 +100,8 @@ struct operation {
     uint64_t first, last;
     const struct edit *edit;
     const struct replay_chunk *chunk;
+    enum workflow_cancel cancel; // Of workflows: first is the instance, last is not looked at.
+    const char *reason;          // Of workflows, for the record; NULL: none was given.
 };
 
 // INPUT_TICK says that time has passed: what core_next_timer_ms told is due. Any batch with
@@ -146,7 +158,12 @@ struct outcome {
     uint64_t operated_upto; // The last id that was looked at; UINT64_MAX: the range is done.
     char skip[300];
     uint64_t replay, chunks; // Number of the replay, and how many chunks of it are there.
-    uint32_t rejected;       // In this batch; `rejection` is the newest reason with its topic.
+    // Transitions of workflows: JSON, for whom it concerns to see. Sent once and not retained.
+    const char *const *transitions;
+    const char *const *transition_topics; // pipit/v1/$hub/<hub>/workflow/<name>/<key>/<what>
+    uint32_t transition_count;
+    uint64_t instance; // That OPERATION_WORKFLOW_REPLAY has started.
+    uint32_t rejected; // In this batch; `rejection` is the newest reason with its topic.
     const char *rejection;
 };
 

@@ -20,6 +20,7 @@
 #include "core/rules.h"
 #include "core/sparkplug.h"
 #include "core/tables.h"
+#include "core/workflows.h"
 
 enum fate {
     FATE_NEW,       // Goes to the rules.
@@ -89,6 +90,7 @@ struct core {
     struct sparkplug *sparkplug;
     struct history *history;
     struct replays *replays;
+    struct workflows *workflows;
     struct rule_count *rule_count;
     struct ledger_file *ledger_file;
     struct ledger ledger, committed;

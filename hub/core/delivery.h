@@ -26,6 +26,14 @@ struct delivery {
     int64_t created_ms;
 };
 
+// What a peer answered to a delivery. NULL and empty: nothing.
+struct reply {
+    int32_t status; // The peer's own code: of HTTP the status; 0: none.
+    struct bytes body;
+    const char *content_type; // "" when none.
+    bool is_cut;              // The body was longer than the connector takes, and is not here.
+};
+
 enum verdict {
     VERDICT_DONE,     // The target has it.
     VERDICT_RETRY,    // Failed, may work later: counts as an attempt, backs off.

@@ -61,6 +61,24 @@ enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *repla
 enum err outbox_edit_dead(struct outbox *outbox, int64_t id, const struct edit *edit,
                           struct error *e);
 
+// outbox_call.c: what workflows send, written at once. Its route is number 1 (told of no answer: as
+// deliveries of rules, with attempts and dead letters) or 2 (answered) of "workflow/<name>".
+#define OUTBOX_ROUTE_EMIT 1
+#define OUTBOX_ROUTE_CALL 2
+struct outbox_call {
+    const char *workflow, *target; // Names; a target that is gone keeps it waiting.
+    bool is_answered;              // Whatever the verdict but NOT_SENT, the row goes: see below.
+    struct delivery delivery;      // What the outbox sets itself is not looked at.
+};
+enum err outbox_put_call(struct outbox *outbox, const struct outbox_call *call, struct books *books,
+                         uint64_t *out_id, struct error *e);
+// An answered delivery that a settlement is about: its idempotency key, until the batch is over;
+// NULL: it is about another. outbox_settle counts it as delivered when DONE, else as dropped: what
+// comes then is for the workflow to say.
+const char *outbox_call_key(const struct outbox *outbox, const struct settlement *settlement);
+// Takes it back, counted as dropped, unless it is on its way or gone.
+enum err outbox_withdraw(struct outbox *outbox, uint64_t id, struct books *books, struct error *e);
+
 // Writes the counters that the batch has changed.
 enum err outbox_flush(struct outbox *outbox, const struct books *books, struct error *e);
 void outbox_commit(struct outbox *outbox);

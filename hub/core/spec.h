@@ -192,6 +192,18 @@ struct rule_spec {
     uint32_t route_count;
 };
 
+// ---- workflows ----------------------------------------------------------------------------------
+
+#define RULE_TOPIC                                                                                 \
+    "$rule/" // And a rule's name: the topic of its rows where a workflow starts by it.
+
+// A process in several steps. The configuration makes one text of it, so that instances can stay on
+// the version they began with: see core/workflow_definition.h for what stands in it.
+struct workflow_spec {
+    const char *name;
+    const char *definition; // Canonical JSON; the same text is the same version.
+};
+
 struct target_spec {
     const char *name;
     uint32_t attempts_max; // Then a dead letter. Default 10.
@@ -211,6 +223,9 @@ struct core_spec {
     const struct table_spec *tables;
     uint32_t table_count;
     struct history_spec history;
+    const struct workflow_spec *workflows;
+    uint32_t workflow_count;
+    uint32_t instances_max; // Running and queued, of all workflows; 0: WORKFLOW_INSTANCES_DEFAULT.
     const struct target_spec *targets;
     uint32_t target_count;
     uint64_t store_limit_bytes; // Pages in use of the store file; at it ERR_FULL.

@@ -171,4 +171,69 @@ static const char *const version_2[] = {
     "ALTER TABLE pipit_books ADD COLUMN history_bytes INTEGER NOT NULL DEFAULT 0;",
     NULL};
 
-const char *const *const store_schema_steps[STORE_SCHEMA_VERSION] = {version_1, version_2};
+static const char *const version_3[] = {
+    // definition: the one that new instances get; 0: it is not configured.
+    "CREATE TABLE pipit_workflow(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
+    " definition INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL DEFAULT 0,"
+    " completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,"
+    " cancelled INTEGER NOT NULL DEFAULT 0, ignored INTEGER NOT NULL DEFAULT 0);"
+    // version: a fingerprint of text, which is JSON.
+    "CREATE TABLE pipit_workflow_definition(id INTEGER PRIMARY KEY, workflow INTEGER NOT NULL,"
+    " version TEXT NOT NULL, text TEXT NOT NULL, created INTEGER NOT NULL,"
+    " UNIQUE (workflow, version));"
+    // state: enum workflow_state. event: id of the one that started it. start: the variables it
+    // began with; variables, tokens, undo: JSON, NULL where the same as at the start or empty.
+    // parent: the instance that runs it and the execution that waits for it; 0: none.
+    "CREATE TABLE pipit_workflow_instance(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " workflow INTEGER NOT NULL, definition INTEGER NOT NULL, key TEXT NOT NULL,"
+    " state INTEGER NOT NULL, started INTEGER NOT NULL, changed INTEGER NOT NULL, ended INTEGER,"
+    " event TEXT NOT NULL, hops INTEGER NOT NULL, parent INTEGER NOT NULL,"
+    " parent_execution INTEGER NOT NULL, start TEXT NOT NULL, variables TEXT, tokens TEXT,"
+    " undo TEXT, next_token INTEGER NOT NULL, next_execution INTEGER NOT NULL,"
+    " next_entry INTEGER NOT NULL, error TEXT, reason TEXT, result TEXT);"
+    "CREATE INDEX pipit_workflow_running ON pipit_workflow_instance(workflow, key)"
+    " WHERE ended IS NULL;"
+    "CREATE INDEX pipit_workflow_ended ON pipit_workflow_instance(ended)"
+    " WHERE ended IS NOT NULL;"
+    // What a token of an instance waits for: until due, for an event with this value at this step
+    // of this definition (0, 0: for the device of that name to be online).
+    "CREATE TABLE pipit_workflow_wait(instance INTEGER NOT NULL, token INTEGER NOT NULL,"
+    " definition INTEGER NOT NULL, step INTEGER NOT NULL, value TEXT, due INTEGER,"
+    " PRIMARY KEY (instance, token)) WITHOUT ROWID;"
+    "CREATE INDEX pipit_workflow_wait_value ON pipit_workflow_wait(definition, step, value)"
+    " WHERE value IS NOT NULL;"
+    "CREATE INDEX pipit_workflow_wait_due ON pipit_workflow_wait(due) WHERE due IS NOT NULL;"
+    // Events that came before the instance was waiting for them, by the workflow and the name of
+    // the step, so that they outlive a change of the definition. device: \"<group>/<name>\" or ''.
+    "CREATE TABLE pipit_workflow_kept(id INTEGER PRIMARY KEY AUTOINCREMENT,"
+    " workflow INTEGER NOT NULL, step TEXT NOT NULL, value TEXT NOT NULL, until INTEGER NOT NULL,"
+    " event TEXT NOT NULL, device TEXT NOT NULL, boot INTEGER NOT NULL, sequence INTEGER NOT NULL,"
+    " time INTEGER, received INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,"
+    " content_type TEXT NOT NULL, properties BLOB NOT NULL, qos INTEGER NOT NULL,"
+    " retain INTEGER NOT NULL);"
+    "CREATE INDEX pipit_workflow_kept_value ON pipit_workflow_kept(workflow, step, value);"
+    "CREATE INDEX pipit_workflow_kept_until ON pipit_workflow_kept(until);"
+    // What has happened in an instance, in order. what: see core/workflow_journal.h. data: JSON.
+    "CREATE TABLE pipit_workflow_entry(instance INTEGER NOT NULL, number INTEGER NOT NULL,"
+    " at INTEGER NOT NULL, step TEXT NOT NULL, execution INTEGER NOT NULL, what TEXT NOT NULL,"
+    " attempt INTEGER NOT NULL, error TEXT, data TEXT, PRIMARY KEY (instance, number))"
+    " WITHOUT ROWID;"
+    // Visits of a step. residence: milliseconds that those which have left have spent in it; area:
+    // the sum of milliseconds with the number in it, up to `last`. area = residence + ages.
+    "CREATE TABLE pipit_workflow_step(definition INTEGER NOT NULL, step INTEGER NOT NULL,"
+    " name TEXT NOT NULL, arrived INTEGER NOT NULL, departed INTEGER NOT NULL,"
+    " failed INTEGER NOT NULL, retried INTEGER NOT NULL, residence INTEGER NOT NULL,"
+    " area INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,"
+    " PRIMARY KEY (definition, step)) WITHOUT ROWID;"
+    // What devices say of themselves: \"<group>/<name>\".
+    "CREATE TABLE pipit_presence(device TEXT PRIMARY KEY, online INTEGER NOT NULL,"
+    " at INTEGER NOT NULL) WITHOUT ROWID;"
+    // Events that workflows have made for the hub itself: they come in with the next batch. hops:
+    // how often one has led to another so far.
+    "CREATE TABLE pipit_inbox(id INTEGER PRIMARY KEY AUTOINCREMENT, event TEXT NOT NULL,"
+    " hops INTEGER NOT NULL, created INTEGER NOT NULL, topic TEXT NOT NULL, payload BLOB NOT NULL,"
+    " content_type TEXT NOT NULL, properties BLOB NOT NULL);",
+    NULL};
+
+const char *const *const store_schema_steps[STORE_SCHEMA_VERSION] = {version_1, version_2,
+                                                                     version_3};

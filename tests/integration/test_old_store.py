@@ -37,7 +37,7 @@ def test_an_old_store_is_brought_up_to_date_and_delivers(tmp_path, broker):
         for command in (["status", "--json"], ["dead", "list"], ["quarantine", "list"]):
             done = hub.run(*command, check=False)
             assert done.returncode == 4, (command, done)
-            assert "written by an older version of Pipit (format 1, this one reads 2)" in done.stderr, (command, done)
+            assert "written by an older version of Pipit (format 1, this one reads 3)" in done.stderr, (command, done)
             assert "a hub of this version brings it up to date when it opens it" in done.stderr, (command, done)
         with Subscriber(target.port, "out/#") as watcher, hub:
             hub.wait_log("id=STORE-UPGRADED", "from=1", "to=2")
@@ -61,5 +61,5 @@ def test_an_old_store_is_brought_up_to_date_and_delivers(tmp_path, broker):
             assert (books["received"], books["duplicate"], books["delivered"], books["dead"]) == (8, 1, 6, 0)
             assert hub.terminate() == 0
     with sqlite3.connect(tmp_path / "hub.db") as db:
-        assert db.execute("PRAGMA user_version").fetchone() == (2,)
+        assert db.execute("PRAGMA user_version").fetchone() == (3,)
     db.close()

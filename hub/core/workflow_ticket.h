@@ -1,0 +1,29 @@
+// workflow_ticket.h - how a visit of a step is named outside: idempotency key of its calls, id of
+// its commands. "<store id>/w<instance>-<execution>-<started, milliseconds>": the same for every
+// attempt, and never that of another, also when an older copy of the store is brought back.
+// Threads:   any.
+// Ownership: nothing is allocated.
+// Failure:   false: it is no such text.
+#ifndef PIPIT_CORE_WORKFLOW_TICKET_H
+#define PIPIT_CORE_WORKFLOW_TICKET_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/bytes.h"
+
+#define WORKFLOW_TICKET_BYTES 65 // A command's id has 64 at most.
+
+struct workflow_ticket {
+    int64_t instance;
+    uint32_t execution;
+    int64_t started_ms;
+};
+
+void workflow_ticket_make(char out_text[WORKFLOW_TICKET_BYTES], const char *store_id,
+                          const struct workflow_ticket *ticket);
+// Of this store only.
+bool workflow_ticket_read(struct bytes text, const char *store_id,
+                          struct workflow_ticket *out_ticket);
+
+#endif

@@ -148,6 +148,11 @@ enum err workflow_instances_prune(struct workflow_instances *instances, int64_t 
 
 // Writes what was touched; its next users load it again or find it in memory.
 enum err workflow_instances_write(struct workflow_instances *instances, struct error *e);
+int64_t workflow_instances_due_ms(struct workflow_instances *instances); // Of prune; INT64_MAX.
+// Ends one that cannot be loaded (its definition does not compile any more): cancelled, at once.
+// *out_was_there false: there is none, or it is over.
+enum err workflow_instance_abandon(struct workflow_instances *instances, int64_t id, int64_t now_ms,
+                                   bool *out_was_there, struct error *e);
 void workflow_instances_forget(struct workflow_instances *instances); // Of the batch, all of them.
 
 #endif

@@ -44,7 +44,7 @@ enum err workflow_kept_drop(struct workflow_kept *kept, int64_t id, struct error
 // Those that have run out, at most rows_max.
 enum err workflow_kept_prune(struct workflow_kept *kept, int64_t now_ms, uint32_t rows_max,
                              struct error *e);
-int64_t workflow_kept_due_ms(const struct workflow_kept *kept); // INT64_MAX: nothing to prune.
+int64_t workflow_kept_due_ms(struct workflow_kept *kept); // INT64_MAX: nothing to prune.
 
 void workflow_kept_commit(struct workflow_kept *kept);
 void workflow_kept_rollback(struct workflow_kept *kept);

@@ -183,18 +183,20 @@ static const char *const version_3[] = {
     " UNIQUE (workflow, version));"
     // state: enum workflow_state. event: id of the one that started it. start: the variables it
     // began with; variables, tokens, undo: JSON, NULL where the same as at the start or empty.
+    // until: one that has ended is dropped then.
     // parent: the instance that runs it and the execution that waits for it; 0: none.
     "CREATE TABLE pipit_workflow_instance(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " workflow INTEGER NOT NULL, definition INTEGER NOT NULL, key TEXT NOT NULL,"
     " state INTEGER NOT NULL, started INTEGER NOT NULL, changed INTEGER NOT NULL, ended INTEGER,"
+    " until INTEGER,"
     " event TEXT NOT NULL, hops INTEGER NOT NULL, parent INTEGER NOT NULL,"
     " parent_execution INTEGER NOT NULL, start TEXT NOT NULL, variables TEXT, tokens TEXT,"
     " undo TEXT, next_token INTEGER NOT NULL, next_execution INTEGER NOT NULL,"
     " next_entry INTEGER NOT NULL, error TEXT, reason TEXT, result TEXT);"
-    "CREATE INDEX pipit_workflow_running ON pipit_workflow_instance(workflow, key)"
-    " WHERE ended IS NULL;"
-    "CREATE INDEX pipit_workflow_ended ON pipit_workflow_instance(ended)"
-    " WHERE ended IS NOT NULL;"
+    "CREATE INDEX pipit_workflow_running ON pipit_workflow_instance(workflow, key,"
+    " definition) WHERE ended IS NULL;"
+    "CREATE INDEX pipit_workflow_until ON pipit_workflow_instance(until)"
+    " WHERE until IS NOT NULL;"
     // What a token of an instance waits for: until due, for an event with this value at this step
     // of this definition (0, 0: for the device of that name to be online).
     "CREATE TABLE pipit_workflow_wait(instance INTEGER NOT NULL, token INTEGER NOT NULL,"

@@ -184,6 +184,7 @@ static const char *const version_3[] = {
     // state: enum workflow_state. event: id of the one that started it. start: the variables it
     // began with; variables, tokens, undo: JSON, NULL where the same as at the start or empty.
     // until: one that has ended is dropped then.
+    // goal: the state that undoing leads to.
     // parent: the instance that runs it and the execution that waits for it; 0: none.
     "CREATE TABLE pipit_workflow_instance(id INTEGER PRIMARY KEY AUTOINCREMENT,"
     " workflow INTEGER NOT NULL, definition INTEGER NOT NULL, key TEXT NOT NULL,"
@@ -192,7 +193,7 @@ static const char *const version_3[] = {
     " event TEXT NOT NULL, hops INTEGER NOT NULL, parent INTEGER NOT NULL,"
     " parent_execution INTEGER NOT NULL, start TEXT NOT NULL, variables TEXT, tokens TEXT,"
     " undo TEXT, next_token INTEGER NOT NULL, next_execution INTEGER NOT NULL,"
-    " next_entry INTEGER NOT NULL, error TEXT, reason TEXT, result TEXT);"
+    " next_entry INTEGER NOT NULL, goal INTEGER NOT NULL, error TEXT, reason TEXT, result TEXT);"
     "CREATE INDEX pipit_workflow_running ON pipit_workflow_instance(workflow, key,"
     " definition) WHERE ended IS NULL;"
     "CREATE INDEX pipit_workflow_until ON pipit_workflow_instance(until)"

@@ -162,6 +162,7 @@ struct outcome {
     const char *const *transitions;
     const char *const *transition_topics; // pipit/v1/$hub/<hub>/workflow/<name>/<key>/<what>
     uint32_t transition_count;
+    uint32_t transitions_untold; // More than the bound of a batch.
     uint64_t instance; // That OPERATION_WORKFLOW_REPLAY has started.
     uint32_t rejected; // In this batch; `rejection` is the newest reason with its topic.
     const char *rejection;

@@ -236,6 +236,7 @@ struct core_spec {
     uint32_t rule_steps_max;         // SQLite instructions for one event in one rule.
     uint64_t rule_memory_max;        // Bytes for SQLite in one rule's run; 0: no bound.
     bool is_mirror_on;               // Ask the core for a JSON line of every decoded event.
+    bool is_telling_workflows;       // The same of every transition of a workflow.
     // Test-only switches; a release hub refuses them unless PIPIT_TEST_FAULTS=1 is in the
     // environment.
     bool fault_no_dedupe;

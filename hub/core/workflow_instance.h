@@ -89,6 +89,7 @@ struct workflow_instance {
     enum workflow_state goal; // Of UNDOING and PARKED: what it will be, FAILED or CANCELLED.
     json_t *result;           // Of end; NULL.
     bool is_new, is_dirty;
+    uint8_t counted;                    // By the tally: under 1 + this state; 0: not yet.
     UT_hash_handle hh;                  // By id.
     struct workflow_instance *next_due; // For lists of who loads them.
 };

@@ -196,6 +196,7 @@ static enum err read_row(struct workflow_rows *rows, struct workflow_instance *i
     sqlite3_stmt *row = rows->read;
     int64_t definition = sqlite3_column_int64(row, COLUMN_DEFINITION);
     read_numbers(row, instance);
+    instance->counted = (uint8_t)(1 + instance->state);
     instance->definition = find(context, definition);
     if (instance->definition == NULL) {
         return error_set(e, ERR_INVALID,

@@ -172,11 +172,14 @@ static const char *const version_2[] = {
     NULL};
 
 static const char *const version_3[] = {
-    // definition: the one that new instances get; 0: it is not configured.
+    // definition: the one that new instances get; 0: it is not configured. started = queued +
+    // running + undoing + parked + completed + failed + cancelled.
     "CREATE TABLE pipit_workflow(id INTEGER PRIMARY KEY, name TEXT NOT NULL UNIQUE,"
     " definition INTEGER NOT NULL DEFAULT 0, started INTEGER NOT NULL DEFAULT 0,"
     " completed INTEGER NOT NULL DEFAULT 0, failed INTEGER NOT NULL DEFAULT 0,"
-    " cancelled INTEGER NOT NULL DEFAULT 0, ignored INTEGER NOT NULL DEFAULT 0);"
+    " cancelled INTEGER NOT NULL DEFAULT 0, ignored INTEGER NOT NULL DEFAULT 0,"
+    " queued INTEGER NOT NULL DEFAULT 0, running INTEGER NOT NULL DEFAULT 0,"
+    " undoing INTEGER NOT NULL DEFAULT 0, parked INTEGER NOT NULL DEFAULT 0);"
     // version: a fingerprint of text, which is JSON.
     "CREATE TABLE pipit_workflow_definition(id INTEGER PRIMARY KEY, workflow INTEGER NOT NULL,"
     " version TEXT NOT NULL, text TEXT NOT NULL, created INTEGER NOT NULL,"
@@ -216,10 +219,12 @@ static const char *const version_3[] = {
     " retain INTEGER NOT NULL);"
     "CREATE INDEX pipit_workflow_kept_value ON pipit_workflow_kept(workflow, step, value);"
     "CREATE INDEX pipit_workflow_kept_until ON pipit_workflow_kept(until);"
-    // What has happened in an instance, in order. what: see core/workflow_journal.h. data: JSON.
+    // What has happened in an instance, in order. what: WORKFLOW_ENTRIES of
+    // core/workflow_parts.h. data: JSON.
     "CREATE TABLE pipit_workflow_entry(instance INTEGER NOT NULL, number INTEGER NOT NULL,"
     " at INTEGER NOT NULL, step TEXT NOT NULL, execution INTEGER NOT NULL, what TEXT NOT NULL,"
-    " attempt INTEGER NOT NULL, error TEXT, data TEXT, PRIMARY KEY (instance, number))"
+    " attempt INTEGER NOT NULL, error TEXT, reason TEXT, data TEXT,"
+    " PRIMARY KEY (instance, number))"
     " WITHOUT ROWID;"
     // Visits of a step. residence: milliseconds that those which have left have spent in it; area:
     // the sum of milliseconds with the number in it, up to `last`. area = residence + ages.

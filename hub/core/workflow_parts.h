@@ -215,6 +215,10 @@ enum err workflow_tally_depart(struct workflows *workflows, const struct tally_d
 enum err workflow_tally_retry(struct workflows *workflows,
                               const struct workflow_definition *definition, workflow_place step,
                               struct error *e);
+// Counts the instance under the state that it is in now, and no more under the one before: the
+// journal asks for it at each entry.
+enum err workflow_tally_state(struct workflows *workflows, struct workflow_instance *instance,
+                              struct error *e);
 // The instance has begun (state RUNNING), ended, or (QUEUED) was ignored.
 enum err workflow_tally_instance(struct workflows *workflows,
                                  const struct workflow_definition *definition,

@@ -17,7 +17,8 @@
     X(dead_dropped)                                                                                \
     X(derived)                                                                                     \
     X(late)                                                                                        \
-    X(replayed)
+    X(replayed)                                                                                    \
+    X(answered)
 
 void status_books(const struct books *books, status_book_fn *each, void *context)
 {

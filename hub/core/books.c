@@ -23,6 +23,7 @@
     X(books.derived)                                                                               \
     X(books.late)                                                                                  \
     X(books.replayed)                                                                              \
+    X(books.answered)                                                                              \
     X(next_event)                                                                                  \
     X(quarantine_bytes)                                                                            \
     X(history_rows)                                                                                \
@@ -31,7 +32,7 @@
 #define NAMES                                                                                      \
     "received, routed, filtered, duplicate, rejected, enqueued, delivered, waiting, dead, "        \
     "dropped, missing, rule_failures, quarantined, dead_dropped, derived, late, replayed, "        \
-    "next_event, quarantine_bytes, history_rows, history_bytes"
+    "answered, next_event, quarantine_bytes, history_rows, history_bytes"
 
 struct ledger_file {
     struct store *store;
@@ -74,7 +75,7 @@ enum err ledger_open(struct ledger_file **out_file, struct store *store, struct 
     const struct sql_text texts[] = {
         {"SELECT " NAMES " FROM pipit_books WHERE id = 1", &file->read},
         {"UPDATE pipit_books SET (" NAMES ") = (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, "
-         "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21) WHERE id = 1",
+         "?12, ?13, ?14, ?15, ?16, ?17, ?18, ?19, ?20, ?21, ?22) WHERE id = 1",
          &file->write},
     };
     enum err rc = sql_prepare(store, texts, 2, e);

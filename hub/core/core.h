@@ -127,6 +127,7 @@ struct books {
     uint64_t rule_failures; // A rule failed on an event that others may have routed.
     uint64_t quarantined;   // Entries ever put; the oldest make room.
     uint64_t dead_dropped;  // Dead letters dropped by an operator; they count in `dropped`, too.
+    uint64_t answered;      // So do calls of workflows that failed or were taken back.
     uint64_t derived;       // Events that rules made for rules; they are not among received.
     uint64_t late;     // Too late for a window of a rule; an event may be so for several rules.
     uint64_t replayed; // Deliveries of replays; they are among enqueued.

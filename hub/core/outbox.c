@@ -5,7 +5,7 @@
 
 #include "core/outbox_parts.h"
 
-#define STATEMENTS 14
+#define STATEMENTS 15
 
 #define COLUMNS                                                                                    \
     "id, route, idempotency_key, key, topic, payload, content_type, qos, retain, attempts, "       \
@@ -31,6 +31,10 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
          " + length(properties) FROM pipit_outbox WHERE id >= ?1 AND id < ?2 AND route = ?3 ORDER "
          "BY id",
          &outbox->oldest},
+        {"SELECT route, length(CAST(idempotency_key AS BLOB)) + length(key) +"
+         " length(CAST(topic AS BLOB)) + length(payload) + length(CAST(content_type AS BLOB))"
+         " + length(properties) FROM pipit_outbox WHERE id = ?1",
+         &outbox->size},
         {"INSERT INTO pipit_dead(target, rule, route, idempotency_key, key, topic, payload,"
          " content_type, qos, retain, attempts, created_at, properties, reason, died_at)"
          " SELECT ?2, ?3, ?4, idempotency_key, key, topic, payload, content_type, qos, retain, ?5,"
@@ -50,7 +54,8 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
          "(?5, ?6, ?7, ?8, ?9, ?10, ?11) WHERE id = ?1",
          &outbox->save_target},
         {"UPDATE pipit_route SET (unsampled, over_rate, over_key, pace_keys, paced) ="
-         " (?9, ?10, ?11, ?12, ?13), " TALLY_IS "(?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1",
+         " (?9, ?10, ?11, ?12, ?13), (answered, withdrawn) = (?14, ?15), " TALLY_IS
+         "(?2, ?3, ?4, ?5, ?6, ?7, ?8) WHERE id = ?1",
          &outbox->save_route},
     };
     memcpy(out_texts, texts, sizeof(texts));
@@ -144,6 +149,9 @@ enum err outbox_prepare_spec(struct outbox *outbox, const struct core_spec *spec
         for (uint32_t n = 1; rc == ERR_OK && n <= spec->rules[i].route_count; n++) {
             rc = prepare_route(outbox, &spec->rules[i], n, e);
         }
+    }
+    for (uint32_t i = 0; rc == ERR_OK && i < spec->workflow_count; i++) {
+        rc = outbox_prepare_workflow(outbox, spec->workflows[i].name, e);
     }
     return rc;
 }

@@ -70,11 +70,12 @@ struct outbox_call {
     bool is_answered;              // Whatever the verdict but NOT_SENT, the row goes: see below.
     struct delivery delivery;      // What the outbox sets itself is not looked at.
 };
+// ERR_INVALID: it is too large for the store.
 enum err outbox_put_call(struct outbox *outbox, const struct outbox_call *call, struct books *books,
                          uint64_t *out_id, struct error *e);
 // An answered delivery that a settlement is about: its idempotency key, until the batch is over;
-// NULL: it is about another. outbox_settle counts it as delivered when DONE, else as dropped: what
-// comes then is for the workflow to say.
+// NULL: it is about another, or is put back. To be asked before outbox_settle. outbox_settle counts
+// it as delivered when DONE, else as dropped: what comes then is for the workflow to say.
 const char *outbox_call_key(const struct outbox *outbox, const struct settlement *settlement);
 // Takes it back, counted as dropped, unless it is on its way or gone.
 enum err outbox_withdraw(struct outbox *outbox, uint64_t id, struct books *books, struct error *e);

@@ -1,8 +1,8 @@
 // outbox_parts.h - what an outbox is made of, for the files that work on it: outbox.c (open),
 // outbox_take.c (from the store to memory to the workers), outbox_write.c (new deliveries),
-// outbox_settle.c (answers), outbox_dead.c (operators), outbox_replay.c (replays), outbox_pace.c
-// (sample and rate), outbox_key.c (what waits of a key), outbox_tally.c (targets, routes and their
-// counters).
+// outbox_settle.c (answers), outbox_call.c (workflows), outbox_dead.c (operators), outbox_replay.c
+// (replays), outbox_pace.c (sample and rate), outbox_key.c (what waits of a key), outbox_tally.c
+// (targets, routes and their counters).
 //
 // Threads:   core thread.
 //
@@ -55,8 +55,9 @@ struct outbox_target {
 // Of a route's dropped deliveries, those that each cause has dropped; and what its pace needs.
 struct route_extra {
     uint64_t unsampled, over_rate, over_key;
-    uint64_t pace_keys; // Rows of pipit_route_pace.
-    int64_t paced_ms;   // When its rate last looked at the clock.
+    uint64_t answered, withdrawn; // A workflow was told of the failure; took it back.
+    uint64_t pace_keys;           // Rows of pipit_route_pace.
+    int64_t paced_ms;             // When its rate last looked at the clock.
 };
 
 struct outbox_route {
@@ -69,9 +70,11 @@ struct outbox_route {
     struct route_extra extra, extra_committed;
     bool is_keyed;                 // pipit_route_waiting has what waits of its keys.
     bool is_holding;               // A batch has found no room in it.
+    bool is_answered;              // What comes back is a workflow's.
     const struct route_spec *spec; // NULL: not configured.
     uint64_t drop_from;            // OVERFLOW_DROP_OLD: no row of it before this id can go.
     UT_hash_handle hh;             // By id.
+    UT_hash_handle by_workflow;    // By the workflow's name, of workflow_routes.
 };
 
 // What becomes of a row in memory when the batch is committed.
@@ -84,8 +87,9 @@ struct outbox_effect {
 struct outbox {
     struct store *store;
     int64_t now_ms;
-    struct outbox_target *targets; // All of the store, by name.
-    struct outbox_route *routes;   // All of the store, by id.
+    struct outbox_target *targets;           // All of the store, by name.
+    struct outbox_route *routes;             // All of the store, by id.
+    struct outbox_route *workflow_routes[2]; // Those of emit and of call.
     const struct core_spec *spec;
     struct outbox_target **target_at;  // By index in spec.
     struct outbox_route **route_at;    // Routes of all rules, one after the other;
@@ -100,8 +104,8 @@ struct outbox {
     int64_t last_take_ms;
     struct outbox_pace *pace;
     struct outbox_keys *keys;
-    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *die, *find_dead, *drop_dead,
-        *edit_dead;
+    sqlite3_stmt *insert, *remove, *update, *load, *load_key, *oldest, *size, *die, *find_dead,
+        *drop_dead, *edit_dead;
     sqlite3_stmt *add_target, *add_route, *save_target, *save_route;
 };
 
@@ -125,6 +129,11 @@ void outbox_count(struct outbox *outbox, const struct queue_row *row, enum tally
                   struct books *books);
 void outbox_touch(struct outbox *outbox, struct outbox_target *target, struct outbox_route *route);
 
+// outbox_call.c
+enum err outbox_prepare_workflow(struct outbox *outbox, const char *workflow, struct error *e);
+// A route that has just been read, if it is a workflow's.
+void outbox_note_workflow(struct outbox *outbox, struct outbox_route *route);
+
 // outbox_take.c
 struct outbox_lane *outbox_lane_of(struct outbox_target *target, uint64_t delivery_id);
 // Is there room in memory for a row of that size?
@@ -134,6 +143,7 @@ bool outbox_lane_has_space(const struct outbox_lane *lane, size_t more_bytes);
 enum err outbox_add_effect(struct outbox *outbox, const struct outbox_effect *effect,
                            struct error *e);
 enum err outbox_remove_row(struct outbox *outbox, uint64_t id, struct error *e);
+struct outbox_target *outbox_target_of(const struct outbox *outbox, uint64_t delivery_id);
 
 // outbox_pace.c: the sample and the rate of row's route, which has one of them. Sets when it may
 // go.
@@ -168,6 +178,13 @@ enum err outbox_keys_oldest(struct outbox_keys *keys, const struct queue_row *ro
 // To be written by outbox_write; ERR_FULL as outbox_add.
 enum err outbox_add_row(struct outbox *outbox, struct queue_row *take_row, struct error *e);
 enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struct error *e);
+// Gives the row its number and writes it; takes it on success.
+enum err outbox_enqueue(struct outbox *outbox, struct queue_row *take_row, struct books *books,
+                        uint64_t *out_id, struct error *e);
+// A row of the store goes without having been sent. It may be in memory, or be written by this very
+// batch and wait for memory. `row` stands for it in the counters.
+enum err outbox_drop_row(struct outbox *outbox, const struct queue_row *row, struct books *books,
+                         struct error *e);
 
 // A row of memory with copies of everything in from; the target's and route's names are borrowed.
 struct queue_row *queue_row_create(const struct delivery *from, struct outbox_target *target,

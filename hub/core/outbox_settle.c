@@ -27,18 +27,25 @@ enum err outbox_remove_row(struct outbox *outbox, uint64_t id, struct error *e)
     return sql_run(outbox->store, outbox->remove, "take out of the outbox", e);
 }
 
-static struct queue_row *find_in_flight(const struct outbox *outbox, uint64_t id)
+struct outbox_target *outbox_target_of(const struct outbox *outbox, uint64_t delivery_id)
 {
     struct outbox_target *target, *next;
     HASH_ITER(hh, outbox->targets, target, next)
     {
-        if ((uint64_t)target->id == id / OUTBOX_STRIDE) {
-            struct queue_row *row = queue_find(&outbox_lane_of(target, id)->queue, id);
-            bool is_expected = row != NULL && row->state == QUEUE_IN_FLIGHT && !row->is_settling;
-            return is_expected ? row : NULL;
+        if ((uint64_t)target->id == delivery_id / OUTBOX_STRIDE) {
+            return target;
         }
     }
     return NULL;
+}
+
+static struct queue_row *find_in_flight(const struct outbox *outbox, uint64_t id)
+{
+    struct outbox_target *target = outbox_target_of(outbox, id);
+    struct queue_row *row =
+        target == NULL ? NULL : queue_find(&outbox_lane_of(target, id)->queue, id);
+    bool is_expected = row != NULL && row->state == QUEUE_IN_FLIGHT && !row->is_settling;
+    return is_expected ? row : NULL;
 }
 
 static uint64_t mix(uint64_t value)
@@ -110,9 +117,34 @@ bool outbox_buries(const struct outbox *outbox, const struct settlement *settlem
         return false;
     }
     const struct queue_row *row = find_in_flight(outbox, settlement->delivery_id);
-    return row != NULL && (settlement->verdict == VERDICT_REJECT ||
-                           (row->target->spec != NULL &&
-                            row->delivery.attempts + 1 >= row->target->spec->attempts_max));
+    return row != NULL && !row->route->is_answered &&
+           (settlement->verdict == VERDICT_REJECT ||
+            (row->target->spec != NULL &&
+             row->delivery.attempts + 1 >= row->target->spec->attempts_max));
+}
+
+const char *outbox_call_key(const struct outbox *outbox, const struct settlement *settlement)
+{
+    const struct queue_row *row = find_in_flight(outbox, settlement->delivery_id);
+    bool is_answer =
+        row != NULL && row->route->is_answered && settlement->verdict != VERDICT_NOT_SENT;
+    return is_answer ? row->delivery.idempotency_key : NULL;
+}
+
+// What a failure leads to is the workflow's business: no attempts are counted here.
+static enum err settle_call(struct outbox *outbox, struct queue_row *row, enum verdict verdict,
+                            struct books *books, struct error *e)
+{
+    const struct outbox_effect put_back = {row, EFFECT_PUT_BACK, 0};
+    if (verdict == VERDICT_NOT_SENT) {
+        return outbox_add_effect(outbox, &put_back, e);
+    }
+    if (verdict == VERDICT_DONE) {
+        return leave(outbox, row, MOVE_DELIVER, books, e);
+    }
+    row->route->extra.answered++;
+    books->answered++;
+    return leave(outbox, row, MOVE_DROP, books, e);
 }
 
 enum err outbox_settle(struct outbox *outbox, const struct settlement *settlement,
@@ -121,6 +153,9 @@ enum err outbox_settle(struct outbox *outbox, const struct settlement *settlemen
     struct queue_row *row = find_in_flight(outbox, settlement->delivery_id);
     if (row == NULL) {
         return ERR_OK;
+    }
+    if (row->route->is_answered) {
+        return settle_call(outbox, row, settlement->verdict, books, e);
     }
     uint32_t attempts = row->delivery.attempts + 1;
     const struct target_spec *spec = row->target->spec; // NULL: it was taken before a reload.

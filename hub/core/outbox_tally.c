@@ -132,12 +132,19 @@ static bool read_route(struct outbox *outbox, sqlite3_stmt *statement)
     route->number = (uint32_t)sqlite3_column_int64(statement, 2);
     read_tally(statement, 3, &route->now);
     route->committed = route->now;
-    route->extra =
-        (struct route_extra){sql_u64(statement, 10), sql_u64(statement, 11), sql_u64(statement, 12),
-                             sql_u64(statement, 13), sqlite3_column_int64(statement, 14)};
+    route->extra = (struct route_extra){
+        .unsampled = sql_u64(statement, 10),
+        .over_rate = sql_u64(statement, 11),
+        .over_key = sql_u64(statement, 12),
+        .pace_keys = sql_u64(statement, 13),
+        .paced_ms = sqlite3_column_int64(statement, 14),
+        .answered = sql_u64(statement, 16),
+        .withdrawn = sql_u64(statement, 17),
+    };
     route->extra_committed = route->extra;
     route->is_keyed = sqlite3_column_int(statement, 15) != 0;
     HASH_ADD(hh, outbox->routes, id, sizeof(route->id), route);
+    outbox_note_workflow(outbox, route);
     return true;
 }
 
@@ -166,13 +173,12 @@ enum err outbox_load_tallies(struct outbox *outbox, struct error *e)
     enum err rc =
         read_all(outbox, "SELECT id, name, next, next_high, next_low, " TALLY " FROM pipit_target",
                  read_target, e);
-    return rc != ERR_OK
-               ? rc
-               : read_all(
-                     outbox,
-                     "SELECT id, rule, number, " TALLY
-                     ", unsampled, over_rate, over_key, pace_keys, paced, keyed FROM pipit_route",
-                     read_route, e);
+    return rc != ERR_OK ? rc
+                        : read_all(outbox,
+                                   "SELECT id, rule, number, " TALLY
+                                   ", unsampled, over_rate, over_key, pace_keys, paced, keyed,"
+                                   " answered, withdrawn FROM pipit_route",
+                                   read_route, e);
 }
 
 void outbox_free_tallies(struct outbox *outbox)
@@ -229,6 +235,8 @@ enum err outbox_flush(struct outbox *outbox, const struct books *books, struct e
         sql_bind_u64(outbox->save_route, 11, route->extra.over_key);
         sql_bind_u64(outbox->save_route, 12, route->extra.pace_keys);
         sqlite3_bind_int64(outbox->save_route, 13, route->extra.paced_ms);
+        sql_bind_u64(outbox->save_route, 14, route->extra.answered);
+        sql_bind_u64(outbox->save_route, 15, route->extra.withdrawn);
         rc = sql_run(outbox->store, outbox->save_route, "write a route's counters", e);
     }
     if (rc == ERR_OK && waiting != books->waiting) {
@@ -301,5 +309,7 @@ void outbox_counters(const struct outbox *outbox, core_counter_fn *each, void *c
         tell(each, context, prefix, "dropped_by_sample", route->extra_committed.unsampled);
         tell(each, context, prefix, "dropped_by_rate", route->extra_committed.over_rate);
         tell(each, context, prefix, "dropped_by_key_limit", route->extra_committed.over_key);
+        tell(each, context, prefix, "dropped_by_answer", route->extra_committed.answered);
+        tell(each, context, prefix, "dropped_by_withdrawal", route->extra_committed.withdrawn);
     }
 }

@@ -169,9 +169,7 @@ enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struc
     return sql_run(outbox->store, insert, "put into the outbox", e);
 }
 
-// A row of the store goes without having been sent. It may be in memory, or be written by this very
-// batch and wait for memory. `row` stands for it in the counters.
-static enum err drop_row(struct outbox *outbox, const struct queue_row *row, struct books *books,
+enum err outbox_drop_row(struct outbox *outbox, const struct queue_row *row, struct books *books,
                          struct error *e)
 {
     uint64_t id = row->delivery.id;
@@ -236,7 +234,7 @@ static enum err drop_oldest(struct outbox *outbox, const struct queue_row *new, 
     do {
         rc = find_oldest(outbox, new, &old.delivery.id, &old.stored_bytes, e);
         if (rc == ERR_OK && old.delivery.id != 0) {
-            rc = drop_row(outbox, &old, books, e);
+            rc = outbox_drop_row(outbox, &old, books, e);
         }
     } while (rc == ERR_OK && old.delivery.id != 0 &&
              route->now.waiting_bytes + new->stored_bytes > route->spec->limit_bytes);
@@ -313,7 +311,7 @@ static enum err apply_key_limit(struct outbox *outbox, const struct queue_row *r
         if (rc != ERR_OK || old.delivery.id == 0) {
             break;
         }
-        rc = drop_row(outbox, &old, books, e);
+        rc = outbox_drop_row(outbox, &old, books, e);
         route->extra.over_key++;
         waiting -= old.stored_bytes;
     }
@@ -338,29 +336,35 @@ static enum err admit(struct outbox *outbox, struct queue_row *row, bool *out_is
     return rc == ERR_OK && !*out_is_shed ? apply_limit(outbox, row, out_is_shed, books, e) : rc;
 }
 
+enum err outbox_enqueue(struct outbox *outbox, struct queue_row *take_row, struct books *books,
+                        uint64_t *out_id, struct error *e)
+{
+    uint64_t id = take_row->delivery.id = take_row->lane->first_id + take_row->lane->next++;
+    enum err rc = outbox_insert(outbox, take_row, e);
+    if (rc == ERR_OK) {
+        rc = outbox_keys_add(outbox->keys, take_row, e);
+    }
+    if (rc == ERR_OK) {
+        outbox_count(outbox, take_row, MOVE_ENQUEUE, books);
+        keep(outbox, take_row);
+        *out_id = id;
+    }
+    return rc;
+}
+
 // Takes the row on success.
 static enum err write_row(struct outbox *outbox, struct queue_row *row, struct books *books,
                           struct error *e)
 {
     bool is_shed;
+    uint64_t id;
     enum err rc = admit(outbox, row, &is_shed, books, e);
     if (rc == ERR_OK && is_shed) {
         outbox_count(outbox, row, MOVE_SHED, books);
         free(row);
         return ERR_OK;
     }
-    if (rc == ERR_OK) {
-        row->delivery.id = row->lane->first_id + row->lane->next++;
-        rc = outbox_insert(outbox, row, e);
-    }
-    if (rc == ERR_OK) {
-        rc = outbox_keys_add(outbox->keys, row, e);
-    }
-    if (rc == ERR_OK) {
-        outbox_count(outbox, row, MOVE_ENQUEUE, books);
-        keep(outbox, row);
-    }
-    return rc;
+    return rc == ERR_OK ? outbox_enqueue(outbox, row, books, &id, e) : rc;
 }
 
 enum err outbox_write(struct outbox *outbox, struct books *books, struct error *e)

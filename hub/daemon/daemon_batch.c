@@ -162,9 +162,9 @@ static void log_outcome(struct daemon *daemon, const struct outcome *outcome,
                          outcome->rejection);
     }
     core_books(daemon->core, &books);
-    // Not those that an operator dropped.
-    uint64_t shed = books.dropped - books.dead_dropped;
-    uint64_t shed_before = before->dropped - before->dead_dropped;
+    // Not those that an operator dropped or a workflow knows of.
+    uint64_t shed = books.dropped - books.dead_dropped - books.answered;
+    uint64_t shed_before = before->dropped - before->dead_dropped - before->answered;
     if (shed > shed_before) {
         log_line_limited(LOG_WARN, "deliver", "DELIVER-SHED", LOG_INTERVAL_MS,
                          "count=%llu dropped=%llu err=\"given up by the limit, sample or rate of a "

@@ -233,6 +233,11 @@ static const char *const version_3[] = {
     " failed INTEGER NOT NULL, retried INTEGER NOT NULL, residence INTEGER NOT NULL,"
     " area INTEGER NOT NULL, first INTEGER NOT NULL, last INTEGER NOT NULL,"
     " PRIMARY KEY (definition, step)) WITHOUT ROWID;"
+    // Of dropped: calls of workflows that failed, which the workflow was told of (answered), and
+    // deliveries that it took back (withdrawn).
+    "ALTER TABLE pipit_books ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;"
+    "ALTER TABLE pipit_route ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;"
     // What devices say of themselves: \"<group>/<name>\".
     "CREATE TABLE pipit_presence(device TEXT PRIMARY KEY, online INTEGER NOT NULL,"
     " at INTEGER NOT NULL) WITHOUT ROWID;"

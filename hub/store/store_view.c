@@ -138,7 +138,7 @@ enum err store_view_books(struct store_view *view, view_count_fn *each, void *co
     return walk_all(view,
                     "SELECT received, routed, filtered, duplicate, rejected, enqueued, delivered,"
                     " waiting, dead, dropped, missing, rule_failures, quarantined, dead_dropped,"
-                    " derived, late, replayed, history_rows, history_bytes,"
+                    " derived, late, replayed, answered, history_rows, history_bytes,"
                     " quarantine_bytes, (SELECT count(*) FROM pipit_quarantine) AS"
                     " quarantine_entries FROM pipit_books WHERE id = 1",
                     book_row, &walk, e);

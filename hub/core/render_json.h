@@ -1,4 +1,4 @@
-// render_json.h - rows as JSON objects and CBOR maps of their columns, and as pipit.v1.Event
+// render_json.h - rows as JSON objects and CBOR maps of their columns, and as Pipit's own
 // messages.
 // Threads:   core thread.
 // Ownership: results are in the row's memory.
@@ -23,6 +23,15 @@ enum err json_row_render(struct json_row *json_row, const struct render_row *row
 enum err pipit_row_check(sqlite3_stmt *compiled, const char *type, struct error *e);
 enum err pipit_row_render(const struct render_row *row, const char *type, struct bytes *out_payload,
                           struct error *e);
+
+// The same columns as the fields of a pipit.v1.Command for a device; row->compiled NULL: it has
+// none.
+struct pipit_command_head {
+    const char *id, *name;
+    int64_t expires_ms; // Since 1970; 0: never.
+};
+enum err pipit_command_render(const struct pipit_command_head *head, const struct render_row *row,
+                              struct bytes *out_payload, struct error *e);
 
 // render_cbor.c: a map of the columns [RFC 8949]; numbers are as short as they can be without
 // becoming others.

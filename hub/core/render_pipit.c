@@ -78,27 +78,46 @@ static enum err set_value(Pipit__V1__Field *field, const struct event_value *val
     }
 }
 
-static enum err set_fields(Pipit__V1__Event *event, const struct render_row *row, struct error *e)
+struct field_list {
+    Pipit__V1__Field **fields;
+    size_t count;
+};
+
+static enum err make_fields(struct field_list *list, const struct render_row *row, struct error *e)
 {
     int count = sqlite3_column_count(row->compiled);
-    event->fields = event_memory_take(row->memory, (size_t)count * sizeof(event->fields[0]));
+    list->count = 0;
+    list->fields = event_memory_take(row->memory, (size_t)count * sizeof(list->fields[0]));
     Pipit__V1__Field *fields = event_memory_take(row->memory, (size_t)count * sizeof(*fields));
-    if (event->fields == NULL || fields == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "out of memory for a Pipit event");
+    if (list->fields == NULL || fields == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the fields of a message");
     }
     enum err rc = ERR_OK;
     for (int i = 0; rc == ERR_OK && i < count; i++) {
         struct event_value value;
         value_of_sqlite(sqlite3_column_value(row->compiled, i), &value);
         if (value.kind != VALUE_NULL) {
-            Pipit__V1__Field *field = &fields[event->n_fields];
+            Pipit__V1__Field *field = &fields[list->count];
             pipit__v1__field__init(field);
             field->name = (char *)(uintptr_t)sqlite3_column_name(row->compiled, i);
-            event->fields[event->n_fields++] = field;
+            list->fields[list->count++] = field;
             rc = set_value(field, &value, row->memory, e);
         }
     }
     return rc;
+}
+
+static enum err pack(const ProtobufCMessage *message, struct event_memory *memory,
+                     struct bytes *out_payload, struct error *e)
+{
+    size_t size = protobuf_c_message_get_packed_size(message);
+    uint8_t *packed = event_memory_take(memory, size);
+    if (packed == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a message of Pipit's");
+    }
+    protobuf_c_message_pack(message, packed);
+    *out_payload = bytes_of(packed, size);
+    return ERR_OK;
 }
 
 enum err pipit_row_render(const struct render_row *row, const char *type, struct bytes *out_payload,
@@ -111,16 +130,32 @@ enum err pipit_row_render(const struct render_row *row, const char *type, struct
         event.device_time_case = PIPIT__V1__EVENT__DEVICE_TIME_TIME;
         event.time = (uint64_t)time_ms;
     }
-    enum err rc = set_fields(&event, row, e);
-    if (rc != ERR_OK) {
-        return rc;
+    struct field_list list;
+    enum err rc = make_fields(&list, row, e);
+    if (rc == ERR_OK) {
+        event.fields = list.fields;
+        event.n_fields = list.count;
+        rc = pack(&event.base, row->memory, out_payload, e);
     }
-    size_t size = pipit__v1__event__get_packed_size(&event);
-    uint8_t *packed = event_memory_take(row->memory, size);
-    if (packed == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "out of memory for a Pipit event");
+    return rc;
+}
+
+enum err pipit_command_render(const struct pipit_command_head *head, const struct render_row *row,
+                              struct bytes *out_payload, struct error *e)
+{
+    Pipit__V1__Command command = PIPIT__V1__COMMAND__INIT;
+    command.id = (char *)(uintptr_t)head->id;
+    command.name = (char *)(uintptr_t)head->name;
+    if (head->expires_ms > 0) {
+        command.expiry_case = PIPIT__V1__COMMAND__EXPIRY_EXPIRES;
+        command.expires = (uint64_t)head->expires_ms;
     }
-    pipit__v1__event__pack(&event, packed);
-    *out_payload = bytes_of(packed, size);
-    return ERR_OK;
+    struct field_list list = {NULL, 0};
+    enum err rc = row->compiled == NULL ? ERR_OK : make_fields(&list, row, e);
+    if (rc == ERR_OK) {
+        command.fields = list.fields;
+        command.n_fields = list.count;
+        rc = pack(&command.base, row->memory, out_payload, e);
+    }
+    return rc;
 }

@@ -20,11 +20,15 @@
 //   {"op": "replay_chunk", "replay": 1, "number": 1, "is_last": false, "deliveries": [{"target":
 //    "t", "rule": "r", "route": 1, "idempotency_key": "k", "key": "k", "topic": "t", "payload":
 //    "p", "content_type": "c", "properties_base64": "..."}]}
+//   {"op": "workflow_cancel", "instance": 1, "abandon": false, "reason": "why"}
+//   {"op": "workflow_retry", "instance": 1}
+//   {"op": "workflow_replay", "instance": 1}
 //   {"op": "reload", "dry_run": false}
 // Replies: {"error": "what, and what to do", "code": "full"} (the code only where another try may
 // help), or what was asked for: a status (status.h); {"operated": <entries>} once the transaction
 // is committed, of quarantine_replay with "skipped", "skip" (why) and, when the range is not done,
-// "upto"; {"replay": 1, "chunks": <that are there>}; {"reloaded": "<what changed>", "changes":
+// "upto", of workflow_replay with "instance" (the new one); {"replay": 1, "chunks": <that are
+// there>}; {"reloaded": "<what changed>", "changes":
 // [...], "notes": [...]} (daemon_reload.c).
 #ifndef PIPIT_ADMIN_CONTROL_H
 #define PIPIT_ADMIN_CONTROL_H

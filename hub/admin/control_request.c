@@ -6,7 +6,8 @@
 #include "base/arena.h"
 #include "base/json_bytes.h"
 
-#define DELIVERIES_MAX 20000 // Of one chunk.
+#define DELIVERIES_MAX   20000 // Of one chunk.
+#define REASON_BYTES_MAX 1000
 
 struct control_request {
     json_t *json;
@@ -117,6 +118,24 @@ static const char *read_chunk(struct control_request *request, struct control_as
     return NULL;
 }
 
+static const char *read_instance(struct control_request *request, struct control_ask *ask)
+{
+    const json_t *id = json_object_get(request->json, "instance");
+    const json_t *reason = json_object_get(request->json, "reason");
+    if (!json_is_integer(id) || json_integer_value(id) < 1) {
+        return "instance must be the number of a workflow's instance";
+    }
+    if (reason != NULL &&
+        (!json_is_string(reason) || json_string_length(reason) > REASON_BYTES_MAX)) {
+        return "reason must be a text of at most 1000 bytes";
+    }
+    ask->operation.first = ask->operation.last = (uint64_t)json_integer_value(id);
+    ask->operation.reason = json_string_value(reason);
+    ask->operation.cancel =
+        json_is_true(json_object_get(request->json, "abandon")) ? CANCEL_ABANDON : CANCEL_UNDO;
+    return NULL;
+}
+
 static const char *read_nothing(struct control_request *request, struct control_ask *ask)
 {
     (void)request;
@@ -146,6 +165,9 @@ static const struct {
     {"quarantine_edit", CONTROL_OPERATE, OPERATION_QUARANTINE_EDIT, read_edit},
     {"replay_begin", CONTROL_OPERATE, OPERATION_REPLAY_BEGIN, read_begin},
     {"replay_chunk", CONTROL_OPERATE, OPERATION_REPLAY_CHUNK, read_chunk},
+    {"workflow_cancel", CONTROL_OPERATE, OPERATION_WORKFLOW_CANCEL, read_instance},
+    {"workflow_retry", CONTROL_OPERATE, OPERATION_WORKFLOW_RETRY, read_instance},
+    {"workflow_replay", CONTROL_OPERATE, OPERATION_WORKFLOW_REPLAY, read_instance},
 };
 
 const char *control_request_read(const char *line, size_t len, struct control_ask *ask)
@@ -168,5 +190,6 @@ const char *control_request_read(const char *line, size_t len, struct control_as
         }
     }
     return "op must be status, reload, dead_replay, dead_drop, dead_edit, quarantine_replay, "
-           "quarantine_drop, quarantine_edit, replay_begin or replay_chunk";
+           "quarantine_drop, quarantine_edit, replay_begin, replay_chunk, workflow_cancel, "
+           "workflow_retry or workflow_replay";
 }

@@ -127,7 +127,7 @@ static void put_counter(void *context, const char *name, uint64_t value)
     char topic[TOPIC_MAX];
     int kind_len = slash == NULL ? 0 : (int)(slash - name);
     bool is_many = strncmp(name, "rule/", 5) == 0 || strncmp(name, "target/", 7) == 0 ||
-                   strncmp(name, "route/", 6) == 0;
+                   strncmp(name, "route/", 6) == 0 || strncmp(name, "workflow/", 9) == 0;
     if (slash == NULL || strcmp(last, "/in_flight") == 0) {
         return; // The workers know that better.
     }

@@ -31,9 +31,13 @@ const struct option_spec hub_options[] = {
     {"stats_every", OPTION_DURATION, false, "10 s", 0, 86400000, NULL,
      "How often retained statistics are published under `pipit/v1/$hub/<id>/`; 0 turns them off."},
     {"stats_source", OPTION_TEXT, false, NULL, 0, 0, NULL,
-     "The source on whose broker statistics and mirror are published. Without it the first."},
+     "The source on whose broker statistics, mirror and transitions are published. Without it the "
+     "first."},
     {"mirror", OPTION_BOOL, false, "false", 0, 0, NULL,
      "Publish every decoded event as JSON under `pipit/v1/$hub/<id>/mirror/<topic>`."},
+    {"transitions", OPTION_BOOL, false, "true", 0, 0, NULL,
+     "Publish what happens in workflows as JSON under `pipit/v1/$hub/<id>/workflow/<name>/<key>/`, "
+     "at QoS 0 and not retained."},
     {"log_level", OPTION_ENUM, false, "info", 0, 0, "debug|info|warn|error",
      "The least level that is logged: debug is single events, info the life of the process, warn "
      "what the hub coped with, error what a person must act on."},
@@ -104,6 +108,7 @@ static void core_fill(struct core_spec *core, const struct options *hub)
     core->rule_steps_max = (uint32_t)option_int(hub, "rule_steps");
     core->rule_memory_max = (uint64_t)option_int(hub, "rule_memory");
     core->is_mirror_on = option_bool(hub, "mirror");
+    core->is_telling_workflows = option_bool(hub, "transitions");
     core->fault_no_dedupe = option_bool(hub, "fault_no_dedupe");
 }
 

@@ -229,6 +229,8 @@ static void step_settlements(struct daemon *daemon)
     enum err rc = step(daemon, daemon->settlement_count, &outcome, &e);
     if (rc != ERR_OK) {
         fail(daemon, rc, &e);
+    } else {
+        status_transitions(daemon, &outcome);
     }
 }
 
@@ -256,6 +258,7 @@ static void step_messages(struct daemon *daemon)
         workers_feed(daemon); // First, so that targets and acknowledgements go out side by side.
         publish_requests(daemon, &outcome, settlement_count);
         acknowledge(daemon, &outcome);
+        status_transitions(daemon, &outcome);
     } else if (is_passing(rc)) {
         batch_shrink(daemon);
         daemon_fill(daemon, e.text);
@@ -289,7 +292,9 @@ enum err batch_operate(struct daemon *daemon, const struct operation *operation,
     input->kind = INPUT_OPERATION;
     input->operation = *operation;
     enum err rc = step(daemon, daemon->settlement_count + 1, out_outcome, e);
-    if (rc != ERR_OK && !is_refusal(rc)) {
+    if (rc == ERR_OK) {
+        status_transitions(daemon, out_outcome);
+    } else if (!is_refusal(rc)) {
         struct error why = *e;
         fail(daemon, rc, &why);
     }
@@ -331,6 +336,8 @@ static void step_timers(struct daemon *daemon)
     enum err rc = step(daemon, daemon->settlement_count + 1, &outcome, &e);
     if (rc != ERR_OK) {
         fail(daemon, rc, &e);
+    } else {
+        status_transitions(daemon, &outcome);
     }
 }
 
@@ -372,6 +379,9 @@ void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot)
         rc = daemon->settlement_count == 0 || daemon->core == NULL
                  ? ERR_OK
                  : step(daemon, daemon->settlement_count, &outcome, &e);
+        if (rc == ERR_OK) {
+            status_transitions(daemon, &outcome);
+        }
     } while (rc == ERR_OK && daemon->must_collect);
     if (rc != ERR_OK) { // Opening the store again forgets what was in flight.
         daemon_seal(daemon, rc, e.text);

@@ -17,6 +17,9 @@ static json_t *outcome_json(const struct operation *operation, const struct outc
             json_object_set_new(json, "upto", json_integer((json_int_t)outcome->operated_upto));
         }
     }
+    if (json != NULL && operation->kind == OPERATION_WORKFLOW_REPLAY) {
+        json_object_set_new(json, "instance", json_integer((json_int_t)outcome->instance));
+    }
     return json;
 }
 

@@ -76,7 +76,8 @@ struct signals_seen {
 
 struct table_watch; // daemon_tables.c
 // As daemon_load, for a hub that starts: where a table's file is faulty, which is logged, the rows
-// that the store has serve, and it shows whether the rules can do with them when the core is opened.
+// that the store has serve, and it shows whether the rules can do with them when the core is
+// opened.
 enum err tables_load_start(const char *path, config_report_fn *each, void *context,
                            struct config **out_config, struct error *e);
 
@@ -237,6 +238,8 @@ int64_t status_due_ms(const struct daemon *daemon);
 void status_offline(struct daemon *daemon);
 json_t *daemon_status(struct daemon *daemon); // NULL: out of memory.
 void status_mirror(struct daemon *daemon, const struct outcome *outcome);
+// What has happened in workflows; what the broker does not take in time is lost.
+void status_transitions(struct daemon *daemon, const struct outcome *outcome);
 bool status_publish(void *context, const char *topic, struct bytes payload); // For stats_create.
 
 // daemon_control.c

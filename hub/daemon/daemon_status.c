@@ -204,20 +204,41 @@ void status_offline(struct daemon *daemon)
     }
 }
 
-void status_mirror(struct daemon *daemon, const struct outcome *outcome)
+// JSON for people who watch: how many of them were not taken.
+static uint32_t publish_lines(struct daemon *daemon, const char *const *topics,
+                              const char *const *lines, uint32_t count)
 {
-    struct source_slot *slot = outcome->mirror_count == 0 ? NULL : sources_for_stats(daemon);
-    uint32_t lost = slot == NULL ? outcome->mirror_count : 0;
-    for (uint32_t i = 0; slot != NULL && i < outcome->mirror_count; i++) {
-        bool is_out =
-            source_publish(slot->source, outcome->mirror_topics[i],
-                           bytes_from_text(outcome->mirror[i]), 0, false, "application/json");
+    struct source_slot *slot = count == 0 ? NULL : sources_for_stats(daemon);
+    uint32_t lost = slot == NULL ? count : 0;
+    for (uint32_t i = 0; slot != NULL && i < count; i++) {
+        bool is_out = source_publish(slot->source, topics[i], bytes_from_text(lines[i]), 0, false,
+                                     "application/json");
         lost += !is_out;
     }
+    return lost;
+}
+
+void status_mirror(struct daemon *daemon, const struct outcome *outcome)
+{
+    uint32_t lost =
+        publish_lines(daemon, outcome->mirror_topics, outcome->mirror, outcome->mirror_count);
     if (lost > 0) {
         log_line_limited(LOG_WARN, "admin", "MIRROR-DROPPED", 10000,
                          "count=%u err=\"the broker did not take the mirror's messages in time; "
                          "the events themselves are stored\"",
+                         lost);
+    }
+}
+
+void status_transitions(struct daemon *daemon, const struct outcome *outcome)
+{
+    uint32_t lost = publish_lines(daemon, outcome->transition_topics, outcome->transitions,
+                                  outcome->transition_count) +
+                    outcome->transitions_untold;
+    if (lost > 0) {
+        log_line_limited(LOG_WARN, "admin", "TRANSITIONS-DROPPED", 10000,
+                         "count=%u err=\"what happened in workflows could not be published in "
+                         "time; it is in the store: pipit workflow show\"",
                          lost);
     }
 }

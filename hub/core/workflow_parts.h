@@ -34,7 +34,12 @@
 #define WORKFLOW_ITEMS_MAX 10000 // Of a for_each.
 #define WORKFLOW_INBOX_MAX 256   // Events of the inbox that come in with a batch.
 
-struct workflow_engine; // Of workflow_engine.c, if it needs something of its own.
+// Of workflow_engine.c: what one instance's moves make others do comes after them, so that nothing
+// calls itself. In the batch's memory.
+struct workflow_engine {
+    bool is_running;
+    struct engine_task *first, *last;
+};
 
 struct workflows {
     struct store *store;
@@ -54,6 +59,7 @@ struct workflows {
     struct workflow_journal *journal;
     struct workflow_tally *tally;
     struct event_batch *answers; // One event: what came back, or was kept.
+    struct workflow_engine engine;
     const struct workflow_sink *sink;
 };
 
@@ -74,6 +80,13 @@ enum err workflow_start(struct workflows *workflows, const struct instance_spec 
 // Called by the engine when an instance is over: the next of its key that is queued begins.
 enum err workflow_start_next(struct workflows *workflows, const struct workflow_instance *over,
                              struct error *e);
+
+// ---- workflow_match.c ---------------------------------------------------------------------------
+
+// The first of the kept events that the token's await takes is taken out of the store and is event
+// 0 of workflows->answers; *out_taken false: there is none.
+enum err workflow_match_kept(struct workflows *workflows, struct workflow_instance *instance,
+                             const struct workflow_token *token, bool *out_taken, struct error *e);
 
 // ---- workflow_engine.c: each ends when all tokens of the instance wait or it is over ------------
 
@@ -97,7 +110,14 @@ struct workflow_news_item {
     int32_t status;       // ANSWER, REPLY.
     const char *reason;   // May be NULL.
     bool is_cut;          // ANSWER: the body was too long.
+    uint64_t delivery;    // ANSWER: which one; 0: not known.
 };
+
+// What the token's await looks for in events: its `match` or the instance's key, in the batch's
+// memory. ERR_INVALID: the expression failed.
+enum err workflow_await_value(struct workflows *workflows, const struct workflow_instance *instance,
+                              const struct workflow_token *token, const char **out_value,
+                              struct error *e);
 
 // A new instance begins with its first step.
 enum err workflow_engine_begin(struct workflows *workflows, struct workflow_instance *instance,

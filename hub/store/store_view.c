@@ -5,11 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "store/store.h"
-
-struct store_view {
-    struct store *store;
-};
+#include "store/store_view_parts.h"
 
 enum err store_view_open(struct store_view **out_view, const char *path, struct error *e)
 {
@@ -45,7 +41,7 @@ uint64_t store_view_used_bytes(struct store_view *view)
     return store_used_bytes(view->store);
 }
 
-static const char *text_at(sqlite3_stmt *statement, int column)
+const char *view_text(sqlite3_stmt *statement, int column)
 {
     const char *text = (const char *)sqlite3_column_text(statement, column);
     return text == NULL ? "" : text;
@@ -63,11 +59,8 @@ static struct bytes bytes_at(sqlite3_stmt *statement, int column)
     return bytes_of(ptr, (size_t)sqlite3_column_bytes(statement, column));
 }
 
-// One row of a walk; false ends it.
-typedef bool row_fn(sqlite3_stmt *statement, void *walk);
-
-static enum err each_row(struct store_view *view, sqlite3_stmt *statement, row_fn *row, void *walk,
-                         struct error *e)
+enum err view_each_row(struct store_view *view, sqlite3_stmt *statement, view_row_fn *row,
+                       void *walk, struct error *e)
 {
     int sqlite_rc = SQLITE_ROW;
     bool wants_more = true;
@@ -80,28 +73,28 @@ static enum err each_row(struct store_view *view, sqlite3_stmt *statement, row_f
                : store_fail(view->store, sqlite_rc, "read", e);
 }
 
-static enum err prepare(struct store_view *view, const char *sql, sqlite3_stmt **out_statement,
-                        struct error *e)
+enum err view_prepare(struct store_view *view, const char *sql, sqlite3_stmt **out_statement,
+                      struct error *e)
 {
     int sqlite_rc = sqlite3_prepare_v2(store_db(view->store), sql, -1, out_statement, NULL);
     return sqlite_rc == SQLITE_OK ? ERR_OK : store_fail(view->store, sqlite_rc, "read", e);
 }
 
-static enum err walk_all(struct store_view *view, const char *sql, row_fn *row, void *walk,
+static enum err walk_all(struct store_view *view, const char *sql, view_row_fn *row, void *walk,
                          struct error *e)
 {
     sqlite3_stmt *statement = NULL;
-    enum err rc = prepare(view, sql, &statement, e);
-    return rc == ERR_OK ? each_row(view, statement, row, walk, e) : rc;
+    enum err rc = view_prepare(view, sql, &statement, e);
+    return rc == ERR_OK ? view_each_row(view, statement, row, walk, e) : rc;
 }
 
 // ids are bound as 1 and 2, target and rule, where the statement has them, as 3 and 4.
 static enum err walk_filtered(struct store_view *view, const char *sql,
-                              const struct view_filter *filter, row_fn *row, void *walk,
+                              const struct view_filter *filter, view_row_fn *row, void *walk,
                               struct error *e)
 {
     sqlite3_stmt *statement = NULL;
-    enum err rc = prepare(view, sql, &statement, e);
+    enum err rc = view_prepare(view, sql, &statement, e);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -112,7 +105,7 @@ static enum err walk_filtered(struct store_view *view, const char *sql,
         sqlite3_bind_text(statement, 3, filter->target, -1, SQLITE_STATIC);
         sqlite3_bind_text(statement, 4, filter->rule, -1, SQLITE_STATIC);
     }
-    return each_row(view, statement, row, walk, e);
+    return view_each_row(view, statement, row, walk, e);
 }
 
 struct book_walk {
@@ -153,7 +146,7 @@ static bool target_row(sqlite3_stmt *statement, void *opaque)
 {
     const struct target_walk *walk = opaque;
     struct view_target target = {
-        .name = text_at(statement, 0),
+        .name = view_text(statement, 0),
         .enqueued = count_at(statement, 1),
         .delivered = count_at(statement, 2),
         .waiting = count_at(statement, 3),
@@ -187,7 +180,7 @@ static bool rule_row(sqlite3_stmt *statement, void *opaque)
 {
     const struct rule_walk *walk = opaque;
     struct view_rule rule = {
-        .name = text_at(statement, 0),
+        .name = view_text(statement, 0),
         .matched = count_at(statement, 1),
         .rows = count_at(statement, 2),
         .failures = count_at(statement, 3),
@@ -213,19 +206,19 @@ static bool dead_row(sqlite3_stmt *statement, void *opaque)
     const struct dead_walk *walk = opaque;
     struct view_dead dead = {
         .id = count_at(statement, 0),
-        .target = text_at(statement, 1),
-        .rule = text_at(statement, 2),
-        .idempotency_key = text_at(statement, 3),
+        .target = view_text(statement, 1),
+        .rule = view_text(statement, 2),
+        .idempotency_key = view_text(statement, 3),
         .key = bytes_at(statement, 4),
-        .topic = text_at(statement, 5),
+        .topic = view_text(statement, 5),
         .payload = bytes_at(statement, 6),
-        .content_type = text_at(statement, 7),
+        .content_type = view_text(statement, 7),
         .qos = sqlite3_column_int(statement, 8),
         .is_retained = sqlite3_column_int(statement, 9) != 0,
         .attempts = (uint32_t)count_at(statement, 10),
         .created_ms = sqlite3_column_int64(statement, 11),
         .died_ms = sqlite3_column_int64(statement, 12),
-        .reason = text_at(statement, 13),
+        .reason = view_text(statement, 13),
         .route = (uint32_t)count_at(statement, 14),
         .edited_ms = sqlite3_column_int64(statement, 15),
         .properties = bytes_at(statement, 16),
@@ -258,16 +251,16 @@ static bool quarantine_row(sqlite3_stmt *statement, void *opaque)
         .id = count_at(statement, 0),
         .at_ms = sqlite3_column_int64(statement, 1),
         .topic = bytes_at(statement, 2),
-        .reason = text_at(statement, 3),
+        .reason = view_text(statement, 3),
         .payload = bytes_at(statement, 4),
         .payload_bytes = count_at(statement, 5),
         .rule = (const char *)sqlite3_column_text(statement, 6),
-        .content_type = text_at(statement, 7),
+        .content_type = view_text(statement, 7),
         .properties = bytes_at(statement, 8),
         .qos = sqlite3_column_int(statement, 9),
         .is_retained = sqlite3_column_int(statement, 10) != 0,
         .received_ms = sqlite3_column_int64(statement, 11),
-        .event = text_at(statement, 12),
+        .event = view_text(statement, 12),
         .edited_ms = sqlite3_column_int64(statement, 13),
     };
     return walk->each(walk->context, &entry);
@@ -310,11 +303,11 @@ static bool event_row(sqlite3_stmt *statement, void *opaque)
     struct view_event event = {
         .id = count_at(statement, 0),
         .received_ms = sqlite3_column_int64(statement, 1),
-        .event = text_at(statement, 2),
-        .device = text_at(statement, 3),
+        .event = view_text(statement, 2),
+        .device = view_text(statement, 3),
         .topic = bytes_at(statement, 4),
         .payload = bytes_at(statement, 5),
-        .content_type = text_at(statement, 6),
+        .content_type = view_text(statement, 6),
         .properties = bytes_at(statement, 7),
         .qos = sqlite3_column_int(statement, 8),
         .is_retained = sqlite3_column_int(statement, 9) != 0,
@@ -327,16 +320,16 @@ enum err store_view_history(struct store_view *view, const struct view_history_f
 {
     struct event_walk walk = {each, context};
     sqlite3_stmt *statement = NULL;
-    enum err rc = prepare(view,
-                          "SELECT id, received, event, device, topic, payload, content_type,"
-                          " properties, qos, retain" HISTORY_WHERE " ORDER BY id LIMIT ?6",
-                          &statement, e);
+    enum err rc = view_prepare(view,
+                               "SELECT id, received, event, device, topic, payload, content_type,"
+                               " properties, qos, retain" HISTORY_WHERE " ORDER BY id LIMIT ?6",
+                               &statement, e);
     if (rc != ERR_OK) {
         return rc;
     }
     bind_history(statement, filter);
     sqlite3_bind_int64(statement, 6, filter->rows_max);
-    return each_row(view, statement, event_row, &walk, e);
+    return view_each_row(view, statement, event_row, &walk, e);
 }
 
 static bool span_row(sqlite3_stmt *statement, void *opaque)
@@ -356,14 +349,14 @@ enum err store_view_span(struct store_view *view, const struct view_history_filt
                          struct view_span *out_span, struct error *e)
 {
     sqlite3_stmt *statement = NULL;
-    enum err rc = prepare(
+    enum err rc = view_prepare(
         view, "SELECT count(*), min(id), max(id), min(received), max(received)" HISTORY_WHERE,
         &statement, e);
     if (rc != ERR_OK) {
         return rc;
     }
     bind_history(statement, filter);
-    return each_row(view, statement, span_row, out_span, e);
+    return view_each_row(view, statement, span_row, out_span, e);
 }
 
 struct replay_walk {
@@ -376,13 +369,13 @@ static bool replay_row(sqlite3_stmt *statement, void *opaque)
     const struct replay_walk *walk = opaque;
     struct view_replay replay = {
         .id = count_at(statement, 0),
-        .rule = text_at(statement, 1),
-        .what = text_at(statement, 2),
+        .rule = view_text(statement, 1),
+        .what = view_text(statement, 2),
         .started_ms = sqlite3_column_int64(statement, 3),
         .ended_ms = sqlite3_column_int64(statement, 4),
         .chunks = count_at(statement, 5),
         .deliveries = count_at(statement, 6),
-        .last_key = text_at(statement, 7),
+        .last_key = view_text(statement, 7),
     };
     return walk->each(walk->context, &replay);
 }
@@ -471,14 +464,14 @@ enum err store_view_boot(struct store_view *view, const char *device, uint32_t b
 {
     struct boot_walk walk = {each, context};
     sqlite3_stmt *statement = NULL;
-    enum err rc = prepare(view,
-                          "SELECT upto, bitmap FROM pipit_device_boot"
-                          " WHERE device = ?1 AND boot = ?2",
-                          &statement, e);
+    enum err rc = view_prepare(view,
+                               "SELECT upto, bitmap FROM pipit_device_boot"
+                               " WHERE device = ?1 AND boot = ?2",
+                               &statement, e);
     if (rc == ERR_OK) {
         sqlite3_bind_text(statement, 1, device, -1, SQLITE_STATIC);
         sqlite3_bind_int64(statement, 2, boot);
-        rc = each_row(view, statement, boot_row, &walk, e);
+        rc = view_each_row(view, statement, boot_row, &walk, e);
     }
     return rc;
 }

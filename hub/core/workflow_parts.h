@@ -73,8 +73,16 @@ void workflows_input(const struct workflows *workflows, const struct workflow_in
 
 // ---- workflow_start.c ---------------------------------------------------------------------------
 
+#define WORKFLOW_KEY_BYTES_MAX 1024
+
+// A value as a key or as what an await looks for: numbers as decimal text (whole ones without a
+// point), booleans as true and false. ERR_INVALID: NULL, a blob, or longer than
+// WORKFLOW_KEY_BYTES_MAX; the sentence goes on behind its name.
+enum err workflow_key_text(const struct event_value *value, struct event_memory *memory,
+                           const char **out_text, struct error *e);
 // A new instance as instance_spec says (state is found out by what runs already), which begins at
-// once unless it is queued or ignored; *out_id 0: it was ignored.
+// once unless it is queued or ignored; *out_id 0: it was ignored. ERR_INVALID: a bound of the hub
+// (the key, the variables, instances, hops), nothing has changed.
 enum err workflow_start(struct workflows *workflows, const struct instance_spec *spec,
                         int64_t *out_id, struct error *e);
 // Called by the engine when an instance is over: the next of its key that is queued begins.

@@ -64,9 +64,9 @@ bool workflows_are_idle(const struct workflows *workflows); // None is configure
 
 // A batch begins.
 void workflows_set_now(struct workflows *workflows, int64_t now_ms);
-// The events first..end-1 that are not skipped, and those of rules behind them.
+// These events of the batch, in this order: each one and then those that rules made of it.
 enum err workflows_run(struct workflows *workflows, struct event_batch *batch,
-                       const bool *is_skipped, uint32_t first, uint32_t end, struct error *e);
+                       const uint32_t *events, uint32_t count, struct error *e);
 // The answer to a delivery that a step waits for, named by its idempotency key.
 struct workflow_answer {
     const char *idempotency_key;

@@ -51,6 +51,7 @@ struct settlement {
     enum verdict verdict;
     const char *reason;        // For RETRY and REJECT, a sentence; else NULL.
     const struct reply *reply; // What the peer said, where it says something; else NULL.
+    int64_t retry_after_ms;    // RETRY: the peer asks not to be tried again before; 0: it does not.
 };
 
 // What an operator changes of a dead letter or quarantine entry; ptr NULL: it stays as it is.

@@ -22,6 +22,7 @@ struct delivery {
     struct bytes properties;  // Name, value, name, value, ... each ended by a zero byte.
     uint8_t qos;
     bool is_retained;
+    bool is_answered; // What the peer says is wanted, not only whether it has it.
     uint32_t attempts; // Made before this one.
     int64_t created_ms;
 };

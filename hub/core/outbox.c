@@ -272,6 +272,7 @@ struct queue_row *queue_row_create(const struct delivery *from, struct outbox_ta
     row->delivery.content_type = copy_text(&at, content_type);
     row->delivery.rule = route->rule;
     row->delivery.route = route->number;
+    row->delivery.is_answered = route->is_answered;
     return row;
 }
 

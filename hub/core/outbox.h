@@ -15,9 +15,10 @@
 #include "core/rules.h"
 #include "store/store.h"
 
-#define OUTBOX_ROWS_MAX  4000     // Of a class of a target in memory; others are in the store only.
-#define OUTBOX_BYTES_MAX 4000000  // The same in bytes.
-#define OUTBOX_NEW_BYTES 64000000 // Of new deliveries that wait to be written.
+#define OUTBOX_ROWS_MAX    4000 // Of a class of a target in memory; others are in the store only.
+#define OUTBOX_BYTES_MAX   4000000  // The same in bytes.
+#define OUTBOX_NEW_BYTES   64000000 // Of new deliveries that wait to be written.
+#define OUTBOX_WAIT_MAX_MS 3600000  // That a peer can ask for before the next attempt.
 
 struct outbox;
 

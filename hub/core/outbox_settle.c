@@ -72,11 +72,15 @@ static int64_t backoff_ms(const struct outbox *outbox, const struct queue_row *r
     return wait - (int64_t)(chance % (uint64_t)(wait / 2 + 1));
 }
 
-static enum err retry(struct outbox *outbox, struct queue_row *row, uint32_t attempts,
+// after_ms: what the peer asks for.
+static enum err retry(struct outbox *outbox, struct queue_row *row, int64_t after_ms,
                       struct error *e)
 {
+    uint32_t attempts = row->delivery.attempts + 1;
+    int64_t wait_ms = backoff_ms(outbox, row, attempts);
+    after_ms = after_ms < OUTBOX_WAIT_MAX_MS ? after_ms : OUTBOX_WAIT_MAX_MS;
     struct outbox_effect effect = {row, EFFECT_BACK_OFF, 0};
-    effect.next_at_ms = outbox->now_ms + backoff_ms(outbox, row, attempts);
+    effect.next_at_ms = outbox->now_ms + (wait_ms > after_ms ? wait_ms : after_ms);
     sql_bind_u64(outbox->update, 1, row->delivery.id);
     sqlite3_bind_int64(outbox->update, 2, attempts);
     sqlite3_bind_int64(outbox->update, 3, effect.next_at_ms);
@@ -171,7 +175,7 @@ enum err outbox_settle(struct outbox *outbox, const struct settlement *settlemen
         return outbox_add_effect(outbox, &put_back, e);
     case VERDICT_RETRY:
         if (attempts < spec->attempts_max) {
-            return retry(outbox, row, attempts, e);
+            return retry(outbox, row, settlement->retry_after_ms, e);
         }
         break;
     case VERDICT_REJECT:

@@ -130,6 +130,13 @@ static bool is_low(const struct outbox_lane *lane)
     return lane->queue.count < OUTBOX_ROWS_MAX / 2 && lane->queue.bytes < OUTBOX_BYTES_MAX / 2;
 }
 
+// Longer nobody waits, unless the clock has stepped back.
+static int64_t wait_max_ms(const struct outbox_target *target)
+{
+    int64_t backoff_ms = target->spec->backoff_max_ms;
+    return backoff_ms > OUTBOX_WAIT_MAX_MS ? backoff_ms : OUTBOX_WAIT_MAX_MS;
+}
+
 // Until there is something to give, or nothing more that could be.
 static void fetch(struct outbox *outbox, struct outbox_target *target, struct outbox_lane *lane,
                   int64_t now_ms)
@@ -142,7 +149,7 @@ static void fetch(struct outbox *outbox, struct outbox_target *target, struct ou
     }
     for (int round = 0; round < REFILL_ROUNDS && lane->has_more && is_low(lane); round++) {
         refill(outbox, target, lane);
-        queue_limit_wait(&lane->queue, now_ms + target->spec->backoff_max_ms);
+        queue_limit_wait(&lane->queue, now_ms + wait_max_ms(target));
         if (queue_head(&lane->queue, now_ms) != NULL) {
             break;
         }

@@ -50,12 +50,12 @@ static void settlement_add(struct daemon *daemon, const struct settlement *settl
     struct input *input = settlements(daemon);
     input->kind = INPUT_SETTLEMENT;
     input->settlement = *settlement;
-    daemon->has_reasons |= settlement->reason != NULL;
-    daemon->must_settle |= settlement->verdict != VERDICT_DONE;
+    daemon->has_reasons |= settlement->reason != NULL || settlement->reply != NULL;
+    daemon->must_settle |= settlement->verdict != VERDICT_DONE || settlement->reply != NULL;
 }
 
-// The texts of reasons are the worker's until its next collect: nothing more is collected before
-// they are committed. What is left over makes no new ring, so it is asked for.
+// The texts of reasons and replies are the worker's until its next collect: nothing more is
+// collected before they are committed. What is left over makes no new ring, so it is asked for.
 static void collect_worker(struct daemon *daemon, struct worker_slot *slot)
 {
     struct settlement found[COLLECT_MAX];

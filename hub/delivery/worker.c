@@ -16,17 +16,21 @@
 #include "base/log.h"
 #include "delivery/worker_backoff.h"
 
-#define TEND_INTERVAL_MS  1000
-#define PROVEN_AFTER_MS   30000 // Up for so long: the next failure begins with a short wait again.
-#define LOG_INTERVAL_MS   1000  // Between two lines about one target going up or down.
-#define STACK_BYTES       (512 * 1024)
+#define TEND_INTERVAL_MS 1000
+#define PROVEN_AFTER_MS  30000 // Up for so long: the next failure begins with a short wait again.
+#define LOG_INTERVAL_MS  1000  // Between two lines about one target going up or down.
+#define STACK_BYTES      (512 * 1024)
+#define REPLY_BYTES_MAX                                                                            \
+    (16 * 1024 * 1024)       // Of replies that nobody has collected; then no more is sent.
 #define THREAD_NAME_BYTES 16 // What Linux keeps.
 
 // A verdict on its way to the hub thread.
 struct finished {
     uint64_t id;
     enum verdict verdict;
-    char *reason; // Owned; NULL: none.
+    int64_t retry_after_ms;
+    char *reason;        // Owned; NULL: none.
+    struct reply *reply; // The same.
 };
 
 struct worker {
@@ -43,19 +47,22 @@ struct worker {
     uint32_t sending;
     struct finished *done; // 2 * batch_max: room keeps it from overflowing.
     uint32_t done_count;
+    uint64_t reply_bytes; // Theirs.
     bool is_up, is_asleep, is_stopping;
     uint32_t isolate; // So many still have to pass one at a time.
     int64_t down_since_ms;
     char last_error[300]; // ...to here.
 
     // Hub thread only.
-    char **reasons; // Of the last collect.
-    uint32_t reason_count;
+    struct finished *collected; // What the last collect has lent.
+    uint32_t collected_count;
 
     // Worker thread only.
     void *state;
-    const struct delivery **batch;
+    struct connector_desk desk;
+    const struct delivery **batch; // NULL: the place is free.
     struct answer *answers;
+    uint32_t place_count; // Places in use, some of which may be free.
     struct worker_backoff backoff;
     int64_t open_at_ms;  // While down: the next try. Monotonic, like those below.
     int64_t tend_at_ms;  // While up.
@@ -77,22 +84,34 @@ static void silence(int fd)
     (void)got;
 }
 
-// What is unfinished is bounded by room, so there always is a place.
-static void finish_locked(struct worker *worker, uint64_t id, enum verdict verdict,
-                          const char *reason)
+// What is unfinished is bounded by room, so there always is a place. Takes the answer's reply.
+static void finish_locked(struct worker *worker, uint64_t id, struct answer *answer)
 {
     assert(worker->done_count < 2 * worker->batch_max);
     struct finished *finished = &worker->done[worker->done_count++];
-    finished->id = id;
-    finished->verdict = verdict;
-    bool has_reason = verdict == VERDICT_RETRY || verdict == VERDICT_REJECT;
-    finished->reason = has_reason ? strdup(reason) : NULL;
+    bool has_reason = answer->verdict == VERDICT_RETRY || answer->verdict == VERDICT_REJECT;
+    *finished = (struct finished){
+        .id = id,
+        .verdict = answer->verdict,
+        .retry_after_ms = answer->verdict == VERDICT_RETRY ? answer->retry_after_ms : 0,
+        .reason = has_reason ? strdup(answer->reason) : NULL,
+        .reply = answer->reply,
+    };
+    worker->reply_bytes += answer->reply == NULL ? 0 : answer->reply->body.len;
+    answer->reply = NULL;
+}
+
+static void finished_deinit(struct finished *finished)
+{
+    free(finished->reason);
+    free(finished->reply);
 }
 
 static void give_back_queue_locked(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->queue_count; i++) {
-        finish_locked(worker, worker->queue[i]->id, VERDICT_NOT_SENT, NULL);
+        struct answer answer = {.verdict = VERDICT_NOT_SENT};
+        finish_locked(worker, worker->queue[i]->id, &answer);
     }
     worker->queue_count = 0;
 }
@@ -159,6 +178,7 @@ static void try_open(struct worker *worker)
         .name = worker->given.name,
         .options = worker->given.options,
         .stop_fd = worker->stop_fd,
+        .desk = &worker->desk,
     };
     if (worker->given.type->open(worker->state, &peer, &e) == ERR_OK) {
         go_up(worker);
@@ -179,22 +199,23 @@ static void tend(struct worker *worker)
     }
 }
 
-static uint32_t count_verdicts(const struct worker *worker, uint32_t count, enum verdict verdict)
+// Among the answers that are in nobody's hands yet.
+static uint32_t count_verdicts(const struct worker *worker, enum verdict verdict)
 {
     uint32_t found = 0;
-    for (uint32_t i = 0; i < count; i++) {
-        found += worker->answers[i].verdict == verdict;
+    for (uint32_t i = 0; i < worker->place_count; i++) {
+        found += worker->batch[i] != NULL && worker->answers[i].verdict == verdict;
     }
     return found;
 }
 
 // A connection broke: who of several broke it is not known, so nobody is charged, and from here on
 // they go one at a time.
-static void judge_break_locked(struct worker *worker, uint32_t count)
+static void judge_break_locked(struct worker *worker)
 {
-    uint32_t suspects = count_verdicts(worker, count, VERDICT_RETRY);
+    uint32_t suspects = count_verdicts(worker, VERDICT_RETRY);
     if (suspects > 1 || worker->is_stopping) {
-        for (uint32_t i = 0; i < count; i++) {
+        for (uint32_t i = 0; i < worker->place_count; i++) {
             if (worker->answers[i].verdict == VERDICT_RETRY) {
                 worker->answers[i].verdict = VERDICT_NOT_SENT;
             }
@@ -205,53 +226,123 @@ static void judge_break_locked(struct worker *worker, uint32_t count)
     }
 }
 
-static void log_retries(const struct worker *worker, uint32_t count)
+// count: that have failed with this one.
+static void log_retry(const struct worker *worker, uint32_t place, uint32_t count)
 {
-    uint32_t retries = count_verdicts(worker, count, VERDICT_RETRY);
-    for (uint32_t i = 0; retries > 0 && i < count; i++) {
-        if (worker->answers[i].verdict == VERDICT_RETRY) {
-            log_line_limited(LOG_WARN, "deliver", "DELIVER-RETRY", LOG_INTERVAL_MS,
-                             "target=%s connector=%s count=%u delivery=%llu err=\"%s\"",
-                             worker->given.name, worker->given.type->name, retries,
-                             (unsigned long long)worker->batch[i]->id, worker->answers[i].reason);
+    log_line_limited(LOG_WARN, "deliver", "DELIVER-RETRY", LOG_INTERVAL_MS,
+                     "target=%s connector=%s count=%u delivery=%llu err=\"%s\"", worker->given.name,
+                     worker->given.type->name, count, (unsigned long long)worker->batch[place]->id,
+                     worker->answers[place].reason);
+}
+
+static void log_retries(const struct worker *worker)
+{
+    uint32_t retries = count_verdicts(worker, VERDICT_RETRY);
+    for (uint32_t i = 0; retries > 0 && i < worker->place_count; i++) {
+        if (worker->batch[i] != NULL && worker->answers[i].verdict == VERDICT_RETRY) {
+            log_retry(worker, i, retries);
             return;
         }
     }
 }
 
 // Hands the answers over; the bell rings only for the first ones since the last collect.
-static void settle(struct worker *worker, uint32_t count, bool is_broken)
+static void settle(struct worker *worker, bool is_broken)
 {
+    log_retries(worker);
     pthread_mutex_lock(&worker->mutex);
     if (is_broken) {
-        judge_break_locked(worker, count);
+        judge_break_locked(worker);
         mark_down_locked(worker); // No room from here on, although the rest follows in go_down.
     }
     bool must_ring = worker->done_count == 0;
-    uint32_t passed = count - count_verdicts(worker, count, VERDICT_NOT_SENT);
-    worker->isolate -= passed < worker->isolate ? passed : worker->isolate;
-    for (uint32_t i = 0; i < count; i++) {
-        finish_locked(worker, worker->batch[i]->id, worker->answers[i].verdict,
-                      worker->answers[i].reason);
+    uint32_t passed = 0;
+    for (uint32_t i = 0; i < worker->place_count; i++) {
+        if (worker->batch[i] != NULL) {
+            passed += worker->answers[i].verdict != VERDICT_NOT_SENT;
+            finish_locked(worker, worker->batch[i]->id, &worker->answers[i]);
+        }
     }
+    worker->isolate -= passed < worker->isolate ? passed : worker->isolate;
     worker->sending = 0;
     pthread_mutex_unlock(&worker->mutex);
+    worker->place_count = 0;
     if (must_ring) {
         ring(worker->given.bell_fd);
     }
-    log_retries(worker, count);
+}
+
+// One answer ahead of the others.
+static void desk_answered(void *context, uint32_t place)
+{
+    struct worker *worker = context;
+    assert(place < worker->place_count && worker->batch[place] != NULL);
+    enum verdict verdict = worker->answers[place].verdict;
+    if (verdict == VERDICT_RETRY) {
+        log_retry(worker, place, 1);
+    } else if (verdict == VERDICT_DONE) {
+        worker_backoff_reset(&worker->backoff);
+    }
+    pthread_mutex_lock(&worker->mutex);
+    bool must_ring = worker->done_count == 0;
+    finish_locked(worker, worker->batch[place]->id, &worker->answers[place]);
+    worker->isolate -= verdict != VERDICT_NOT_SENT && worker->isolate > 0;
+    worker->sending--;
+    pthread_mutex_unlock(&worker->mutex);
+    worker->batch[place] = NULL;
+    if (must_ring) {
+        ring(worker->given.bell_fd);
+    }
+}
+
+// UINT32_MAX: there is none.
+static uint32_t free_place(struct worker *worker)
+{
+    for (uint32_t i = 0; i < worker->place_count; i++) {
+        if (worker->batch[i] == NULL) {
+            return i;
+        }
+    }
+    return worker->place_count < worker->batch_max ? worker->place_count++ : UINT32_MAX;
+}
+
+static bool desk_more(void *context, uint32_t *out_place)
+{
+    struct worker *worker = context;
+    uint32_t place = free_place(worker);
+    silence(worker->wake_fd);
+    pthread_mutex_lock(&worker->mutex);
+    bool is_there = worker->queue_count > 0 && !worker->is_stopping && place != UINT32_MAX &&
+                    worker->reply_bytes < REPLY_BYTES_MAX;
+    if (is_there) {
+        worker->batch[place] = worker->queue[0];
+        worker->queue_count--;
+        memmove(worker->queue, worker->queue + 1, worker->queue_count * sizeof(worker->queue[0]));
+        worker->sending++;
+    }
+    worker->is_asleep = !is_there;
+    pthread_mutex_unlock(&worker->mutex);
+    if (is_there) {
+        worker->answers[place] = (struct answer){.verdict = VERDICT_NOT_SENT};
+        *out_place = place;
+    } else if (place != UINT32_MAX) {
+        worker->batch[place] = NULL;
+    }
+    return is_there;
 }
 
 static void send_batch(struct worker *worker, uint32_t count)
 {
     struct error e = {0};
+    worker->place_count = count;
+    memset(worker->answers, 0, count * sizeof(worker->answers[0]));
     enum err rc =
         worker->given.type->send(worker->state, worker->batch, count, worker->answers, &e);
-    if (count_verdicts(worker, count, VERDICT_DONE) > 0) {
+    if (count_verdicts(worker, VERDICT_DONE) > 0) {
         worker_backoff_reset(&worker->backoff);
     }
     worker->tend_at_ms = clock_monotonic_ms() + TEND_INTERVAL_MS;
-    settle(worker, count, rc != ERR_OK);
+    settle(worker, rc != ERR_OK);
     if (rc != ERR_OK) {
         go_down(worker, &e);
     }
@@ -358,12 +449,12 @@ static bool allocate(struct worker *worker)
     worker->batch = calloc(max, sizeof(worker->batch[0]));
     worker->answers = calloc(max, sizeof(worker->answers[0]));
     worker->done = calloc(2 * (size_t)max, sizeof(worker->done[0]));
-    worker->reasons = calloc(2 * (size_t)max, sizeof(worker->reasons[0]));
+    worker->collected = calloc(2 * (size_t)max, sizeof(worker->collected[0]));
     worker->state = calloc(1, worker->given.type->state_bytes);
-    worker->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    worker->wake_fd = worker->desk.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     worker->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     return worker->queue != NULL && worker->batch != NULL && worker->answers != NULL &&
-           worker->done != NULL && worker->reasons != NULL && worker->state != NULL &&
+           worker->done != NULL && worker->collected != NULL && worker->state != NULL &&
            worker->wake_fd >= 0 && worker->stop_fd >= 0;
 }
 
@@ -381,6 +472,7 @@ enum err worker_create(struct worker **out_worker, const struct worker_options *
     pthread_mutex_init(&worker->mutex, NULL);
     worker_backoff_init(&worker->backoff, options->backoff_min_ms, options->backoff_max_ms,
                         options->seed);
+    worker->desk = (struct connector_desk){worker, desk_answered, desk_more, -1};
     enum err rc = allocate(worker)
                       ? start_thread(worker, e)
                       : error_set(e, ERR_NO_MEMORY, "target %s: out of memory or file descriptors",
@@ -408,12 +500,12 @@ void worker_stop(struct worker *worker)
     give_back_queue_locked(worker); // There is nobody left to lock out.
 }
 
-static void drop_reasons(struct worker *worker)
+static void drop_collected(struct worker *worker)
 {
-    for (uint32_t i = 0; i < worker->reason_count; i++) {
-        free(worker->reasons[i]);
+    for (uint32_t i = 0; i < worker->collected_count; i++) {
+        finished_deinit(&worker->collected[i]);
     }
-    worker->reason_count = 0;
+    worker->collected_count = 0;
 }
 
 void worker_destroy(struct worker *worker)
@@ -422,9 +514,9 @@ void worker_destroy(struct worker *worker)
         return;
     }
     worker_stop(worker);
-    drop_reasons(worker);
+    drop_collected(worker);
     for (uint32_t i = 0; i < worker->done_count; i++) {
-        free(worker->done[i].reason);
+        finished_deinit(&worker->done[i]);
     }
     if (worker->wake_fd >= 0) {
         close(worker->wake_fd);
@@ -437,7 +529,7 @@ void worker_destroy(struct worker *worker)
     free(worker->batch);
     free(worker->answers);
     free(worker->done);
-    free(worker->reasons);
+    free(worker->collected);
     free(worker->state);
     free(worker);
 }
@@ -462,7 +554,7 @@ uint32_t worker_room(const struct worker *worker)
     uint32_t queue_room = worker->batch_max - worker->queue_count;
     uint32_t total_room = 2 * worker->batch_max - open_count;
     uint32_t room = queue_room < total_room ? queue_room : total_room;
-    if (!worker->is_up) {
+    if (!worker->is_up || worker->reply_bytes >= REPLY_BYTES_MAX) {
         room = 0;
     } else if (worker->isolate > 0) {
         room = open_count == 0 ? 1 : 0;
@@ -496,7 +588,7 @@ void worker_offer(struct worker *worker, const struct delivery *const *batch, ui
 uint32_t worker_collect(struct worker *worker, struct settlement *out_settlements, uint32_t max)
 {
     static const char no_memory[] = "failed; there was no memory for the reason";
-    drop_reasons(worker);
+    drop_collected(worker);
     pthread_mutex_lock(&worker->mutex);
     uint32_t count = worker->done_count < max ? worker->done_count : max;
     for (uint32_t i = 0; i < count; i++) {
@@ -507,9 +599,12 @@ uint32_t worker_collect(struct worker *worker, struct settlement *out_settlement
         out_settlements[i].reason = finished->reason != NULL ? finished->reason
                                     : is_failed              ? no_memory
                                                              : NULL;
-        worker->reasons[i] = finished->reason;
+        out_settlements[i].reply = finished->reply;
+        out_settlements[i].retry_after_ms = finished->retry_after_ms;
+        worker->collected[i] = *finished;
+        worker->reply_bytes -= finished->reply == NULL ? 0 : finished->reply->body.len;
     }
-    worker->reason_count = count;
+    worker->collected_count = count;
     worker->done_count -= count;
     memmove(worker->done, worker->done + count, worker->done_count * sizeof(worker->done[0]));
     pthread_mutex_unlock(&worker->mutex);

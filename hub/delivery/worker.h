@@ -43,8 +43,8 @@ uint32_t worker_room(const struct worker *worker);
 // Gives it a batch; it must have room.
 void worker_offer(struct worker *worker, const struct delivery *const *batch, uint32_t count);
 
-// Copies finished verdicts out (reasons live until the next collect); returns how many. Call it
-// until it returns less than max.
+// Copies finished verdicts out (reasons and replies live until the next collect); returns how many.
+// Call it until it returns less than max.
 uint32_t worker_collect(struct worker *worker, struct settlement *out_settlements, uint32_t max);
 
 struct worker_state {

@@ -98,8 +98,9 @@ static uint32_t take_and_settle(struct bench *bench, uint32_t max, uint32_t *out
     bench->longest_take_ns = spent > bench->longest_take_ns ? spent : bench->longest_take_ns;
     for (uint32_t i = 0; i < count; i++) {
         *out_others += !bytes_equal(taken[i]->key, bytes_from_text("t/0"));
-        bench->inputs[bench->count++] = (struct input){
-            .kind = INPUT_SETTLEMENT, .settlement = {taken[i]->id, VERDICT_DONE, NULL}};
+        bench->inputs[bench->count++] =
+            (struct input){.kind = INPUT_SETTLEMENT,
+                           .settlement = {.delivery_id = taken[i]->id, .verdict = VERDICT_DONE}};
     }
     if (count > 0) {
         step(bench);

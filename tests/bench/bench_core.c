@@ -92,8 +92,9 @@ static uint32_t take(struct bench *bench, struct input *out_settlements)
     uint32_t count =
         core_take(bench->core, 0, FLIGHT_MAX, 1 << 20, (int64_t)bench->events + 1000, deliveries);
     for (uint32_t i = 0; i < count; i++) {
-        out_settlements[i] = (struct input){.kind = INPUT_SETTLEMENT,
-                                            .settlement = {deliveries[i]->id, VERDICT_DONE, NULL}};
+        out_settlements[i] = (struct input){
+            .kind = INPUT_SETTLEMENT,
+            .settlement = {.delivery_id = deliveries[i]->id, .verdict = VERDICT_DONE}};
     }
     return count;
 }

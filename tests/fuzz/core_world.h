@@ -62,7 +62,8 @@ static inline void world_settle(struct core_world *world)
     uint32_t count = core_take(world->core, 0, WORLD_TAKE_MAX, 1 << 24, world->now_ms, taken);
     for (uint32_t i = 0; i < count; i++) {
         inputs[i] = (struct input){.kind = INPUT_SETTLEMENT};
-        inputs[i].settlement = (struct settlement){taken[i]->id, VERDICT_DONE, NULL};
+        inputs[i].settlement =
+            (struct settlement){.delivery_id = taken[i]->id, .verdict = VERDICT_DONE};
     }
     if (count > 0) {
         world_check(core_step(world->core, inputs, count, world->now_ms, &outcome, &e), &e);

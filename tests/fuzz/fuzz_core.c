@@ -147,8 +147,9 @@ static void settle_all(void)
         enum verdict verdict = (enum verdict[]){VERDICT_DONE, VERDICT_DONE, VERDICT_REJECT,
                                                 VERDICT_RETRY}[taken[i]->id % 4];
         inputs[i] = (struct input){.kind = INPUT_SETTLEMENT};
-        inputs[i].settlement =
-            (struct settlement){taken[i]->id, verdict, verdict == VERDICT_DONE ? NULL : "no"};
+        inputs[i].settlement = (struct settlement){.delivery_id = taken[i]->id,
+                                                   .verdict = verdict,
+                                                   .reason = verdict == VERDICT_DONE ? NULL : "no"};
     }
     if (count > 0) {
         check(core, core_step(core, inputs, count, now_ms, &outcome, &e), &e);

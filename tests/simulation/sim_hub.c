@@ -182,7 +182,9 @@ static uint32_t add_answers(struct sim_hub *hub, struct input *inputs)
             bool is_good = flight->verdict == VERDICT_DONE || flight->verdict == VERDICT_NOT_SENT;
             inputs[count++] = (struct input){
                 .kind = INPUT_SETTLEMENT,
-                .settlement = {flight->id, flight->verdict, is_good ? NULL : "the target said no"},
+                .settlement = {.delivery_id = flight->id,
+                               .verdict = flight->verdict,
+                               .reason = is_good ? NULL : "the target said no"},
             };
         }
     }

@@ -151,7 +151,9 @@ static inline void add_settlement(struct fixture *fixture, uint64_t id, enum ver
 {
     fixture->inputs[fixture->count++] = (struct input){
         .kind = INPUT_SETTLEMENT,
-        .settlement = {id, verdict, verdict == VERDICT_DONE ? NULL : "the target said no"},
+        .settlement = {.delivery_id = id,
+                       .verdict = verdict,
+                       .reason = verdict == VERDICT_DONE ? NULL : "the target said no"},
     };
 }
 

@@ -200,8 +200,9 @@ static void what_waited_is_delivered(void **state)
     assert_int_equal(taken[0]->properties.len, 0);
     struct input inputs[DELIVERIES];
     for (int i = 0; i < DELIVERIES; i++) {
-        inputs[i] = (struct input){.kind = INPUT_SETTLEMENT,
-                                   .settlement = {taken[i]->id, VERDICT_DONE, NULL}};
+        inputs[i] =
+            (struct input){.kind = INPUT_SETTLEMENT,
+                           .settlement = {.delivery_id = taken[i]->id, .verdict = VERDICT_DONE}};
     }
     struct outcome outcome;
     assert_ok(core_step(core, inputs, DELIVERIES, 1700000001001, &outcome, &e), e);

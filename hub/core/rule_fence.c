@@ -6,6 +6,7 @@
 #include "core/function_list.h"
 #include "core/rule_feed.h"
 #include "core/rule_statement.h"
+#include "core/rule_values.h"
 
 #define LENGTH_BYTES_MAX 16777216 // A text, blob or row on this connection.
 
@@ -26,11 +27,22 @@ static bool is_listed(const char *name, const char *const *list, size_t count)
 
 #define LISTED(name, list) is_listed(name, list, sizeof(list) / sizeof(list[0]))
 
+static bool is_own(const struct rule_statement *compiling, const char *table)
+{
+    const struct rule_frame *frame = compiling->frame;
+    for (uint32_t i = 0; frame != NULL && i < frame->value_count; i++) {
+        if (strcasecmp(frame->values[i].table, table) == 0) {
+            return true;
+        }
+    }
+    const char *own = compiling->table_name.name;
+    return own != NULL && strcasecmp(own, table) == 0;
+}
+
 static bool may_read(const struct rule_statement *compiling, const char *table, const char *schema)
 {
     if (table_name_is_in(table)) { // Tables of rules: its own, and no other's.
-        const char *own = compiling->table_name.name;
-        return own != NULL && strcasecmp(own, table) == 0;
+        return is_own(compiling, table);
     }
     for (size_t i = 0; i < sizeof(denied_prefixes) / sizeof(denied_prefixes[0]); i++) {
         if (strncasecmp(table, denied_prefixes[i], strlen(denied_prefixes[i])) == 0) {

@@ -9,6 +9,7 @@ struct run {
     uint32_t end;           // Events in this scan.
     uint32_t done;          // Events before it are finished or failed.
     uint32_t rows;          // Of events[done].
+    bool is_numbered;       // Denied by the number of the execution, not by the event.
 };
 
 static enum err finish_before(struct run *run, uint32_t position, struct error *e)
@@ -43,10 +44,9 @@ static enum err over_memory(const struct rule_space *space, struct error *e)
 static enum err refused_memory(const struct run *run, struct error *e)
 {
     struct rule_space *space = run->statement->space;
-    bool is_window = space->scan.rows != NULL;
-    uint32_t place = is_window ? space->denials.windows : run->events[run->done];
+    uint32_t place = run->is_numbered ? space->denials.windows : run->events[run->done];
     if (space->memory.is_refused) {
-        rule_denials_add(&space->denials, run->statement, place, is_window);
+        rule_denials_add(&space->denials, run->statement, place, run->is_numbered);
     }
     return error_set(e, ERR_NO_MEMORY, "out of memory");
 }
@@ -136,6 +136,32 @@ static enum err deny(struct run *run, struct error *e)
     return rc;
 }
 
+// One execution, named by its number in the batch.
+static enum err run_numbered(struct rule_statement *statement, uint32_t event_index,
+                             const struct rule_reader *reader, struct error *e)
+{
+    struct rule_denials *denials = &statement->space->denials;
+    struct run run = {statement, reader, &event_index, 1, 0, 0, true};
+    denials->windows++;
+    bool is_denied = rule_is_denied(denials, statement, denials->windows, true);
+    return is_denied ? deny(&run, e) : execute(&run, e);
+}
+
+enum err rule_statement_run_framed(struct rule_statement *statement, struct event_batch *batch,
+                                   uint32_t event_index, const struct rule_reader *reader,
+                                   struct error *e)
+{
+    struct rule_space *space = statement->space;
+    enum err rc = rule_table_show(statement, e);
+    if (rc == ERR_OK) {
+        space->scan.batch = batch;
+        space->running = statement;
+        rc = run_numbered(statement, event_index, reader, e);
+        space->scan = (struct rule_scan){.batch = NULL};
+    }
+    return rc;
+}
+
 enum err rule_statement_run(struct rule_statement *statement, struct event_batch *batch,
                             const uint32_t *events, uint32_t count, bool is_batched,
                             const struct rule_reader *reader, struct error *e)
@@ -148,7 +174,7 @@ enum err rule_statement_run(struct rule_statement *statement, struct event_batch
     const struct rule_denials *denials = &statement->space->denials;
     uint32_t size = is_batched && statement->is_plain && denials->count == 0 ? count : 1;
     for (uint32_t first = 0; rc == ERR_OK && first < count; first += size) {
-        struct run run = {statement, reader, events + first, size, 0, 0};
+        struct run run = {statement, reader, events + first, size, 0, 0, false};
         while (rc == ERR_OK && run.done < run.end) {
             bool is_denied = rule_is_denied(denials, statement, run.events[run.done], false);
             rc = is_denied ? deny(&run, e) : execute(&run, e);
@@ -172,12 +198,9 @@ enum err rule_statement_run_rows(struct rule_statement *statement, const struct 
     uint32_t steps_max = space->steps_max;
     enum err rc = rule_table_show(statement, e);
     if (rc == ERR_OK) {
-        struct run run = {statement, reader, &event_index, 1, 0, 0};
         space->scan.rows = rows;
         space->steps_max = window_steps(steps_max, row_count);
-        space->denials.windows++;
-        bool is_denied = rule_is_denied(&space->denials, statement, space->denials.windows, true);
-        rc = is_denied ? deny(&run, e) : execute(&run, e);
+        rc = run_numbered(statement, event_index, reader, e);
         space->steps_max = steps_max;
         space->scan.rows = NULL;
         space->scan.end = 0; // No event is at hand.

@@ -105,7 +105,7 @@ uint64_t rule_space_serial(const struct rule_space *space, uint32_t event_index)
 struct event *rule_space_event(const struct rule_space *space)
 {
     const struct rule_scan *scan = &space->scan;
-    if (scan->end == 0 || scan->rows != NULL) {
+    if (scan->end == 0 || scan->rows != NULL || scan->batch == NULL) {
         return NULL;
     }
     uint32_t position = scan->position < scan->end ? scan->position : scan->end - 1;
@@ -114,7 +114,7 @@ struct event *rule_space_event(const struct rule_space *space)
 
 enum err rule_table_show(struct rule_statement *statement, struct error *e)
 {
-    if (statement->is_shown) {
+    if (statement->is_shown || statement->table_name.name == NULL) { // It reads no events.
         return ERR_OK;
     }
     sqlite3 *db = statement->space->db;

@@ -9,6 +9,7 @@
 #include "core/event_value.h"
 #include "core/function_sites.h"
 #include "core/rule_feed.h"
+#include "core/rule_values.h"
 #include "core/topic.h"
 
 #define NO_TABLE  "no such table: "
@@ -65,7 +66,12 @@ static enum err add_filter(struct rule_statement *statement, const char *sql, co
         return rule_feeds_make_latest(statement->space, e);
     }
     const char *problem = topic_filter_problem(bytes_from_text(table));
-    if (!looks_like_filter(table)) {
+    if (statement->frame != NULL) {
+        error_set(e, ERR_CONFIG,
+                  "no such table: %s (expressions see the event that they are for, and reference "
+                  "tables)",
+                  table);
+    } else if (!looks_like_filter(table)) {
         error_set(
             e, ERR_CONFIG,
             "no such table: %s (a topic filter has a /, + or # in it; for a topic of one level "
@@ -128,7 +134,14 @@ static bool has_field(const struct rule_statement *statement, const char *field)
             return true;
         }
     }
-    return event_column_find(field) != EVENT_COLUMN_COUNT;
+    enum event_column column = event_column_find(field);
+    return column != EVENT_COLUMN_COUNT && rule_statement_has_column(statement, column);
+}
+
+bool rule_statement_has_column(const struct rule_statement *statement, enum event_column column)
+{
+    bool is_body = statement->frame != NULL && statement->frame->is_body;
+    return !is_body || column == EVENT_COLUMN_PAYLOAD || column == EVENT_COLUMN_FIELDS;
 }
 
 // The column that SQLite misses.
@@ -183,13 +196,50 @@ static bool find_missing(const char *sql, int offset, const char *name,
     return offset < 0 ? find_named(sql, name, out_missing) : find_at(sql, offset, out_missing);
 }
 
+static enum err keep_field(struct rule_statement *statement, const char *name, struct error *e)
+{
+    if (statement->field_count == RULE_FIELDS_MAX) {
+        return config_error(e, -1, "the statement names more than 256 payload fields");
+    }
+    char **fields =
+        reallocarray(statement->fields, statement->field_count + 1, sizeof(statement->fields[0]));
+    if (fields == NULL) {
+        return no_memory(e);
+    }
+    statement->fields = fields;
+    fields[statement->field_count] = strdup(name);
+    if (fields[statement->field_count] == NULL) {
+        return no_memory(e);
+    }
+    statement->field_count++;
+    return ERR_OK;
+}
+
+// What stands before its dot may say that it is meant to be another table's.
+static bool may_be_field(const struct rule_frame *frame, const char *name,
+                         const struct missing_column *missing)
+{
+    if (frame == NULL) {
+        return true;
+    }
+    for (uint32_t i = 0; missing->has_table && i < frame->value_count; i++) {
+        size_t len = strlen(frame->values[i].alias);
+        if (strncasecmp(name, frame->values[i].alias, len) == 0 && name[len] == '.') {
+            return false;
+        }
+    }
+    return missing->has_table || !frame->is_body;
+}
+
 static enum err add_field(struct rule_statement *statement, const char *sql, const char *name,
                           struct error *e)
 {
     struct missing_column missing;
+    enum err rc;
     sqlite3 *db = statement->space->db;
     int offset = sqlite3_error_offset(db);
-    if (statement->filter == NULL || !find_missing(sql, offset, name, &missing)) {
+    if (statement->filter == NULL || !find_missing(sql, offset, name, &missing) ||
+        !may_be_field(statement->frame, name, &missing)) {
         return sqlite_error(statement, e);
     }
     if (has_field(statement, missing.name)) { // It is there, and still not what was meant.
@@ -201,20 +251,11 @@ static enum err add_field(struct rule_statement *statement, const char *sql, con
         }
         return ERR_CONFIG;
     }
-    if (statement->field_count == RULE_FIELDS_MAX) {
-        return config_error(e, offset, "the statement names more than 256 payload fields");
+    rc = keep_field(statement, missing.name, e);
+    if (rc != ERR_OK) {
+        e->offset = offset;
+        return rc;
     }
-    char **fields =
-        reallocarray(statement->fields, statement->field_count + 1, sizeof(statement->fields[0]));
-    if (fields == NULL) {
-        return no_memory(e);
-    }
-    statement->fields = fields;
-    fields[statement->field_count] = strdup(missing.name);
-    if (fields[statement->field_count] == NULL) {
-        return no_memory(e);
-    }
-    statement->field_count++;
     rule_table_hide(statement); // To be seen with one column more.
     return rule_table_show(statement, e);
 }
@@ -299,12 +340,13 @@ static enum err check_columns(const struct rule_statement *statement, struct err
 
 static enum err check(struct rule_statement *statement, const char *sql, struct error *e)
 {
-    if (statement->filter == NULL) {
+    bool is_without_events = statement->frame != NULL && statement->frame->filter == NULL;
+    if (statement->filter == NULL && !is_without_events) {
         return config_error(e, 0,
                             "the statement reads no topic filter; write FROM \"<topic filter>\"");
     }
     enum err rc = check_columns(statement, e);
-    return rc == ERR_OK ? rule_plan_check(statement, sql, e) : rc;
+    return rc == ERR_OK && !is_without_events ? rule_plan_check(statement, sql, e) : rc;
 }
 
 static enum err prepare(struct rule_statement *statement, const char *sql, struct error *e)
@@ -325,16 +367,33 @@ static enum err prepare(struct rule_statement *statement, const char *sql, struc
     return rc == ERR_OK ? check(statement, sql, e) : rc;
 }
 
+// What a frame says is known before SQLite asks for it.
+static enum err use_frame(struct rule_statement *statement, const char *sql, struct error *e)
+{
+    const struct rule_frame *frame = statement->frame;
+    if (frame == NULL || frame->filter == NULL) {
+        return ERR_OK;
+    }
+    enum err rc = ERR_OK;
+    for (uint32_t i = 0; rc == ERR_OK && i < frame->field_count; i++) {
+        rc = has_field(statement, frame->fields[i]) ? ERR_OK
+                                                    : keep_field(statement, frame->fields[i], e);
+    }
+    return rc == ERR_OK ? take_filter(statement, sql, frame->filter, e) : rc;
+}
+
 static enum err create(struct rule_statement **out_statement, struct rule_space *space,
-                       const char *sql, struct error *e)
+                       const char *sql, const struct rule_frame *frame, struct error *e)
 {
     struct rule_statement *statement = calloc(1, sizeof(*statement));
     if (statement == NULL) {
         return no_memory(e);
     }
     statement->space = space;
+    statement->frame = frame;
     space->compiling = statement;
-    enum err rc = prepare(statement, sql, e);
+    enum err rc = use_frame(statement, sql, e);
+    rc = rc == ERR_OK ? prepare(statement, sql, e) : rc;
     space->compiling = NULL;
     rule_table_hide(statement); // Until it runs.
     if (rc == ERR_OK) {
@@ -379,7 +438,7 @@ static enum err check_names(const struct rule_statement *statement,
 static enum err create_numbered(struct rule_statement **out_statement, struct rule_space *space,
                                 const struct function_sites *sites, struct error *e)
 {
-    enum err rc = create(out_statement, space, sites->text, e);
+    enum err rc = create(out_statement, space, sites->text, NULL, e);
     if (rc != ERR_OK) {
         e->offset = function_sites_place(sites, e->offset);
         return rc;
@@ -396,10 +455,17 @@ static enum err create_numbered(struct rule_statement **out_statement, struct ru
 enum err rule_statement_create(struct rule_statement **out_statement, struct rule_space *space,
                                const char *sql, struct error *e)
 {
+    return rule_statement_create_framed(out_statement, space, sql, NULL, e);
+}
+
+enum err rule_statement_create_framed(struct rule_statement **out_statement,
+                                      struct rule_space *space, const char *sql,
+                                      const struct rule_frame *frame, struct error *e)
+{
     struct function_sites sites;
     enum err rc = function_sites_number(&sites, sql, e);
     if (rc != ERR_OK || sites.count == 0) {
-        return rc == ERR_OK ? create(out_statement, space, sql, e) : rc;
+        return rc == ERR_OK ? create(out_statement, space, sql, frame, e) : rc;
     }
     rc = check_sites(space, &sites, e);
     rc = rc == ERR_OK ? create_numbered(out_statement, space, &sites, e) : rc;

@@ -5,18 +5,21 @@
 #ifndef PIPIT_CORE_RULE_STATEMENT_H
 #define PIPIT_CORE_RULE_STATEMENT_H
 
+#include "core/event_value.h"
 #include "core/rule_space.h"
 #include "core/rule_table_name.h"
 
 #define RULE_FIELDS_MAX 256 // Payload fields that one statement may name.
 
 struct memo;
+struct rule_frame;
 
 struct rule_statement {
     struct rule_space *space;
-    struct table_name table_name; // And the SQL with it in it.
-    char *filter;                 // As the SQL spells it; NULL until it is known.
-    char **fields;                // Columns beyond EVENT_COLUMN_COUNT, by name.
+    const struct rule_frame *frame; // Borrowed; NULL: it is all a user's.
+    struct table_name table_name;   // And the SQL with it in it.
+    char *filter;                   // As the SQL spells it; NULL until it is known.
+    char **fields;                  // Columns beyond EVENT_COLUMN_COUNT, by name.
     uint32_t field_count;
     bool is_shown; // SQLite knows the table.
     sqlite3_stmt *compiled;
@@ -31,7 +34,15 @@ struct rule_statement {
 
 enum err rule_statement_create(struct rule_statement **out_statement, struct rule_space *space,
                                const char *sql, struct error *e);
+// Around expressions: see rule_values.h. The frame and its values outlive the statement; the values
+// are shown.
+enum err rule_statement_create_framed(struct rule_statement **out_statement,
+                                      struct rule_space *space, const char *sql,
+                                      const struct rule_frame *frame, struct error *e);
 void rule_statement_destroy(struct rule_statement *statement); // NULL is fine.
+
+// Does its table have the standard column under its name?
+bool rule_statement_has_column(const struct rule_statement *statement, enum event_column column);
 
 // rule_plan.c: reads the compiled program. Sets is_plain; ERR_CONFIG unless it reads its topic
 // filter exactly once.
@@ -55,6 +66,11 @@ struct rule_reader {
 enum err rule_statement_run(struct rule_statement *statement, struct event_batch *batch,
                             const uint32_t *events, uint32_t count, bool is_batched,
                             const struct rule_reader *reader, struct error *e);
+
+// Runs once over this event (batch NULL: none is at hand). A framed statement's values are read.
+enum err rule_statement_run_framed(struct rule_statement *statement, struct event_batch *batch,
+                                   uint32_t event_index, const struct rule_reader *reader,
+                                   struct error *e);
 
 // Runs once over these rows, about row_count of them: the budget of instructions is for each. The
 // reader gets event_index for all of it. Between rule_space_begin and rule_space_end.

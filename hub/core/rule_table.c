@@ -17,15 +17,18 @@ struct cursor {
     sqlite3_vtab_cursor base;
 };
 
-static void declare_standard(sqlite3_str *sql)
+// A $ before the name makes room for a field of that name.
+static void declare_standard(sqlite3_str *sql, const struct rule_statement *statement)
 {
     static const char *const declarations[] = {
-#define DECLARATION(id, name, type) "\"" name "\" " type,
+#define DECLARATION(id, name, type) name "\" " type,
         EVENT_COLUMNS(DECLARATION)
 #undef DECLARATION
     };
-    for (size_t i = 0; i < EVENT_COLUMN_COUNT; i++) {
-        sqlite3_str_appendf(sql, "%s%s", i == 0 ? "" : ",", declarations[i]);
+    for (int i = 0; i < EVENT_COLUMN_COUNT; i++) {
+        bool is_there = rule_statement_has_column(statement, (enum event_column)i);
+        sqlite3_str_appendf(sql, "%s\"%s%s", i == 0 ? "" : ",", is_there ? "" : "$",
+                            declarations[i]);
     }
 }
 
@@ -34,11 +37,12 @@ static int declare(sqlite3 *db, const struct rule_statement *statement)
 {
     sqlite3_str *sql = sqlite3_str_new(db);
     sqlite3_str_appendall(sql, "CREATE TABLE event(");
-    declare_standard(sql);
+    declare_standard(sql, statement);
     for (uint32_t i = 0; i < statement->field_count; i++) {
         sqlite3_str_appendf(sql, ",\"%w\" HIDDEN", statement->fields[i]);
     }
-    sqlite3_str_appendall(sql, ",PRIMARY KEY(id)) WITHOUT ROWID");
+    bool has_id = rule_statement_has_column(statement, EVENT_COLUMN_ID);
+    sqlite3_str_appendf(sql, ",PRIMARY KEY(\"%sid\")) WITHOUT ROWID", has_id ? "" : "$");
     char *text = sqlite3_str_finish(sql);
     int rc = text == NULL ? SQLITE_NOMEM : sqlite3_declare_vtab(db, text);
     sqlite3_free(text);

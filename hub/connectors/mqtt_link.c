@@ -398,6 +398,22 @@ static uint32_t varint_bytes(uint64_t value)
 
 static const char key_name[] = "idempotency-key";
 
+#define EXPIRY_BYTES 5 // Of the property [MQTT-3.3.2.3.3].
+
+static bool is_expiry(struct bytes name)
+{
+    return bytes_equal(name, bytes_from_text(PROPERTY_EXPIRES));
+}
+
+// In seconds from now, rounded up: the broker drops nothing too early, the receiver knows better.
+static int add_expiry(mosquitto_property **list, struct bytes value)
+{
+    int64_t left_ms = strtoll((const char *)value.ptr, NULL, 10) - clock_wall_ms();
+    int64_t left_s = left_ms <= 0 ? 1 : (left_ms + 999) / 1000;
+    return mosquitto_property_add_int32(list, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL,
+                                        (uint32_t)(left_s < UINT32_MAX ? left_s : UINT32_MAX));
+}
+
 uint64_t mqtt_publish_bytes(const struct mqtt_link *link, const struct mqtt_publish *publish)
 {
     uint64_t remaining = 2 + strlen(publish->topic) + (publish->qos > 0 ? 2 : 0);
@@ -411,7 +427,7 @@ uint64_t mqtt_publish_bytes(const struct mqtt_link *link, const struct mqtt_publ
         }
         struct bytes rest = publish->properties, name, value;
         while (properties_next(&rest, &name, &value)) {
-            properties += 5 + name.len + value.len;
+            properties += is_expiry(name) ? EXPIRY_BYTES : 5 + name.len + value.len;
         }
         remaining += varint_bytes(properties) + properties;
     }
@@ -431,8 +447,10 @@ static int make_properties(const struct mqtt_publish *publish, mosquitto_propert
     }
     struct bytes rest = publish->properties, name, value;
     while (rc == MOSQ_ERR_SUCCESS && properties_next(&rest, &name, &value)) {
-        rc = mosquitto_property_add_string_pair(out_list, MQTT_PROP_USER_PROPERTY,
-                                                (const char *)name.ptr, (const char *)value.ptr);
+        rc = is_expiry(name) ? add_expiry(out_list, value)
+                             : mosquitto_property_add_string_pair(out_list, MQTT_PROP_USER_PROPERTY,
+                                                                  (const char *)name.ptr,
+                                                                  (const char *)value.ptr);
     }
     return rc;
 }

@@ -2,6 +2,7 @@
 
 #include "base/utf8.h"
 #include "core/event_parts.h"
+#include "core/properties.h"
 #include "core/render_json.h"
 #include "core/render_properties.h"
 #include "core/topic.h"
@@ -194,17 +195,27 @@ static enum err add_property(struct making *making, const char *name,
     return rc;
 }
 
+// So that the broker does not keep a command for a device that must not start it any more.
+static enum err add_expiry(struct making *making, struct error *e)
+{
+    if (making->command == NULL || making->command->expires_ms == 0) {
+        return ERR_OK;
+    }
+    const struct event_value expires = {.kind = VALUE_INTEGER,
+                                        .integer = making->command->expires_ms};
+    return add_property(making, PROPERTY_EXPIRES, &expires, e);
+}
+
 static enum err make_properties(struct making *making, struct error *e)
 {
     struct workflow_query *query = making->step->message.properties;
+    uint32_t count = query == NULL ? 0 : workflow_query_count(query);
     struct event_value *values = NULL;
     making->made.properties = bytes_of("", 0);
-    if (query == NULL) {
-        return ERR_OK;
-    }
-    enum err rc = run_query(query, making->input, &values, e);
     making->writer.len = 0;
-    for (uint32_t i = 0; rc == ERR_OK && i < workflow_query_count(query); i++) {
+    enum err rc = query == NULL ? ERR_OK : run_query(query, making->input, &values, e);
+    rc = rc == ERR_OK ? add_expiry(making, e) : rc;
+    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         rc = add_property(making, workflow_query_name(query, i), &values[i], e);
     }
     if (rc == ERR_OK && making->writer.len > 0) {

@@ -184,6 +184,10 @@ enum err core_operate(struct core *core, const struct operation *operation, stru
                              &core->outcome.chunks, e);
     case OPERATION_REPLAY_CHUNK:
         return put_chunk(core, operation, e);
+    case OPERATION_WORKFLOW_CANCEL:
+    case OPERATION_WORKFLOW_RETRY:
+    case OPERATION_WORKFLOW_REPLAY:
+        return workflows_operate(core->workflows, operation, &core->outcome, e);
     }
     return ERR_OK;
 }

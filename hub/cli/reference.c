@@ -80,8 +80,9 @@ static void cases_print(void)
         "cases.<name>",
         "A case of `pipit test`, in `cases.yaml` or `<name>.cases.yaml` beside the "
         "configuration. Beside these stand `events`, `expect` (a list of `<target>: {...}`, "
-        "or `nothing`), `rejected` (a list of `{topic, reason}`) and `books` (what a book "
-        "has at the end, such as `late: 1`).",
+        "or `nothing`), `rejected` (a list of `{topic, reason}`), `books` (what a book has at "
+        "the end, such as `late: 1`) and, for workflows, `answers`, `replies` and `instances` "
+        "(a list of `<workflow>/<key>: {...}`, or `nothing`).",
         case_options);
     table_print("cases.<name>.events",
                 "What comes in, one after the other. Beside these may stand `json`, `cbor`, "
@@ -97,8 +98,26 @@ static void cases_print(void)
                 "One delivery, in the order in which the target gets them; all have to be named. "
                 "Beside these may stand `json` (equal), `contains` (JSON with at least these "
                 "members), `cbor` (equal, as JSON), `pipit` and `protobuf` (at least this `type` "
-                "and these `fields`), and `properties` (at least these).",
+                "and these `fields`), `command` (at least these fields of it), and `properties` "
+                "(at least these).",
                 case_expect_options);
+    table_print("cases.<name>.answers: <target>",
+                "What a target answers, above all to calls of workflows: of those that fit the "
+                "first that is not used up. Where none fits it takes what it gets, at once, and "
+                "says nothing. Beside these may stand a body: `json`, `text`, `hex`, `cbor`, "
+                "`protobuf` or `file`. An answer that nobody asks for is a failure of the case.",
+                case_answer_options);
+    table_print("cases.<name>.replies: <group>/<device>",
+                "What a device replies to commands, in the same way; `+` may stand for group or "
+                "device. Where none fits it replies `status: 0` at once, unless it is offline. "
+                "Beside these may stand `fields`.",
+                case_reply_options);
+    table_print("cases.<name>.instances: <workflow>/<key>",
+                "How an instance of a workflow is at the end of the case. Beside these may stand "
+                "`variables` and `result` (at least these), `steps` (those that have ended, in "
+                "order: a name or, of one that has failed, `name: error`) and `waiting` (the steps "
+                "in which it is).",
+                case_instance_options);
 }
 
 void reference_print(void)

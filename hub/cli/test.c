@@ -29,7 +29,16 @@ static const struct usage usage = {
         "Runs the cases that are kept beside a configuration, in cases.yaml and *.cases.yaml:\n"
         "events in, expected outputs, and the time between them, which takes none: a window of\n"
         "an hour is tested in milliseconds. No broker is needed and no store is touched; each\n"
-        "case starts with an empty one.\n",
+        "case starts with an empty one.\n"
+        "\n"
+        "Workflows run with the same clock. What is outside of the hub stands in the case:\n"
+        "  answers:   what targets answer to calls, in which order, how late, or never\n"
+        "  replies:   what devices reply to commands\n"
+        "  instances: how each one is at the end: state, variables, steps, where it waits\n"
+        "Without a word about it a target takes what it gets and a device does what it is told,\n"
+        "at once; where a step takes something of the answer the case has to say what it is.\n"
+        "Events `online`, `offline`, `cancel` and `retry` stand for devices and operators.\n"
+        "Every option: `pipit check --reference`.\n",
     .options = test_options,
     .more = "Examples:\n"
             "  pipit test\n"
@@ -51,7 +60,8 @@ static bool compiles(const struct config *config)
     struct trial *trial = NULL;
     struct error e = {0};
     uint32_t faults = 0;
-    const struct trial_options options = {.config = config, .now_ms = CASE_START_MS};
+    const struct trial_options options = {
+        .config = config, .now_ms = CASE_START_MS, .has_workflows = true};
     enum err rc = trial_create(&trial, &options, &e);
     trial_destroy(trial);
     if (rc == ERR_CONFIG) {

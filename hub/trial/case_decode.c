@@ -5,6 +5,7 @@
 
 #include "base/json_bytes.h"
 #include "core/event_parts.h"
+#include "core/topic.h"
 #include "trial/case_proto.h"
 
 static enum err decode_json(struct bytes payload, json_t **out_json, struct error *e)
@@ -86,6 +87,26 @@ static enum err decode_pipit(struct bytes payload, json_t **out_json, struct err
     return ERR_OK;
 }
 
+static enum err decode_command(struct bytes payload, json_t **out_json, struct error *e)
+{
+    Pipit__V1__Command *command = pipit__v1__command__unpack(NULL, payload.len, payload.ptr);
+    if (command == NULL) {
+        return error_set(e, ERR_INVALID, "is no command");
+    }
+    json_t *fields = json_object();
+    for (size_t i = 0; i < command->n_fields; i++) {
+        json_object_set_new(fields, command->fields[i]->name, field_value(command->fields[i]));
+    }
+    pipit__v1__command__free_unpacked(command, NULL);
+    *out_json = fields;
+    return ERR_OK;
+}
+
+bool case_is_command(struct bytes topic)
+{
+    return topic.len > 0 && topic_filter_matches(bytes_from_text("pipit/v1/+/+/command/#"), topic);
+}
+
 enum err case_decode(const struct config *config, const struct case_expect *expect,
                      struct bytes payload, struct json_t **out_json, struct error *e)
 {
@@ -94,6 +115,8 @@ enum err case_decode(const struct config *config, const struct case_expect *expe
         return decode_cbor(payload, out_json, e);
     case CASE_PAYLOAD_PIPIT:
         return decode_pipit(payload, out_json, e);
+    case CASE_PAYLOAD_COMMAND:
+        return decode_command(payload, out_json, e);
     case CASE_PAYLOAD_PROTOBUF:
         return case_proto_read(config, expect->protobuf, payload, out_json, e);
     default:

@@ -11,8 +11,11 @@
 #include "trial/case_file.h"
 
 // Of the kinds that are compared as JSON. A Pipit event is {"type": ..., "time": ..., "fields":
-// {...}}.
+// {...}}; of a command the fields are all.
 enum err case_decode(const struct config *config, const struct case_expect *expect,
                      struct bytes payload, struct json_t **out_json, struct error *e);
+
+// Does the topic name a command to a device?
+bool case_is_command(struct bytes topic);
 
 #endif

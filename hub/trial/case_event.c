@@ -19,6 +19,14 @@ const struct option_spec case_event_options[] = {
     {"content_type", OPTION_TEXT, false, NULL, 0, 0, NULL, "MQTT 5 content type."},
     {"qos", OPTION_INT, false, "1", 0, 2, NULL, "Quality of service it came with."},
     {"retain", OPTION_BOOL, false, "false", 0, 0, NULL, "It is a retained message."},
+    {"online", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "The device `<group>/<device>` says that it is online; it makes topic and payload."},
+    {"offline", OPTION_TEXT, false, NULL, 0, 0, NULL, "It is not: by itself, or by its last will."},
+    {"cancel", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "An operator cancels the instance `<workflow>/<key>`, which undoes what it has done."},
+    {"abandon", OPTION_TEXT, false, NULL, 0, 0, NULL, "The same, and nothing is undone."},
+    {"retry", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "An operator lets the parked instance `<workflow>/<key>` try again."},
     {NULL},
 };
 
@@ -69,9 +77,44 @@ static bool message_build(struct case_builder *builder, const struct series *ser
     return is_good && builder->reader.problem_count == before;
 }
 
-static bool is_message(const struct node *node)
+// What makes an event what it is; without one of these only time passes.
+static const struct {
+    const char *key;
+    enum case_event_kind kind;
+} kinds[] = {
+    {"topic", CASE_MESSAGE},   {"pipit", CASE_MESSAGE}, {"online", CASE_MESSAGE},
+    {"offline", CASE_MESSAGE}, {"cancel", CASE_CANCEL}, {"abandon", CASE_ABANDON},
+    {"retry", CASE_RETRY},
+};
+
+static enum case_event_kind kind_of(const struct node *node)
 {
-    return node_get(node, "topic") != NULL || node_get(node, "pipit") != NULL;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (node_get(node, kinds[i].key) != NULL) {
+            return kinds[i].kind;
+        }
+    }
+    return CASE_TIME;
+}
+
+// topic with pipit has words of its own.
+static const char *const lone_keys[] = {"topic",   "online", "offline", "cancel",
+                                        "abandon", "retry",  NULL};
+
+static bool event_build(struct case_builder *builder, const struct series *series, case_number n)
+{
+    struct case_event *event = series->event;
+    static const char *const names[] = {
+        [CASE_CANCEL] = "cancel", [CASE_ABANDON] = "abandon", [CASE_RETRY] = "retry"};
+    if (event->kind == CASE_TIME) {
+        return true;
+    }
+    if (event->kind == CASE_MESSAGE) {
+        return message_build(builder, series, n);
+    }
+    const char *name = names[event->kind];
+    return case_instance_name(builder, node_get(series->node, name)->at,
+                              option_text(series->options, name), &event->workflow, &event->key);
 }
 
 static void check_item(struct case_builder *builder, const struct node *node,
@@ -83,10 +126,11 @@ static void check_item(struct case_builder *builder, const struct node *node,
         reader_problem(reader, node_get(node, "at")->key->at,
                        "event: 'at' and 'after'; only one can be");
     }
-    if (payload != NULL && !is_message(node)) {
+    case_one_of(builder, node, "event", lone_keys);
+    if (payload != NULL && node_get(node, "topic") == NULL && node_get(node, "pipit") == NULL) {
         reader_problem(reader, payload->key->at, "event: '%s' without 'topic'", payload->key->text);
     }
-    if (!is_message(node) && options_is_set(options, "count")) {
+    if (kind_of(node) != CASE_MESSAGE && options_is_set(options, "count")) {
         reader_problem(reader, node->at, "event: 'count' without 'topic'");
     }
 }
@@ -105,9 +149,9 @@ static void series_build(struct case_builder *builder, struct case_event *events
         series->event = &events[*count];
         series->event->at = node->at;
         series->event->at_ms = *now_ms;
-        series->event->is_message = is_message(node);
+        series->event->kind = kind_of(node);
         ++*count;
-        if (series->event->is_message && !message_build(builder, series, is_repeated ? i + 1 : 0)) {
+        if (!event_build(builder, series, is_repeated ? i + 1 : 0)) {
             return;
         }
     }

@@ -23,20 +23,11 @@ const struct option_spec case_expect_options[] = {
     {NULL},
 };
 
-static const char *const other_keys[] = {"json",     "contains",   "cbor", "pipit",
-                                         "protobuf", "properties", NULL};
+static const char *const other_keys[] = {"json",    "contains", "cbor",       "pipit",
+                                         "command", "protobuf", "properties", NULL};
 
-static const char *const payload_keys[] = {"json", "contains", "text",     "hex",
-                                           "cbor", "pipit",    "protobuf", NULL};
-
-static json_t *keep_json(struct case_builder *builder, json_t *json)
-{
-    if (json == NULL || json_array_append_new(builder->kept, json) != 0) {
-        builder->is_out_of_memory = true;
-        return NULL;
-    }
-    return json;
-}
+static const char *const payload_keys[] = {"json",  "contains", "text",     "hex", "cbor",
+                                           "pipit", "command",  "protobuf", NULL};
 
 static void read_protobuf(struct case_builder *builder, const struct node *node,
                           struct case_expect *expect)
@@ -49,7 +40,7 @@ static void read_protobuf(struct case_builder *builder, const struct node *node,
         return;
     }
     expect->protobuf = message->text;
-    expect->json = keep_json(builder, value_of_node(fields, 0));
+    expect->json = case_keep_json(builder, value_of_node(fields, 0));
 }
 
 static void read_bytes(struct case_builder *builder, const struct node *node,
@@ -69,7 +60,7 @@ static void read_payload(struct case_builder *builder, const struct node *node,
 {
     static const enum case_payload kinds[] = {
         CASE_PAYLOAD_JSON, CASE_PAYLOAD_CONTAINS, CASE_PAYLOAD_BYTES,   CASE_PAYLOAD_BYTES,
-        CASE_PAYLOAD_CBOR, CASE_PAYLOAD_PIPIT,    CASE_PAYLOAD_PROTOBUF};
+        CASE_PAYLOAD_CBOR, CASE_PAYLOAD_PIPIT,    CASE_PAYLOAD_COMMAND, CASE_PAYLOAD_PROTOBUF};
     size_t i = 0;
     while (strcmp(payload_keys[i], node->key->text) != 0) {
         i++;
@@ -80,7 +71,7 @@ static void read_payload(struct case_builder *builder, const struct node *node,
     } else if (expect->kind == CASE_PAYLOAD_PROTOBUF) {
         read_protobuf(builder, node, expect);
     } else {
-        expect->json = keep_json(builder, value_of_node(node, 0));
+        expect->json = case_keep_json(builder, value_of_node(node, 0));
     }
 }
 
@@ -148,24 +139,6 @@ static uint32_t read_delivery(struct case_builder *builder, const struct node *n
     return count;
 }
 
-static bool find_target(struct case_builder *builder, const struct node *key, uint32_t *out_target)
-{
-    const struct config *config = builder->config;
-    const char **names = case_alloc(builder, config->target_count + 1, sizeof(names[0]));
-    for (uint32_t i = 0; names != NULL && i < config->target_count; i++) {
-        names[i] = config->targets[i].name;
-        if (strcmp(names[i], key->text) == 0) {
-            *out_target = i;
-            return true;
-        }
-    }
-    if (names != NULL) {
-        reader_problem(&builder->reader, key->at, "expect: there is no target '%.80s'%s", key->text,
-                       reader_hint(&builder->reader, key->text, names));
-    }
-    return false;
-}
-
 static void add_item(struct case_builder *builder, const struct node *item, struct case_spec *spec,
                      struct case_expect *expects)
 {
@@ -176,7 +149,7 @@ static void add_item(struct case_builder *builder, const struct node *item, stru
         return;
     }
     struct case_expect expect = {0};
-    if (!find_target(builder, item->first->key, &expect.target)) {
+    if (!case_target(builder, "expect", item->first->key, &expect.target)) {
         return;
     }
     uint32_t count = read_delivery(builder, item->first, spec, &expect);

@@ -95,6 +95,34 @@ const struct node *case_one_of(struct case_builder *builder, const struct node *
     return found;
 }
 
+json_t *case_keep_json(struct case_builder *builder, json_t *take_json)
+{
+    if (take_json == NULL || json_array_append_new(builder->kept, take_json) != 0) {
+        builder->is_out_of_memory = true;
+        return NULL;
+    }
+    return take_json;
+}
+
+bool case_target(struct case_builder *builder, const char *what, const struct node *key,
+                 uint32_t *out_target)
+{
+    const struct config *config = builder->config;
+    const char **names = case_alloc(builder, config->target_count + 1, sizeof(names[0]));
+    for (uint32_t i = 0; names != NULL && i < config->target_count; i++) {
+        names[i] = config->targets[i].name;
+        if (strcmp(names[i], key->text) == 0) {
+            *out_target = i;
+            return true;
+        }
+    }
+    if (names != NULL) {
+        reader_problem(&builder->reader, key->at, "%s: there is no target '%.80s'%s", what,
+                       key->text, reader_hint(&builder->reader, key->text, names));
+    }
+    return false;
+}
+
 static bool has_rule(const struct config *config, const char *name)
 {
     for (uint32_t i = 0; i < config->core.rule_count; i++) {
@@ -120,7 +148,8 @@ static void check_rule(struct case_builder *builder, const struct node *node, co
                    reader_hint(&builder->reader, name, names));
 }
 
-static const char *const case_keys[] = {"events", "expect", "rejected", "books", NULL};
+static const char *const case_keys[] = {"events",  "expect",  "rejected",  "books",
+                                        "answers", "replies", "instances", NULL};
 
 static void case_parts_build(struct case_builder *builder, const struct node *node,
                              const struct options *options, struct case_spec *spec)
@@ -137,6 +166,14 @@ static void case_parts_build(struct case_builder *builder, const struct node *no
     case_expects_build(builder, node_get(node, "expect"), spec);
     case_rejected_build(builder, node_get(node, "rejected"), spec);
     case_books_build(builder, node_get(node, "books"), spec);
+    case_answers_build(builder, node_get(node, "answers"), node_get(node, "replies"), spec);
+    case_instances_build(builder, node_get(node, "instances"), spec);
+}
+
+static bool expects_something(const struct node *node)
+{
+    return node_get(node, "expect") != NULL || node_get(node, "rejected") != NULL ||
+           node_get(node, "books") != NULL || node_get(node, "instances") != NULL;
 }
 
 static void case_build(struct case_builder *builder, const struct node *node,
@@ -158,8 +195,7 @@ static void case_build(struct case_builder *builder, const struct node *node,
         reader_problem(reader, node->key->at, "%s: 'events' is missing: the list of what comes in",
                        what);
     }
-    if (node_get(node, "expect") == NULL && node_get(node, "rejected") == NULL &&
-        node_get(node, "books") == NULL && !reader_is_misspelt(node, &shape, "expect")) {
+    if (!expects_something(node) && !reader_is_misspelt(node, &shape, "expect")) {
         reader_problem(reader, node->key->at,
                        "%s: says nothing about what comes out; add 'expect' (a list, or `nothing`)",
                        what);

@@ -114,7 +114,7 @@ static const char *property_difference(struct arena *arena, const struct case_ex
 }
 
 static const char *const kind_names[] = {"payload", "json",  "contains", "payload",
-                                         "cbor",    "pipit", "protobuf"};
+                                         "cbor",    "pipit", "command",  "protobuf"};
 
 static const char *json_payload_difference(const struct config *config,
                                            const struct case_expect *expect, struct bytes payload,
@@ -209,8 +209,9 @@ const char *case_expect_line(const struct case_expect *expect, struct arena *are
 const char *case_got_line(const struct config *config, const struct case_expect *expect,
                           const struct trial_delivery *got, struct arena *arena)
 {
-    struct case_expect as_json = {.kind = CASE_PAYLOAD_JSON};
-    const struct case_expect *as = expect == NULL ? &as_json : expect;
+    const struct case_expect by_topic = {
+        .kind = case_is_command(got->delivery.topic) ? CASE_PAYLOAD_COMMAND : CASE_PAYLOAD_JSON};
+    const struct case_expect *as = expect == NULL ? &by_topic : expect;
     struct bytes payload = got->delivery.payload;
     const char *topic = show_bytes(arena, got->delivery.topic), *text = NULL;
     json_t *json = NULL;

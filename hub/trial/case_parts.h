@@ -1,5 +1,5 @@
 // case_parts.h - the parts of a case file, each read by a file of its own: case_event.c,
-// case_payload.c, case_expect.c.
+// case_payload.c, case_expect.c, case_answer.c, case_instance.c.
 //
 // Threads:   one.
 //
@@ -41,11 +41,43 @@ const struct node *case_one_of(struct case_builder *builder, const struct node *
 void case_events_build(struct case_builder *builder, const struct node *list,
                        struct case_spec *spec);
 
+// "<workflow>/<key>" of a configured workflow; false after a reported problem.
+bool case_instance_name(struct case_builder *builder, struct position at, const char *text,
+                        const char **out_workflow, const char **out_key);
+// A JSON value as it lives on; NULL: out of memory, which is remembered.
+struct json_t *case_keep_json(struct case_builder *builder, struct json_t *take_json);
+// The target of that name; false after a reported problem.
+bool case_target(struct case_builder *builder, const char *what, const struct node *key,
+                 uint32_t *out_target);
+
+// case_answer.c
+void case_answers_build(struct case_builder *builder, const struct node *answers,
+                        const struct node *replies, struct case_spec *spec);
+
+// case_instance.c
+void case_instances_build(struct case_builder *builder, const struct node *node,
+                          struct case_spec *spec);
+
 // case_payload.c: what an event's payload is made of. False after a reported problem.
 bool case_payload_make(struct case_builder *builder, const struct node *event, case_number n,
                        int64_t now_ms, struct message *message);
 // Which keys of an event make a payload; NULL-terminated.
 extern const char *const case_payload_keys[];
+// Fields of Pipit's own messages, which borrow names and texts from the JSON object.
+struct case_fields {
+    void *fields; // An array of Pipit__V1__Field *.
+    size_t count;
+};
+bool case_fields_make(struct case_builder *builder, const struct node *node,
+                      const struct json_t *json, struct case_fields *out_fields);
+
+// case_device.c: a device's status, and a reply without its id. False after a reported problem.
+bool case_online_make(struct case_builder *builder, const struct node *node, case_number n,
+                      struct message *message);
+bool case_offline_make(struct case_builder *builder, const struct node *node, case_number n,
+                       struct message *message);
+bool case_reply_make(struct case_builder *builder, const struct node *fields, int32_t status,
+                     const char *text, struct bytes *out_payload);
 
 // case_expect.c
 void case_expects_build(struct case_builder *builder, const struct node *node,

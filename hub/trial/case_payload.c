@@ -156,18 +156,18 @@ static void set_value(Pipit__V1__Field *field, const json_t *json)
     }
 }
 
-// The fields borrow from json.
-static bool set_fields(struct case_builder *builder, const struct node *node, json_t *json,
-                       Pipit__V1__Event *event)
+bool case_fields_make(struct case_builder *builder, const struct node *node, const json_t *json,
+                      struct case_fields *out_fields)
 {
     size_t count = json_object_size(json);
     Pipit__V1__Field *fields = case_alloc(builder, count, sizeof(fields[0]));
-    event->fields = case_alloc(builder, count, sizeof(event->fields[0]));
+    Pipit__V1__Field **list = case_alloc(builder, count, sizeof(list[0]));
+    *out_fields = (struct case_fields){list, 0};
     const char *name;
     json_t *value;
-    json_object_foreach(json, name, value)
+    json_object_foreach((json_t *)(uintptr_t)json, name, value)
     {
-        if (fields == NULL || event->fields == NULL) {
+        if (fields == NULL || list == NULL) {
             return false;
         }
         if (json_is_object(value) || json_is_array(value) || json_is_null(value)) {
@@ -175,11 +175,11 @@ static bool set_fields(struct case_builder *builder, const struct node *node, js
                            "pipit: field '%.80s' must be a text, a number or a boolean", name);
             return false;
         }
-        Pipit__V1__Field *field = &fields[event->n_fields];
+        Pipit__V1__Field *field = &fields[out_fields->count];
         pipit__v1__field__init(field);
         field->name = (char *)(uintptr_t)name;
         set_value(field, value);
-        event->fields[event->n_fields++] = field;
+        list[out_fields->count++] = field;
     }
     return true;
 }
@@ -225,8 +225,11 @@ static bool pack_pipit(struct case_builder *builder, const struct node *node,
     event.boot = (uint32_t)option_int(options, "boot");
     event.sequence = next_sequence(builder, options);
     event.type = (char *)(uintptr_t)type;
+    struct case_fields made = {0};
     bool is_good = json != NULL && set_time(builder, node, options, now_ms, &event) &&
-                   set_fields(builder, fields, json, &event);
+                   case_fields_make(builder, fields, json, &made);
+    event.fields = made.fields;
+    event.n_fields = made.count;
     uint8_t *bytes = is_good ? arena_alloc(arena, pipit__v1__event__get_packed_size(&event)) : NULL;
     if (bytes != NULL) {
         message->payload = bytes_of(bytes, pipit__v1__event__pack(&event, bytes));
@@ -272,8 +275,14 @@ bool case_payload_make(struct case_builder *builder, const struct node *event, c
         bool (*make)(struct case_builder *builder, const struct node *node, case_number n,
                      struct message *message);
     } makers[] = {
-        {"json", make_json}, {"text", make_text},         {"hex", make_hex},
-        {"cbor", make_cbor}, {"protobuf", make_protobuf}, {"file", make_file},
+        {"json", make_json},
+        {"text", make_text},
+        {"hex", make_hex},
+        {"cbor", make_cbor},
+        {"protobuf", make_protobuf},
+        {"file", make_file},
+        {"online", case_online_make},
+        {"offline", case_offline_make},
     };
     if (node_get(event, "pipit") != NULL) {
         return make_pipit(builder, event, n, now_ms, message);

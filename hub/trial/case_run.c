@@ -4,7 +4,9 @@
 #include <stdlib.h>
 
 #include "base/arena.h"
+#include "trial/case_instances.h"
 #include "trial/case_match.h"
+#include "trial/case_world.h"
 #include "trial/trial.h"
 
 #define LOOK_AHEAD 16 // Deliveries or expectations that may be passed over to find the next pair.
@@ -19,6 +21,7 @@ struct run {
     uint32_t got_count;
     uint32_t rejected_count;
     bool *is_rejected; // By expectation: it has happened.
+    struct case_world world;
 };
 
 static void add_fault(struct run *run, struct case_fault fault)
@@ -65,14 +68,42 @@ static enum err collect(struct run *run, struct error *e)
     return ERR_OK;
 }
 
+static enum err operate(struct run *run, const struct case_event *event, struct error *e)
+{
+    struct operation operation = {
+        .kind = event->kind == CASE_RETRY ? OPERATION_WORKFLOW_RETRY : OPERATION_WORKFLOW_CANCEL,
+        .cancel = event->kind == CASE_ABANDON ? CANCEL_ABANDON : CANCEL_UNDO,
+    };
+    int64_t id = 0;
+    enum err rc = trial_advance(run->trial, event->at_ms, e);
+    rc = rc == ERR_OK ? instances_find(trial_store(run->trial), event->workflow, event->key, &id, e)
+                      : rc;
+    if (rc == ERR_OK && id == 0) {
+        return error_set(e, ERR_NOT_FOUND, "%s/%s: there is no such instance that is not over",
+                         event->workflow, event->key);
+    }
+    operation.first = (uint64_t)id;
+    return rc == ERR_OK ? trial_operate(run->trial, &operation, e) : rc;
+}
+
+static enum err play_one(struct run *run, const struct case_event *event, struct error *e)
+{
+    if (event->kind == CASE_TIME) {
+        return trial_advance(run->trial, event->at_ms, e);
+    }
+    if (event->kind == CASE_MESSAGE) {
+        run->result->events++;
+        return trial_step(run->trial, &event->message, 1, event->at_ms, e);
+    }
+    return operate(run, event, e);
+}
+
 static enum err play(struct run *run, struct error *e)
 {
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < run->spec->event_count; i++) {
         const struct case_event *event = &run->spec->events[i];
-        run->result->events += event->is_message;
-        rc = event->is_message ? trial_step(run->trial, &event->message, 1, event->at_ms, e)
-                               : trial_advance(run->trial, event->at_ms, e);
+        rc = play_one(run, event, e);
         if (rc != ERR_OK && rc != ERR_NO_MEMORY) {
             add_fault(run, (struct case_fault){event->at, arena_print(run->arena, "%s", e->text),
                                                NULL, NULL});
@@ -334,10 +365,23 @@ static void judge_books(struct run *run)
     }
 }
 
+static void on_fault(void *context, struct case_fault fault)
+{
+    add_fault(context, fault);
+}
+
+static void on_world_fault(void *context, struct position at, const char *sentence)
+{
+    add_fault(context, (struct case_fault){at, sentence, NULL, NULL});
+}
+
 static enum err judge(struct run *run, struct error *e)
 {
+    const struct instance_judge instances = {trial_store(run->trial), run->arena, on_fault, run};
     enum err rc = run->spec->has_expect ? judge_deliveries(run, e) : ERR_OK;
     rc = rc == ERR_OK ? judge_rejections(run, e) : rc;
+    rc = rc == ERR_OK ? instances_judge(&instances, run->spec, e) : rc;
+    case_world_conclude(&run->world);
     judge_books(run);
     run->result->deliveries = run->got_count;
     return rc;
@@ -354,12 +398,24 @@ enum err case_run(const struct config *config, const struct case_spec *spec,
         return error_set(e, ERR_NO_MEMORY, "out of memory for the case");
     }
     e = e == NULL ? &own : e;
-    const struct trial_options options = {
-        .config = config, .rule = spec->rule, .now_ms = spec->start_ms};
-    enum err rc = trial_create(&run.trial, &options, e);
+    run.world = (struct case_world){.config = config,
+                                    .spec = spec,
+                                    .arena = run.arena,
+                                    .used = calloc(spec->answer_count + 1, sizeof(uint32_t)),
+                                    .fault = on_world_fault,
+                                    .context = &run};
+    const struct trial_options options = {.config = config,
+                                          .rule = spec->rule,
+                                          .now_ms = spec->start_ms,
+                                          .has_workflows = true,
+                                          .answer = case_world_answer,
+                                          .context = &run.world};
+    enum err rc = run.world.used == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory for the case")
+                                         : trial_create(&run.trial, &options, e);
     if (rc != ERR_OK) {
         goto cleanup;
     }
+    run.world.trial = run.trial;
     rc = play(&run, e);
     if (rc == ERR_OK) {
         rc = judge(&run, e);
@@ -370,6 +426,7 @@ cleanup:
     trial_destroy(run.trial);
     free(run.got);
     free(run.is_rejected);
+    free(run.world.used);
     return rc == ERR_OK && arena_is_exhausted(run.arena)
                ? error_set(e, ERR_NO_MEMORY, "out of memory for the case")
                : rc;

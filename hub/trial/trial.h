@@ -15,6 +15,26 @@
 struct store_view;
 struct trial;
 
+struct trial_delivery {
+    uint32_t target; // Index in the configuration.
+    int64_t at_ms;   // When it went out.
+    struct delivery delivery;
+};
+
+// What comes of a delivery: the target's verdict after a while, and perhaps a message, such as a
+// device's reply to a command.
+struct trial_answer {
+    enum verdict verdict;
+    const char *reason;        // For RETRY and REJECT; NULL: none.
+    const struct reply *reply; // What the target says; NULL: nothing.
+    int64_t after_ms;
+    const struct message *message; // NULL: none.
+    int64_t message_after_ms;
+};
+// *inout_answer is done, at once; what it points to is copied.
+typedef enum err trial_answer_fn(void *context, const struct trial_delivery *delivery,
+                                 struct trial_answer *inout_answer, struct error *e);
+
 struct trial_options {
     const struct config *config;
     const char *rule;      // Only this one sees what comes, and what it feeds sees that; NULL: all.
@@ -22,10 +42,14 @@ struct trial_options {
     int64_t now_ms;        // The clock at the start.
     struct store_view *births; // Sparkplug nodes are known as in this store; NULL: none is.
     bool is_forgetful;         // What goes out is counted, not kept: trial_take gives nothing.
+    bool has_workflows;        // Those of the configuration run, too.
+    trial_answer_fn *answer;   // NULL: targets take everything at once and say nothing.
+    void *context;             // Of answer.
 };
 
 #define TRIAL_BATCH_MAX  20000   // Messages of one trial_step.
 #define TRIAL_TIMERS_MAX 1000000 // Timers that one call lets fire.
+#define TRIAL_HELD_MAX   20000   // Answers that are on their way at the same time.
 
 // Reads the tables that come from files, too.
 enum err trial_create(struct trial **out_trial, const struct trial_options *options,
@@ -33,7 +57,8 @@ enum err trial_create(struct trial **out_trial, const struct trial_options *opti
 void trial_destroy(struct trial *trial); // NULL is fine.
 
 // Steps the core with the messages, after everything that is due before now_ms has happened at its
-// own time. now_ms may be less than before: a clock that steps back.
+// own time; where workflows run, also what is due at now_ms: what has been sent has been answered
+// before the next event comes. now_ms may be less than before: a clock that steps back.
 enum err trial_step(struct trial *trial, const struct message *messages, uint32_t count,
                     int64_t now_ms, struct error *e);
 // Time passes until now_ms: timers fire and deliveries become due one after the other, each at its
@@ -42,12 +67,6 @@ enum err trial_advance(struct trial *trial, int64_t now_ms, struct error *e);
 // So far that every window that is open now has been closed.
 enum err trial_close_windows(struct trial *trial, struct error *e);
 int64_t trial_now_ms(const struct trial *trial);
-
-struct trial_delivery {
-    uint32_t target; // Index in the configuration.
-    int64_t at_ms;   // When it went out.
-    struct delivery delivery;
-};
 
 // What has gone out since the last call, in that order, and by target at each moment. A target
 // takes what is due when the clock moves on and when it is asked for here, so that within a moment
@@ -65,6 +84,10 @@ typedef void trial_rejection_fn(void *context, const struct trial_rejection *rej
 enum err trial_rejections(struct trial *trial, trial_rejection_fn *each, void *context,
                           struct error *e);
 
+// An operator's wish, at trial_now_ms; as core_step refuses it.
+enum err trial_operate(struct trial *trial, const struct operation *operation, struct error *e);
+
 struct core *trial_core(struct trial *trial); // For its books and counters.
+struct store *trial_store(struct trial *trial);
 
 #endif

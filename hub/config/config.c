@@ -38,8 +38,8 @@ enum err problems_report(struct reader *reader, config_report_fn *each, void *co
 
 static void top_check(struct builder *builder)
 {
-    static const char *const keys[] = {"hub",     "sources", "devices", "formats", "history",
-                                       "targets", "tables",  "rules",   NULL};
+    static const char *const keys[] = {"hub",     "sources", "devices", "formats",   "history",
+                                       "targets", "tables",  "rules",   "workflows", NULL};
     struct shape shape = {.what = "the configuration", .others = keys};
     reader_options(&builder->reader, document_root(builder->file->document), &shape);
 }
@@ -58,6 +58,7 @@ static void parts_build(struct builder *builder)
     targets_build(builder);
     tables_build(builder);
     rules_build(builder);
+    workflows_build(builder);
 }
 
 // "/etc/pipit/hub.yaml" -> "/etc/pipit/", "hub.yaml" -> "".

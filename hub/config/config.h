@@ -68,12 +68,25 @@ extern const struct option_spec route_to_rules_options[]; // topic.
 extern const struct option_spec route_common_options[];   // limit, overflow, ...
 extern const struct option_spec route_payload_options[];  // payload, text, type, ...
 
+extern const struct option_spec workflow_options[];       // within, failure, keep.
+extern const struct option_spec workflow_start_options[]; // from, rule, where, key, running.
+extern const struct option_spec step_options[];           // within.
+extern const struct option_spec step_retry_options[];     // attempts, backoff, ...
+extern const struct option_spec step_value_options[];     // sleep, until, if, ...
+extern const struct option_spec step_message_options[];   // to, payload, ...: emit, call.
+extern const struct option_spec step_command_options[];   // to, device, name, ...
+extern const struct option_spec step_await_options[];     // from, key, ...
+extern const struct option_spec step_for_each_options[];  // as, at_once, ...
+extern const struct option_spec step_parallel_options[];  // wait.
+extern const struct option_spec step_run_options[];       // workflow, key, wait.
+
 // A switch that breaks a promise on purpose: for tests, so it is in no hint and no manual.
 bool option_is_fault(const struct option_spec *row);
 
-#define CONFIG_SIZE_MAX   (4 * 1024 * 1024)
-#define CONFIG_RULES_MAX  10000
-#define CONFIG_ERRORS_MAX 20 // Reported in one run.
+#define CONFIG_SIZE_MAX      (4 * 1024 * 1024)
+#define CONFIG_RULES_MAX     10000
+#define CONFIG_WORKFLOWS_MAX 1000
+#define CONFIG_ERRORS_MAX    20 // Reported in one run.
 
 // Every error found is reported through `each` (up to CONFIG_ERRORS_MAX), in file order; the first
 // is left in e. Relative paths have been resolved against the file's folder, secrets filled in.
@@ -93,8 +106,8 @@ typedef enum err config_source_fn(const char *hub_id, const char *name,
 // their rows stay in core.tables for core_open and core_swap.
 enum err config_check(const struct config *config, config_source_fn *check_source,
                       config_report_fn *each, void *context, struct error *e);
-// Reads the files of tables that have not been read. Each fault is reported, the first is left in e;
-// each may be NULL.
+// Reads the files of tables that have not been read. Each fault is reported, the first is left in
+// e; each may be NULL.
 enum err config_read_rows(const struct config *config, config_report_fn *each, void *context,
                           struct error *e);
 // Frees the rows of tables: the core has them.

@@ -14,7 +14,7 @@
 
 #include "base/error.h"
 
-#define DOCUMENT_DEPTH_MAX 16
+#define DOCUMENT_DEPTH_MAX 48 // Steps of workflows stand in each other.
 
 struct position {
     uint32_t line, column; // From 1; columns are characters.

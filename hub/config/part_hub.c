@@ -28,6 +28,10 @@ const struct option_spec hub_options[] = {
     {"rule_memory", OPTION_SIZE, false, "32 MB", 1 << 20, INT64_C(1) << 32, NULL,
      "Memory that SQLite may take for one rule on one event, or window, before the rule fails on "
      "it. No text of it is longer than a quarter."},
+    {"instances", OPTION_INT, false, "200000", 1, 10000000, NULL,
+     "Most instances of workflows, running and queued. What would start one more is held up as by "
+     "a "
+     "full store."},
     {"stats_every", OPTION_DURATION, false, "10 s", 0, 86400000, NULL,
      "How often retained statistics are published under `pipit/v1/$hub/<id>/`; 0 turns them off."},
     {"stats_source", OPTION_TEXT, false, NULL, 0, 0, NULL,
@@ -107,6 +111,7 @@ static void core_fill(struct core_spec *core, const struct options *hub)
     core->payload_bytes_max = (uint32_t)option_int(hub, "payload_max");
     core->rule_steps_max = (uint32_t)option_int(hub, "rule_steps");
     core->rule_memory_max = (uint64_t)option_int(hub, "rule_memory");
+    core->instances_max = (uint32_t)option_int(hub, "instances");
     core->is_mirror_on = option_bool(hub, "mirror");
     core->is_telling_workflows = option_bool(hub, "transitions");
     core->fault_no_dedupe = option_bool(hub, "fault_no_dedupe");

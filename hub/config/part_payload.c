@@ -7,7 +7,6 @@
 #include "config/parts.h"
 
 #define DESCRIPTORS_BYTES_MAX (4 * 1024 * 1024)
-#define PROPERTIES_MAX        32 // Of a route.
 #define PROPERTY_NAME_MAX     128
 
 // The choices stand in the order of enum payload_format.
@@ -122,11 +121,8 @@ static void fill_protobuf(struct builder *builder, const struct node *node, cons
     }
 }
 
-// Why a property cannot have this name; NULL: it can.
-static const char *name_problem(const char *name, const struct route_spec *route)
+const char *property_problem(const char *name)
 {
-    static const char *const attributes[] = {"specversion", "id",   "source",         "type",
-                                             "subject",     "time", "datacontenttype"};
     size_t len = strlen(name);
     if (len == 0 || len > PROPERTY_NAME_MAX || !utf8_is_valid(bytes_from_text(name))) {
         return "must be 1 to 128 bytes of UTF-8";
@@ -138,6 +134,18 @@ static const char *name_problem(const char *name, const struct route_spec *route
     }
     if (strcmp(name, "idempotency-key") == 0 || strcmp(name, "replay") == 0) {
         return "is set by the hub itself";
+    }
+    return NULL;
+}
+
+// Why a property of the route cannot have this name; NULL: it can.
+static const char *name_problem(const char *name, const struct route_spec *route)
+{
+    static const char *const attributes[] = {"specversion", "id",   "source",         "type",
+                                             "subject",     "time", "datacontenttype"};
+    const char *problem = property_problem(name);
+    if (problem != NULL) {
+        return problem;
     }
     bool is_binary = route->format == PAYLOAD_CLOUDEVENT && !route->cloudevent.is_structured;
     for (size_t i = 0; is_binary && i < sizeof(attributes) / sizeof(attributes[0]); i++) {
@@ -156,9 +164,9 @@ static void fill_properties(struct builder *builder, const struct node *section,
     if (section == NULL || own_what == NULL || !reader_mapping(reader, section, own_what, false)) {
         return;
     }
-    if (section->count > PROPERTIES_MAX) {
+    if (section->count > ROUTE_PROPERTIES_MAX) {
         reader_problem(reader, section->at, "%s: %u of them; at most %d are possible", own_what,
-                       section->count, PROPERTIES_MAX);
+                       section->count, ROUTE_PROPERTIES_MAX);
         return;
     }
     struct property_spec *properties =

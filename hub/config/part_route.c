@@ -259,28 +259,44 @@ static void item_build(struct builder *builder, const struct node *item, const c
     route_build(builder, node, route_what, type, spec, route);
 }
 
+// Behind all others: the rule's rows are events for the workflows that start by it.
+static void workflow_route_add(struct builder *builder, struct rule_spec *spec,
+                               struct route_spec *routes)
+{
+    const char *topic = arena_print(builder->file->arena, RULE_TOPIC "%s", spec->name);
+    routes[spec->route_count++] =
+        (struct route_spec){.target = ROUTE_TO_RULES, .topic = topic, .format = PAYLOAD_JSON};
+}
+
 void routes_build(struct builder *builder, const struct node *rule, const char *name,
                   struct rule_spec *spec)
 {
     struct reader *reader = &builder->reader;
     const char *what = arena_print(reader->arena, "rule %s", spec->name);
     const struct node *list = node_get(rule, name);
+    bool is_start = spec->branch == BRANCH_MAIN && workflows_start_by(builder, spec->name);
     if (what == NULL) {
         return;
     }
-    if (list == NULL || list->kind != NODE_LIST || list->count == 0) {
+    if (!(is_start && list == NULL) &&
+        (list == NULL || list->kind != NODE_LIST || list->count == 0)) {
         reader_problem(reader, list == NULL ? rule->at : list->at,
                        "%s: '%s' must be a list of routes, such as - bus: {topic: "
                        "\"alerts/{device}\"}",
                        what, name);
         return;
     }
-    struct route_spec *routes = arena_alloc(reader->arena, list->count * sizeof(routes[0]));
+    uint32_t count = (list == NULL ? 0 : list->count) + is_start;
+    struct route_spec *routes = arena_alloc(reader->arena, count * sizeof(routes[0]));
     if (routes == NULL) {
         return;
     }
     spec->routes = routes;
-    for (const struct node *item = list->first; item != NULL; item = item->next) {
+    for (const struct node *item = list == NULL ? NULL : list->first; item != NULL;
+         item = item->next) {
         item_build(builder, item, what, spec, routes);
+    }
+    if (is_start) {
+        workflow_route_add(builder, spec, routes);
     }
 }

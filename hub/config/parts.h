@@ -16,6 +16,7 @@ struct config_file {
     struct document *document;
     struct arena *arena;
     char *folder;
+    struct workflow_map **workflow_maps; // Parallel to core.workflows: where its parts are written.
 };
 
 struct builder {
@@ -43,6 +44,9 @@ void history_build(struct builder *builder);
 void targets_build(struct builder *builder);
 void tables_build(struct builder *builder);
 void rules_build(struct builder *builder);
+void workflows_build(struct builder *builder);
+// Does a workflow start by the rule of that name? As the file says it: rules are read before.
+bool workflows_start_by(const struct builder *builder, const char *rule);
 
 // The files of tables; faults go to the reader.
 void tables_read(struct reader *reader, const struct config_file *file);
@@ -58,6 +62,9 @@ void routes_build(struct builder *builder, const struct node *rule, const char *
 // part_payload.c: what a route sends. Its options by route_payload_options are the shape's third.
 void payload_build(struct builder *builder, const struct shape *shape, const struct node *node,
                    const struct rule_spec *rule, struct route_spec *out_route);
+#define ROUTE_PROPERTIES_MAX 32 // Of a route, or of what a workflow sends.
+// Why a property cannot have this name; NULL: it can.
+const char *property_problem(const char *name);
 // A FileDescriptorSet from the file that node, of `what`, names; empty after a reported problem.
 struct bytes descriptors_read(struct builder *builder, const struct node *node, const char *what,
                               const char *path);

@@ -66,7 +66,9 @@ static void test_yaml(void **state)
          "2:4: not valid UTF-8 text: invalid trailing UTF-8 octet"},
         {"a control character", "hub: {id: x\x01}\n",
          "1:12: not valid UTF-8 text: control characters are not allowed"},
-        {"deep", "a: [[[[[[[[[[[[[[[[[x]]]]]]]]]]]]]]]]]\n", "1:19: nested deeper than 16 levels"},
+        {"deep",
+         "a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[x",
+         "1:51: nested deeper than 48 levels"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -1,12 +1,21 @@
 #include "core/column_check.h"
 #include "core/core.h"
 #include "core/format.h"
+#include "core/rule_space.h"
 #include "core/rules.h"
 #include "core/tables.h"
+#include "core/workflow_definition.h"
+#include "core/workflows.h"
 #include "store/store.h"
 
-typedef enum err check_fn(const struct core_spec *spec, const struct formats *formats,
-                          const struct rules *rules, void *context, struct error *e);
+struct compiled {
+    const struct core_spec *spec;
+    const struct formats *formats;
+    const struct rules *rules;
+    struct store *store;
+};
+
+typedef enum err check_fn(const struct compiled *compiled, void *context, struct error *e);
 
 // Compiles everything and has a look at it.
 static enum err compile(const struct core_spec *spec, check_fn *look, void *context,
@@ -27,7 +36,8 @@ static enum err compile(const struct core_spec *spec, check_fn *look, void *cont
         rc = rules_open(&rules, store_db(store), spec, e);
     }
     if (rc == ERR_OK) {
-        rc = look(spec, formats, rules, context, e);
+        const struct compiled compiled = {spec, formats, rules, store};
+        rc = look(&compiled, context, e);
     }
     rules_close(rules);
     formats_destroy(formats);
@@ -35,11 +45,10 @@ static enum err compile(const struct core_spec *spec, check_fn *look, void *cont
     return rc;
 }
 
-static enum err check_columns(const struct core_spec *spec, const struct formats *formats,
-                              const struct rules *rules, void *context, struct error *e)
+static enum err check_columns(const struct compiled *compiled, void *context, struct error *e)
 {
     (void)context;
-    return columns_check(spec, formats, rules, e);
+    return columns_check(compiled->spec, compiled->formats, compiled->rules, e);
 }
 
 enum err core_check(const struct core_spec *spec, struct error *e)
@@ -52,14 +61,12 @@ struct filter_reader {
     void *context;
 };
 
-static enum err tell_filters(const struct core_spec *spec, const struct formats *formats,
-                             const struct rules *rules, void *context, struct error *e)
+static enum err tell_filters(const struct compiled *compiled, void *context, struct error *e)
 {
-    (void)formats;
     (void)e;
     const struct filter_reader *reader = context;
-    for (uint32_t i = 0; i < spec->rule_count; i++) {
-        reader->each(reader->context, i, rules_filter(rules, i));
+    for (uint32_t i = 0; i < compiled->spec->rule_count; i++) {
+        reader->each(reader->context, i, rules_filter(compiled->rules, i));
     }
     return ERR_OK;
 }
@@ -69,4 +76,38 @@ enum err core_filters(const struct core_spec *spec, core_filter_fn *each, void *
 {
     struct filter_reader reader = {each, context};
     return compile(spec, tell_filters, &reader, e);
+}
+
+struct workflow_reader {
+    core_workflow_fn *each;
+    void *context;
+};
+
+static enum err check_workflows(const struct compiled *compiled, void *context, struct error *e)
+{
+    const struct workflow_reader *reader = context;
+    struct rule_space *space = NULL;
+    enum err rc = rule_space_get(store_db(compiled->store), &space, e);
+    for (uint32_t i = 0; rc == ERR_OK && i < compiled->spec->workflow_count; i++) {
+        char path[WORKFLOW_PATH_MAX] = "";
+        struct error fault = {.offset = -1};
+        rc = workflows_check(space, &compiled->spec->workflows[i], path, &fault);
+        if (rc == ERR_CONFIG) {
+            reader->each(reader->context, i, path, &fault);
+            rc = ERR_OK;
+        } else if (rc != ERR_OK && e != NULL) {
+            *e = fault;
+        }
+    }
+    return rc;
+}
+
+enum err core_check_workflows(const struct core_spec *spec, core_workflow_fn *each, void *context,
+                              struct error *e)
+{
+    struct workflow_reader reader = {each, context};
+    struct core_spec alone = *spec; // Rules and identities have faults of their own.
+    alone.rule_count = 0;
+    alone.identity_count = 0;
+    return compile(&alone, check_workflows, &reader, e);
 }

@@ -113,12 +113,12 @@ static enum err make_text(struct making *making, const struct render_row *row, s
     return rc == ERR_OK ? check_text(making->made.payload, e) : rc;
 }
 
-// Without a type of its own an event is called like the step.
+// Without a type of its own an event is called like the workflow, as a rule's like the rule.
 static enum err make_pipit(struct making *making, const struct render_row *row, struct error *e)
 {
     struct bytes type;
     enum err rc = address_text(making, "type", &type, e);
-    const char *name = type.ptr == NULL ? making->step->name : (const char *)type.ptr;
+    const char *name = type.ptr == NULL ? making->input->workflow : (const char *)type.ptr;
     rc = rc == ERR_OK ? pipit_row_check(row->compiled, name, e) : rc;
     making->made.content_type = CONTENT_TYPE_PIPIT;
     return rc == ERR_OK ? pipit_row_render(row, name, &making->made.payload, e) : rc;

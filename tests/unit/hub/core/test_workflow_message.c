@@ -34,6 +34,7 @@ static int setup(void **state)
     assert_non_null(fixture->values);
     fixture->input = (struct query_input){.variables = fixture->values,
                                           .key = "key 1",
+                                          .workflow = "cooling",
                                           .now_ms = NOW_MS,
                                           .memory = &fixture->memory,
                                           .steps_max = 100000};
@@ -340,7 +341,7 @@ static void an_event_has_type_time_and_fields(void **state)
          .fields = {SQL("n", "n"), SQL("none", "absent"), SQL("on", "is_on")}},
         {.format = PAYLOAD_PIPIT, .address = {TOPIC("say")}, .fields = {SQL("n", "n")}},
     };
-    static const char *const types[] = {"alarm/3", "tell"}; // The step's name.
+    static const char *const types[] = {"alarm/3", "cooling"}; // The workflow's name.
     for (size_t i = 0; i < 2; i++) {
         struct workflow_made made;
         use(fixture, &events[i]);

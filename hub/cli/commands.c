@@ -16,6 +16,7 @@ int replay_command(int argc, char **argv);
 int status_command(int argc, char **argv);
 int tail_command(int argc, char **argv);
 int test_command(int argc, char **argv);
+int workflow_command(int argc, char **argv);
 
 const struct command commands[] = {
     {"hub", "Run the hub: take events, route them by SQL, deliver the results.", hub_command},
@@ -29,6 +30,8 @@ const struct command commands[] = {
     {"dead", "Deliveries that were given up: list, show, edit, test, replay, drop.", dead_command},
     {"quarantine", "Messages that were rejected: list, show, edit, test, replay, drop.",
      quarantine_command},
+    {"workflow", "Processes in several steps: list, show, cancel, retry, replay, stats, draw.",
+     workflow_command},
     {"replay", "Run a rule over a stretch of the event history, dry or for real.", replay_command},
     {"publish", "Publish an event as a device would, until it is stored.", publish_command},
     {"fleet", "Play many devices: replay a file, or generate events.", fleet_command},

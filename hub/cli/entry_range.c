@@ -109,6 +109,9 @@ static const struct {
     {"quarantine_drop", OPERATION_QUARANTINE_DROP},
     {"quarantine_replay", OPERATION_QUARANTINE_REPLAY},
     {"quarantine_edit", OPERATION_QUARANTINE_EDIT},
+    {"workflow_cancel", OPERATION_WORKFLOW_CANCEL},
+    {"workflow_retry", OPERATION_WORKFLOW_RETRY},
+    {"workflow_replay", OPERATION_WORKFLOW_REPLAY},
 };
 
 static const char *operation_name(const struct operation *operation)
@@ -127,8 +130,20 @@ static json_int_t json_id(uint64_t id)
     return id > INT64_MAX ? INT64_MAX : (json_int_t)id;
 }
 
+static bool is_of_workflow(const struct operation *operation)
+{
+    return operation->kind == OPERATION_WORKFLOW_CANCEL ||
+           operation->kind == OPERATION_WORKFLOW_RETRY ||
+           operation->kind == OPERATION_WORKFLOW_REPLAY;
+}
+
 static json_t *request_make(const struct operation *operation)
 {
+    if (is_of_workflow(operation)) {
+        return json_pack("{s:s, s:I, s:b, s:s*}", "op", operation_name(operation), "instance",
+                         json_id(operation->first), "abandon", operation->cancel == CANCEL_ABANDON,
+                         "reason", operation->reason);
+    }
     const struct edit *edit = operation->edit;
     json_t *request = json_pack("{s:s, s:I, s:I}", "op", operation_name(operation), "first",
                                 json_id(operation->first), "last", json_id(operation->last));
@@ -154,6 +169,7 @@ static void reply_read(const json_t *reply, struct operated *out_operated)
         .count = (uint64_t)json_integer_value(json_object_get(reply, "operated")),
         .skipped = (uint64_t)json_integer_value(json_object_get(reply, "skipped")),
         .upto = upto == NULL ? UINT64_MAX : (uint64_t)json_integer_value(upto),
+        .instance = (uint64_t)json_integer_value(json_object_get(reply, "instance")),
     };
     snprintf(out_operated->skip, sizeof(out_operated->skip), "%s", skip == NULL ? "" : skip);
 }
@@ -190,6 +206,7 @@ static enum err operate_here(const struct config *config, const struct operation
             .count = outcome.operated,
             .skipped = outcome.skipped,
             .upto = is_played ? outcome.operated_upto : UINT64_MAX,
+            .instance = outcome.instance,
         };
         memcpy(out_operated->skip, outcome.skip, sizeof(out_operated->skip));
     }

@@ -37,6 +37,7 @@ struct operated {
     uint64_t count, skipped;
     uint64_t upto; // The last id that was looked at; UINT64_MAX: the range is done.
     char skip[300];
+    uint64_t instance; // That a workflow's replay has started.
 };
 
 // Lets the running hub do it, through its control socket; with no hub there, opens the store and

@@ -1,0 +1,108 @@
+#include "cli/workflow_print.h"
+
+#include <stdio.h>
+#include <string.h>
+
+const char *print_text(const json_t *json, const char *name)
+{
+    const char *text = json_string_value(json_object_get(json, name));
+    return text == NULL ? "" : text;
+}
+
+long long print_number(const json_t *json, const char *name)
+{
+    return (long long)json_integer_value(json_object_get(json, name));
+}
+
+enum colour print_state_colour(const char *state)
+{
+    static const struct {
+        const char *state;
+        enum colour colour;
+    } colours[] = {{"queued", COLOUR_DIM},      {"running", COLOUR_NONE},
+                   {"undoing", COLOUR_YELLOW},  {"parked", COLOUR_RED},
+                   {"completed", COLOUR_GREEN}, {"failed", COLOUR_RED},
+                   {"cancelled", COLOUR_YELLOW}};
+    for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++) {
+        if (strcmp(colours[i].state, state) == 0) {
+            return colours[i].colour;
+        }
+    }
+    return COLOUR_NONE;
+}
+
+// Each step once, in the order of the branches, with how many stand there.
+static json_t *count_steps(const json_t *instance)
+{
+    json_t *counts = json_object(), *step;
+    size_t i;
+    json_array_foreach(json_object_get(instance, "steps"), i, step)
+    {
+        const char *name = print_text(step, "step");
+        json_object_set_new(counts, name, json_integer(print_number(counts, name) + 1));
+    }
+    return counts;
+}
+
+const char *print_steps(const json_t *instance, char out_text[PRINT_TEXT_MAX])
+{
+    json_t *counts = count_steps(instance), *count;
+    const char *name;
+    size_t len = 0;
+    out_text[0] = '\0';
+    json_object_foreach(counts, name, count)
+    {
+        char times[24] = "";
+        if (json_integer_value(count) > 1) {
+            snprintf(times, sizeof(times), " x%lld", (long long)json_integer_value(count));
+        }
+        int added = snprintf(out_text + len, PRINT_TEXT_MAX - len, "%s%s%s", len == 0 ? "" : ", ",
+                             name, times);
+        len = added < 0 || (size_t)added >= PRINT_TEXT_MAX - len ? PRINT_TEXT_MAX - 1
+                                                                 : len + (size_t)added;
+    }
+    json_decref(counts);
+    return out_text;
+}
+
+const char *print_since(const json_t *instance, int64_t now_ms, char out_text[PRINT_TEXT_MAX])
+{
+    long long since = print_number(instance, "ended");
+    size_t i;
+    json_t *step;
+    json_array_foreach(json_object_get(instance, "steps"), i, step)
+    {
+        long long at = print_number(step, "since");
+        since = since == 0 || at < since ? at : since;
+    }
+    since = since == 0 ? print_number(instance, "changed") : since;
+    int64_t age_ms = now_ms > since ? now_ms - since : 0;
+    return amount_duration(age_ms, out_text);
+}
+
+const char *print_due(const json_t *json, int64_t now_ms, char out_text[PRINT_TEXT_MAX])
+{
+    char amount[AMOUNT_TEXT_MAX];
+    long long due = print_number(json, "due");
+    out_text[0] = '\0';
+    if (due >= now_ms) {
+        snprintf(out_text, PRINT_TEXT_MAX, "in %s", amount_duration(due - now_ms, amount));
+    } else if (due != 0) {
+        snprintf(out_text, PRINT_TEXT_MAX, "%s late", amount_duration(now_ms - due, amount));
+    }
+    return out_text;
+}
+
+const char *print_note(const json_t *instance, char out_text[PRINT_TEXT_MAX])
+{
+    bool is_configured = json_is_true(json_object_get(instance, "configured"));
+    bool is_current = json_is_true(json_object_get(instance, "current"));
+    const char *error = print_text(instance, "error"), *reason = print_text(instance, "reason");
+    const char *version = !is_configured ? "not configured any more"
+                          : !is_current  ? "older version"
+                                         : "";
+    snprintf(out_text, PRINT_TEXT_MAX, "%s%s%s%s%s", version,
+             version[0] != '\0' && error[0] != '\0' ? "; " : "", error,
+             error[0] != '\0' && reason[0] != '\0' ? ": " : "", reason);
+    return out_text;
+}

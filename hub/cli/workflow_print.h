@@ -1,0 +1,31 @@
+// workflow_print.h - parts of an instance's JSON (workflow_look.h) in words.
+//
+// Threads:   one.
+//
+// Ownership: what is borrowed from the JSON lives as long; out_text is returned.
+//
+// Failure:   none: "" for what is not there.
+#ifndef PIPIT_CLI_WORKFLOW_PRINT_H
+#define PIPIT_CLI_WORKFLOW_PRINT_H
+
+#include <jansson.h>
+#include <stdint.h>
+
+#include "cli/terminal.h"
+
+#define PRINT_TEXT_MAX 256
+
+const char *print_text(const json_t *json, const char *name);
+long long print_number(const json_t *json, const char *name);
+
+enum colour print_state_colour(const char *state);
+// "reserve", "reserve, paid", "waves x3, cool x10".
+const char *print_steps(const json_t *instance, char out_text[PRINT_TEXT_MAX]);
+// How long it has been at the step where it is longest, or has ended.
+const char *print_since(const json_t *instance, int64_t now_ms, char out_text[PRINT_TEXT_MAX]);
+// "in 3 min 2 s", "2 s late".
+const char *print_due(const json_t *json, int64_t now_ms, char out_text[PRINT_TEXT_MAX]);
+// Whether it is of an older version, or why it has failed.
+const char *print_note(const json_t *instance, char out_text[PRINT_TEXT_MAX]);
+
+#endif

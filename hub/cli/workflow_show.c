@@ -1,0 +1,294 @@
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "cli/entry_print.h"
+#include "cli/workflow_print.h"
+#include "cli/workflow_select.h"
+
+int workflow_show_command(int argc, char **argv);
+
+#define DATA_SHOWN_MAX 400 // Bytes of an entry's data; --full shows all.
+
+static const struct option_spec show_options[] = {
+    WORKFLOW_CONFIG_OPTION,
+    {"full", OPTION_BOOL, false, "false", 0, 0, NULL,
+     "Long data of the history whole, and the definition that the instance runs on."},
+    {"json", OPTION_BOOL, false, "false", 0, 0, NULL, "One JSON object an instance."},
+    {NULL},
+};
+
+static const struct usage usage = {
+    .name = "workflow show",
+    .synopsis = "ID|WORKFLOW/KEY... -c hub.yaml [--full] [--json]",
+    .about =
+        "Shows instances of workflows: variables, what each branch waits for and until when, what\n"
+        "would be undone if it failed now, and the history step by step with what was sent, what\n"
+        "came back, attempts and times. Of a key that has had several instances it is the one "
+        "that\n"
+        "has not ended, or the newest.\n",
+    .options = show_options,
+    .more = "Examples:\n"
+            "  pipit workflow show 17 -c hub.yaml\n"
+            "  pipit workflow show order/1007 -c hub.yaml\n\n"
+            "Exit codes: 0 done, 1 no such instance, 2 usage, 3 configuration, 4 store.\n",
+};
+
+struct shown {
+    const json_t *json;
+    int64_t now_ms;
+    bool is_full;
+};
+
+static const char *colour(enum colour which)
+{
+    return terminal_colour(stdout, which);
+}
+
+// "2026-05-04 03:02:01 (3 min 2 s ago)"
+static void line_time(const char *name, long long at_ms, int64_t now_ms)
+{
+    char at[ENTRY_TIME_MAX], amount[AMOUNT_TEXT_MAX], text[160];
+    if (at_ms != 0) {
+        bool is_past = at_ms <= now_ms;
+        snprintf(text, sizeof(text), "%s (%s%s%s)", entry_time(at_ms, at), is_past ? "" : "in ",
+                 amount_duration(is_past ? now_ms - at_ms : at_ms - now_ms, amount),
+                 is_past ? " ago" : "");
+        entry_line(name, text);
+    }
+}
+
+static void print_data(const char *sign, const json_t *data, bool is_full)
+{
+    char *text = data == NULL ? NULL : json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
+    if (text == NULL) {
+        return;
+    }
+    size_t len = strlen(text);
+    bool is_cut = !is_full && len > DATA_SHOWN_MAX;
+    size_t shown = is_cut ? DATA_SHOWN_MAX : len;
+    while (is_cut && ((unsigned char)text[shown] & 0xc0) == 0x80) {
+        shown--; // Not within a character.
+    }
+    printf("    %s%s %.*s%s%s\n", colour(COLOUR_DIM), sign, (int)shown, text,
+           is_cut ? "... (--full shows all)" : "", colour(COLOUR_NONE));
+    free(text);
+}
+
+static void print_head(const struct shown *shown)
+{
+    const json_t *json = shown->json;
+    char text[PRINT_TEXT_MAX];
+    const char *state = print_text(json, "state"), *note = print_note(json, text);
+    printf("%s%s/%s%s  instance %lld, %s%s%s\n", colour(COLOUR_BOLD), print_text(json, "workflow"),
+           print_text(json, "key"), colour(COLOUR_NONE), print_number(json, "id"),
+           colour(print_state_colour(state)), state, colour(COLOUR_NONE));
+    if (note[0] != '\0') {
+        entry_line("note", note);
+    }
+    entry_line("version", print_text(json, "version"));
+    line_time("started", print_number(json, "started"), shown->now_ms);
+    entry_line("by event", print_text(json, "event"));
+    if (print_number(json, "parent") != 0) {
+        snprintf(text, sizeof(text), "instance %lld", print_number(json, "parent"));
+        entry_line("run by", text);
+    }
+    line_time("ended", print_number(json, "ended"), shown->now_ms);
+    line_time("kept until", print_number(json, "until"), shown->now_ms);
+}
+
+static void print_object(const char *name, const json_t *object)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach((json_t *)object, key, value)
+    {
+        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        printf("%s%-16s%s %s = %s\n", colour(COLOUR_DIM), name, colour(COLOUR_NONE), key,
+               text == NULL ? "?" : text);
+        free(text);
+        name = "";
+    }
+}
+
+// What a branch at a step waits for, in words.
+static void describe(const json_t *step, char out_text[PRINT_TEXT_MAX])
+{
+    static const struct {
+        const char *kind, *words;
+    } kinds[] = {{"call", "the answer"},       {"command", "the device's reply"},
+                 {"await", "an event"},        {"sleep", "its time"},
+                 {"until", "its time"},        {"parallel", "its branches"},
+                 {"for_each", "its branches"}, {"run", "the workflow that it runs"}};
+    const char *kind = print_text(step, "kind"), *phase = print_text(step, "phase");
+    const char *value = print_text(step, "for"), *words = phase;
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        words = strcmp(kinds[i].kind, kind) == 0 ? kinds[i].words : words;
+    }
+    if (strcmp(phase, "backoff") == 0) {
+        snprintf(out_text, PRINT_TEXT_MAX, "attempt %lld", print_number(step, "attempt"));
+    } else if (strcmp(phase, "offline") == 0) {
+        snprintf(out_text, PRINT_TEXT_MAX, "device %.100s to be online", value);
+    } else if (print_number(step, "total") > 0) {
+        snprintf(out_text, PRINT_TEXT_MAX, "%s: %lld of %lld done, %lld failed", words,
+                 print_number(step, "done"), print_number(step, "total"),
+                 print_number(step, "failed"));
+    } else {
+        snprintf(out_text, PRINT_TEXT_MAX, "%s%s%.150s", words, value[0] == '\0' ? "" : " with ",
+                 value);
+    }
+}
+
+static void print_waits(const struct shown *shown)
+{
+    bool is_parked = strcmp(print_text(shown->json, "state"), "parked") == 0;
+    size_t i;
+    json_t *step;
+    json_array_foreach(json_object_get(shown->json, "steps"), i, step)
+    {
+        char what[PRINT_TEXT_MAX], due[PRINT_TEXT_MAX], since[AMOUNT_TEXT_MAX];
+        int64_t since_ms = shown->now_ms - print_number(step, "since");
+        describe(step, what);
+        print_due(step, shown->now_ms, due);
+        printf("%s%-16s%s %s%s%s %s %s, since %s%s%s\n", colour(COLOUR_DIM),
+               i > 0       ? ""
+               : is_parked ? "parked at"
+                           : "at step",
+               colour(COLOUR_NONE), colour(COLOUR_CYAN), print_text(step, "step"),
+               colour(COLOUR_NONE), is_parked ? "would wait for" : "waits for", what,
+               amount_duration(since_ms < 0 ? 0 : since_ms, since), due[0] == '\0' ? "" : ", due ",
+               due);
+    }
+}
+
+static void print_undo(const json_t *json)
+{
+    size_t i;
+    json_t *name;
+    const json_t *list = json_object_get(json, "undo");
+    json_array_foreach(list, i, name)
+    {
+        if (i == 0) {
+            printf("%s%-16s%s ", colour(COLOUR_DIM), "would undo", colour(COLOUR_NONE));
+        }
+        printf("%s%s%s", i == 0 ? "" : ", then ", json_string_value(name),
+               i + 1 == json_array_size(list) ? "\n" : "");
+    }
+}
+
+static enum colour entry_colour(const char *what)
+{
+    static const char *const bad[] = {"error", "failed", "parked", NULL};
+    static const char *const good[] = {"done", "completed", "undone", NULL};
+    static const char *const odd[] = {"retrying", "undoing", "cancelled", "retried", NULL};
+    for (size_t i = 0; bad[i] != NULL; i++) {
+        if (strcmp(bad[i], what) == 0) {
+            return COLOUR_RED;
+        }
+    }
+    for (size_t i = 0; good[i] != NULL; i++) {
+        if (strcmp(good[i], what) == 0) {
+            return COLOUR_GREEN;
+        }
+    }
+    for (size_t i = 0; odd[i] != NULL; i++) {
+        if (strcmp(odd[i], what) == 0) {
+            return COLOUR_YELLOW;
+        }
+    }
+    return COLOUR_NONE;
+}
+
+// What went out is marked by >, what came back or was found by <.
+static const char *data_sign(const char *what)
+{
+    return strcmp(what, "entered") == 0 ? ">" : strcmp(what, "done") == 0 ? "<" : "=";
+}
+
+static void print_entry(const struct shown *shown, const json_t *entry)
+{
+    char at[ENTRY_TIME_MAX], amount[AMOUNT_TEXT_MAX];
+    long long at_ms = print_number(entry, "at"), attempt = print_number(entry, "attempt");
+    const char *what = print_text(entry, "what"), *step = print_text(entry, "step");
+    const char *error = print_text(entry, "error"), *reason = print_text(entry, "reason");
+    printf("  %s.%03lld  %s%s%s%s%s%s%s", entry_time(at_ms, at), at_ms % 1000, colour(COLOUR_CYAN),
+           step, colour(COLOUR_NONE), step[0] == '\0' ? "" : " ", colour(entry_colour(what)), what,
+           colour(COLOUR_NONE));
+    if (attempt > 1) {
+        printf(", attempt %lld", attempt);
+    }
+    if (json_object_get(entry, "took") != NULL) {
+        printf(", after %s", amount_duration(print_number(entry, "took"), amount));
+    }
+    printf("%s%s%s%s\n", error[0] == '\0' ? "" : "  ", error,
+           reason[0] == '\0' || error[0] == '\0' ? "" : ": ", reason);
+    print_data(data_sign(what), json_object_get(entry, "data"), shown->is_full);
+}
+
+static void print_history(const struct shown *shown)
+{
+    size_t i;
+    json_t *entry;
+    printf("%shistory%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));
+    json_array_foreach(json_object_get(shown->json, "history"), i, entry)
+    {
+        print_entry(shown, entry);
+    }
+}
+
+static void print_instance(const struct shown *shown)
+{
+    print_head(shown);
+    print_object("variables", json_object_get(shown->json, "variables"));
+    print_object("result", json_object_get(shown->json, "result"));
+    print_waits(shown);
+    print_undo(shown->json);
+    print_history(shown);
+    if (shown->is_full) {
+        printf("%sdefinition%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));
+        json_dumpf(json_object_get(shown->json, "definition"), stdout, JSON_INDENT(2));
+        putchar('\n');
+    }
+    putchar('\n');
+}
+
+static int show(struct workflow_run *run, const char *word)
+{
+    struct error e = {0};
+    json_t *json = NULL;
+    int64_t id;
+    int code = workflow_find(run, word, &id);
+    if (code != -1) {
+        return code;
+    }
+    if (workflow_look_full(run->look, id, &json, &e) != ERR_OK) {
+        return workflow_run_fail(run, &e);
+    }
+    if (run->is_json) {
+        json_dumpf(json, stdout, JSON_COMPACT);
+        putchar('\n');
+    } else {
+        const struct shown shown = {json, clock_wall_ms(),
+                                    option_bool(run->arguments.options, "full")};
+        print_instance(&shown);
+    }
+    json_decref(json);
+    return EXIT_OK;
+}
+
+int workflow_show_command(int argc, char **argv)
+{
+    struct workflow_run run;
+    int code = workflow_run_open(&run, &usage, argc, argv);
+    if (code == -1 && run.arguments.word_count == 0) {
+        code = usage_fail(&usage, "show what? Give an instance's number or <workflow>/<key>");
+    }
+    for (int i = 0; code == -1 && i < run.arguments.word_count; i++) {
+        int rc = show(&run, run.arguments.words[i]);
+        code = rc != EXIT_OK ? rc : i + 1 == run.arguments.word_count ? EXIT_OK : -1;
+    }
+    workflow_run_close(&run);
+    return code;
+}

@@ -62,7 +62,7 @@ struct workflow_token {
     bool is_sent;        // Something of it may have happened outside.
     json_t *scope;       // Variables of this branch alone (for_each); NULL: the parent's.
     // Of a parallel or for_each:
-    json_t *items; // Of for_each.
+    json_t *items; // Of for_each; of command: only the device that it was sent to.
     uint32_t total, begun, done, failed;
     bool is_gone; // It has ended; dropped when the instance is written.
 };

@@ -341,6 +341,7 @@ static enum err make_command(struct making *making, struct pipit_command_head *h
         return rc;
     }
     head->name = (const char *)name.ptr;
+    making->made.device = (const char *)device.ptr;
     making->command = head;
     if (making->step->message.fields != NULL) {
         return make_fields(making, e);

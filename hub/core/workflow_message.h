@@ -14,6 +14,7 @@ struct workflow_made {
     struct bytes topic, payload;
     struct bytes properties;  // As in struct delivery.
     const char *content_type; // "" when none.
+    const char *device;       // Of a command: "<group>/<device>"; else NULL.
 };
 
 // Of emit and call. An MQTT topic (not message->is_url) is checked: no wildcards, no empty levels.

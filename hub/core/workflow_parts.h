@@ -155,6 +155,9 @@ enum err workflow_send_device(struct workflows *workflows, const struct workflow
                               const struct workflow_token *token, const char **out_device,
                               struct error *e);
 
+// Is that the device to which the token's command was sent? Nobody else's reply counts.
+bool workflow_send_is_asked(const struct workflow_token *token, const char *device);
+
 // ---- workflow_inbox.c, workflow_presence.c ------------------------------------------------------
 
 struct inbox_entry {

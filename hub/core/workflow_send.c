@@ -2,6 +2,7 @@
 // outbox.
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "core/workflow_message.h"
 #include "core/workflow_parts.h"
@@ -113,13 +114,32 @@ static enum err send_message(struct sending *sending, struct error *e)
                                                  : send_outside(sending, is_call, e);
 }
 
+// Kept with the token: what the expression gives may be another device by the time of the reply.
+static enum err note_device(struct sending *sending, struct error *e)
+{
+    json_t *device = json_pack("[s]", sending->made.device);
+    if (device == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a command's device");
+    }
+    json_decref(sending->token->items);
+    sending->token->items = device;
+    return ERR_OK;
+}
+
 static enum err send_command(struct sending *sending, struct error *e)
 {
     int64_t expires_ms = sending->step->expires_ms;
     expires_ms = expires_ms == 0 ? 0 : sending->workflows->now_ms + expires_ms;
     enum err rc = workflow_command_make(sending->step, &sending->input, sending->ticket, expires_ms,
                                         &sending->made, e);
-    return rc == ERR_OK ? send_outside(sending, true, e) : rc;
+    rc = rc == ERR_OK ? send_outside(sending, true, e) : rc;
+    return rc == ERR_OK ? note_device(sending, e) : rc;
+}
+
+bool workflow_send_is_asked(const struct workflow_token *token, const char *device)
+{
+    const char *asked = json_string_value(json_array_get(token->items, 0));
+    return asked != NULL && strcmp(asked, device) == 0;
 }
 
 enum err workflow_send(struct workflows *workflows, struct workflow_instance *instance,

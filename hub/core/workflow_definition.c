@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-const char *const step_kind_names[STEP_KIND_COUNT] = {
+const char *const step_kind_names[STEP_KIND_COUNT + 1] = {
     [STEP_EMIT] = "emit",
     [STEP_CALL] = "call",
     [STEP_COMMAND] = "command",
@@ -23,7 +23,7 @@ const char *const step_kind_names[STEP_KIND_COUNT] = {
     [STEP_GOTO] = "goto",
 };
 
-const char *const workflow_error_names[WORKFLOW_ERROR_COUNT] = {
+const char *const workflow_error_names[WORKFLOW_ERROR_COUNT + 1] = {
 #define ERROR_NAME(id, name) name,
     WORKFLOW_ERRORS(ERROR_NAME)
 #undef ERROR_NAME

@@ -86,7 +86,7 @@ enum step_kind {
     STEP_GOTO,
     STEP_KIND_COUNT
 };
-extern const char *const step_kind_names[STEP_KIND_COUNT]; // "emit", as in the text.
+extern const char *const step_kind_names[STEP_KIND_COUNT + 1]; // "emit", as in the text; NULL.
 
 // What a step can fail with, by name in `errors` and my.error.
 #define WORKFLOW_ERRORS(X)                                                                         \
@@ -103,7 +103,7 @@ extern const char *const step_kind_names[STEP_KIND_COUNT]; // "emit", as in the 
 #define WORKFLOW_ERROR_ENUM(id, name) WORKFLOW_##id,
 enum workflow_error { WORKFLOW_ERRORS(WORKFLOW_ERROR_ENUM) WORKFLOW_ERROR_COUNT };
 #undef WORKFLOW_ERROR_ENUM
-extern const char *const workflow_error_names[WORKFLOW_ERROR_COUNT];
+extern const char *const workflow_error_names[WORKFLOW_ERROR_COUNT + 1]; // And NULL.
 
 // Where a token goes: the index of a step, or one of these.
 typedef uint32_t workflow_place;

@@ -56,6 +56,7 @@ struct connector_type {
     const char *name;                        // "mqtt", as written in the configuration.
     const struct option_spec *options;       // Of the target.
     const struct option_spec *route_options; // Of a route to it (topic, qos, retain, payload, ...).
+    bool is_url;                             // A delivery's topic is an address: core/address.h.
     uint32_t batch_count_max;                // At most this many deliveries in one send.
     size_t state_bytes;                      // Allocated zeroed by the delivery stage.
     enum err (*open)(void *state, const struct connector_peer *peer, struct error *e);

@@ -7,6 +7,7 @@
 
 const struct connector_type *const connector_types[] = {
     &connector_file,
+    &connector_http,
     &connector_mqtt,
     NULL,
 };

@@ -6,6 +6,7 @@
 #include "connectors/connector.h"
 
 extern const struct connector_type connector_file; // Lines of JSON, appended to a file.
+extern const struct connector_type connector_http; // Calls an HTTP server.
 extern const struct connector_type connector_mqtt; // Publishes to an MQTT broker.
 
 #endif

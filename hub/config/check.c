@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/parts.h"
+#include "config/workflow_check.h"
 #include "core/core.h"
 
 // The member of a section, NULL when it is not there.
@@ -212,6 +213,9 @@ static void check_all(struct reader *reader, struct config_file *file,
     tables_read(reader, file);
     if (reader->problem_count > without_tables) {
         return; // What rules would say of a table that is not there.
+    }
+    if (workflows_examine(reader, file, &fault) != ERR_OK) { // Not of a workflow: of all.
+        reader_problem(reader, (struct position){1, 1}, "workflows: %s", fault.text);
     }
     if (core_check(&file->config.core, &fault) == ERR_OK) {
         return;

@@ -77,11 +77,7 @@ static void start_build(struct workflow_part *part, json_t *definition)
     struct arena *arena = part->builder->file->arena;
     const struct node *node = node_get(part->node, "start");
     const char *what = arena_print(arena, "%s: start", part->what);
-    if (node == NULL) {
-        reader_problem(&part->builder->reader, part->node->at,
-                       "%s: 'start' is missing: what starts it, such as start: {from: "
-                       "\"shop/orders\", key: id}",
-                       part->what);
+    if (node == NULL) { // Others run it.
         return;
     }
     struct workflow_step_part start = {part, node, node, what, what, "/start", json_object()};

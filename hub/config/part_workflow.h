@@ -57,7 +57,7 @@ typedef void workflow_kind_fn(struct workflow_step_part *step);
 
 // A kind is a mapping (`inner`: its options), a text (a row of step_value_options), or has names
 // of its own behind it (neither).
-struct workflow_kind {
+struct step_reader {
     enum step_kind kind;
     bool is_value;
     const struct option_spec *beside; // Of the step; NULL: none.
@@ -65,7 +65,7 @@ struct workflow_kind {
     uint32_t may;                     // Which of those that steps have in common.
     workflow_kind_fn *build;          // What stands in `inner` and `lists`.
 };
-extern const struct workflow_kind workflow_kinds[STEP_KIND_COUNT];
+extern const struct step_reader step_readers[STEP_KIND_COUNT];
 
 // ---- part_workflow_json.c: members --------------------------------------------------------------
 

@@ -1,8 +1,11 @@
 // part_workflow_json.c - members of a definition, made of what the file says.
 #include <ctype.h>
 #include <string.h>
+#include <strings.h>
 
 #include "config/part_workflow.h"
+
+#define EXPRESSION_BYTES_MAX 65536
 
 void workflow_put(struct workflow_part *part, json_t *object, const char *name, json_t *take_value)
 {
@@ -55,8 +58,8 @@ json_t *workflow_sql(struct workflow_part *part, const struct node *node, const 
     while (len > 0 && isspace((unsigned char)node->text[len - 1])) {
         len--;
     }
-    if (len > OPTION_TEXT_MAX) {
-        reader_problem(reader, node->at, "%s: longer than %d bytes", what, OPTION_TEXT_MAX);
+    if (len > EXPRESSION_BYTES_MAX) {
+        reader_problem(reader, node->at, "%s: longer than %d bytes", what, EXPRESSION_BYTES_MAX);
         return NULL;
     }
     json_t *json =
@@ -146,6 +149,20 @@ static bool is_identifier(const char *name)
     return true;
 }
 
+// Whatever its case; NULL: there is none.
+static const char *variable_like(const struct workflow_part *part, const char *name)
+{
+    const char *key;
+    json_t *value;
+    json_object_foreach(part->variables, key, value)
+    {
+        if (strcasecmp(key, name) == 0) {
+            return key;
+        }
+    }
+    return NULL;
+}
+
 void workflow_variable_add(struct workflow_part *part, const struct node *name, const char *what)
 {
     struct reader *reader = &part->builder->reader;
@@ -156,7 +173,13 @@ void workflow_variable_add(struct workflow_part *part, const struct node *name, 
                        what, name->text);
         return;
     }
-    if (json_object_get(part->variables, name->text) != NULL) {
+    const char *other = variable_like(part, name->text);
+    if (other != NULL && strcmp(other, name->text) != 0) {
+        reader_problem(reader, name->at,
+                       "%s: variable '%s': '%s' is there, too, and SQL takes them for the same",
+                       what, name->text, other);
+    }
+    if (other != NULL) {
         return;
     }
     if (json_object_size(part->variables) == WORKFLOW_VARIABLES_MAX) {

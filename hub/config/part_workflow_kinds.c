@@ -54,8 +54,9 @@ const struct option_spec step_await_options[] = {
     {"key", OPTION_TEXT, true, NULL, 0, 0, NULL,
      "SQL expression over the event. The event is for the instance whose key (or `match`) it "
      "gives."},
-    {"match", OPTION_TEXT, false, "my.key", 0, 0, NULL,
-     "SQL expression over the variables: what the event's `key` has to be."},
+    {"match", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "SQL expression over the variables: what the event's `key` has to be. Without it the "
+     "instance's key."},
     {"where", OPTION_TEXT, false, NULL, 0, 0, NULL,
      "SQL expression over the event and the variables: other events are passed over."},
     {"keep", OPTION_DURATION, false, "0", 0, 366 * DAY_MS, NULL,
@@ -288,19 +289,19 @@ void step_goto_build(struct workflow_step_part *step)
     (STEP_MAY_WITHIN | STEP_MAY_RETRY | STEP_MAY_TAKE | STEP_MAY_UNDO | STEP_MAY_ON_ERROR)
 #define MAY_AFTER (STEP_MAY_UNDO | STEP_MAY_ON_ERROR)
 
-const struct workflow_kind workflow_kinds[STEP_KIND_COUNT] = {
-    [STEP_EMIT] = {STEP_EMIT, false, NULL, NULL, MAY_AFTER, step_emit_build},
+const struct step_reader step_readers[STEP_KIND_COUNT] = {
+    [STEP_EMIT] = {STEP_EMIT, false, NULL, NULL, STEP_MAY_RETRY | MAY_AFTER, step_emit_build},
     [STEP_CALL] = {STEP_CALL, false, NULL, NULL, MAY_ALL, step_call_build},
     [STEP_COMMAND] = {STEP_COMMAND, false, NULL, NULL, MAY_ALL, step_command_build},
-    [STEP_AWAIT] = {STEP_AWAIT, false, NULL, NULL, MAY_ALL & ~STEP_MAY_RETRY, step_await_build},
+    [STEP_AWAIT] = {STEP_AWAIT, false, NULL, NULL, MAY_ALL, step_await_build},
     [STEP_SLEEP] = {STEP_SLEEP, true, NULL, NULL, MAY_AFTER, step_value_build},
     [STEP_UNTIL] = {STEP_UNTIL, true, NULL, NULL, MAY_AFTER, step_value_build},
     [STEP_IF] = {STEP_IF, true, NULL, if_lists, STEP_MAY_ON_ERROR, step_if_build},
     [STEP_SWITCH] = {STEP_SWITCH, true, NULL, switch_lists, STEP_MAY_ON_ERROR, step_switch_build},
     [STEP_PARALLEL] = {STEP_PARALLEL, false, step_parallel_options, NULL,
-                       STEP_MAY_WITHIN | MAY_AFTER, step_parallel_build},
+                       STEP_MAY_WITHIN | STEP_MAY_RETRY | MAY_AFTER, step_parallel_build},
     [STEP_FOR_EACH] = {STEP_FOR_EACH, true, step_for_each_options, for_each_lists,
-                       STEP_MAY_WITHIN | MAY_AFTER, step_for_each_build},
+                       STEP_MAY_WITHIN | STEP_MAY_RETRY | MAY_AFTER, step_for_each_build},
     [STEP_SET] = {STEP_SET, false, NULL, NULL, MAY_AFTER, step_set_build},
     [STEP_RUN] = {STEP_RUN, false, NULL, NULL, MAY_ALL, step_run_build},
     [STEP_END] = {STEP_END, false, NULL, NULL, 0, step_end_build},

@@ -136,7 +136,7 @@ static void retry_build(struct workflow_step_part *step, const struct node *node
 }
 
 // Options that would be there to no effect are mistakes.
-static void refuse_commons(struct workflow_step_part *step, const struct workflow_kind *kind)
+static void refuse_commons(struct workflow_step_part *step, const struct step_reader *kind)
 {
     for (size_t i = 0; i < COMMONS; i++) {
         const struct node *node = node_get(step->node, commons[i].name);
@@ -149,7 +149,7 @@ static void refuse_commons(struct workflow_step_part *step, const struct workflo
 }
 
 static const struct node *common_get(const struct workflow_step_part *step,
-                                     const struct workflow_kind *kind, uint32_t bit)
+                                     const struct step_reader *kind, uint32_t bit)
 {
     for (size_t i = 0; i < COMMONS; i++) {
         if (commons[i].bit == bit) {
@@ -159,7 +159,7 @@ static const struct node *common_get(const struct workflow_step_part *step,
     return NULL;
 }
 
-static void commons_build(struct workflow_step_part *step, const struct workflow_kind *kind)
+static void commons_build(struct workflow_step_part *step, const struct step_reader *kind)
 {
     struct workflow_part *part = step->part;
     struct arena *arena = part->builder->file->arena;
@@ -226,9 +226,9 @@ static void unknown_kind(struct workflow_step_part *step)
 }
 
 // NULL after a reported problem.
-static const struct workflow_kind *kind_find(struct workflow_step_part *step)
+static const struct step_reader *kind_find(struct workflow_step_part *step)
 {
-    const struct workflow_kind *found = NULL;
+    const struct step_reader *found = NULL;
     for (const struct node *node = step->node->first; node != NULL; node = node->next) {
         for (int i = 0; i < STEP_KIND_COUNT; i++) {
             if (strcmp(step_kind_names[i], node->key->text) != 0) {
@@ -240,7 +240,7 @@ static const struct workflow_kind *kind_find(struct workflow_step_part *step)
                                node->key->text, step_kind_names[found->kind]);
                 return NULL;
             }
-            found = &workflow_kinds[i];
+            found = &step_readers[i];
             step->inner = node;
         }
     }
@@ -251,7 +251,7 @@ static const struct workflow_kind *kind_find(struct workflow_step_part *step)
 }
 
 // Those of every step, the kind itself, its lists.
-static const char *const *others_of(struct arena *arena, const struct workflow_kind *kind)
+static const char *const *others_of(struct arena *arena, const struct step_reader *kind)
 {
     size_t count = 0, at = 0;
     while (kind->lists != NULL && kind->lists[count] != NULL) {
@@ -274,7 +274,7 @@ static const char *const *others_of(struct arena *arena, const struct workflow_k
 }
 
 // What stands beside the kind: `within`, the kind's own, or its value.
-static void beside_build(struct workflow_step_part *step, const struct workflow_kind *kind)
+static void beside_build(struct workflow_step_part *step, const struct step_reader *kind)
 {
     static const struct option_spec none[] = {{NULL}};
     struct builder *builder = step->part->builder;
@@ -297,7 +297,7 @@ static void beside_build(struct workflow_step_part *step, const struct workflow_
 static void step_fill(struct workflow_step_part *step)
 {
     struct arena *arena = step->part->builder->file->arena;
-    const struct workflow_kind *kind = kind_find(step);
+    const struct step_reader *kind = kind_find(step);
     if (kind == NULL) {
         return;
     }

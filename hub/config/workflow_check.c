@@ -1,0 +1,109 @@
+#include "config/workflow_check.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/workflow_json.h"
+#include "core/core.h"
+
+struct examination {
+    struct reader *reader;
+    const struct config_file *file;
+    uint32_t workflow; // At hand.
+};
+
+// The member of a list or object.
+static const json_t *member_of(const json_t *value, const char *name)
+{
+    return json_is_array(value) ? json_array_get(value, strtoul(name, NULL, 10))
+                                : json_object_get(value, name);
+}
+
+// The name of the innermost step around the part, copied; "": there is none.
+static void step_around(const json_t *definition, const char *path, char out_name[80])
+{
+    const json_t *value = definition;
+    char part[400];
+    out_name[0] = '\0';
+    while (value != NULL && *path == '/') {
+        size_t len = strcspn(path + 1, "/");
+        snprintf(part, sizeof(part), "%.*s", (int)len, path + 1);
+        value = member_of(value, part);
+        path += 1 + len;
+        const char *name = json_string_value(json_object_get(value, "name"));
+        if (name != NULL && json_object_get(value, "do") != NULL) {
+            snprintf(out_name, 80, "%s", name);
+        }
+    }
+}
+
+static void on_fault(void *context, uint32_t index, const char *path, const struct error *fault)
+{
+    const struct examination *examination = context;
+    const struct config_file *file = examination->file;
+    const struct workflow_spec *spec = &file->config.core.workflows[index];
+    struct position at =
+        workflow_map_locate(file->workflow_maps[index], file->document, path, fault->offset);
+    json_t *definition = json_loads(spec->definition, 0, NULL);
+    char step[80];
+    step_around(definition, path, step);
+    json_decref(definition);
+    reader_problem(examination->reader, at, "workflow %s: %s%s%s%s", spec->name,
+                   step[0] == '\0' ? "" : "step ", step, step[0] == '\0' ? "" : ": ", fault->text);
+}
+
+// What a step that commands a device has to hear of it.
+static void check_command(void *context, const json_t *step, const char *path)
+{
+    const struct examination *examination = context;
+    const struct config_file *file = examination->file;
+    const char *offline = json_string_value(json_object_get(step, "offline"));
+    const char *kind = json_string_value(json_object_get(step, "do"));
+    if (kind == NULL || strcmp(kind, "command") != 0) {
+        return;
+    }
+    struct position at =
+        workflow_map_locate(file->workflow_maps[examination->workflow], file->document, path, -1);
+    const char *name = file->config.core.workflows[examination->workflow].name;
+    const char *step_name = json_string_value(json_object_get(step, "name"));
+    if (!wired_is_heard(&file->config, "pipit/v1/+/+/reply/#")) {
+        reader_problem(examination->reader, at,
+                       "workflow %s: step %s: no source hears the device's reply; subscribe one to "
+                       "\"pipit/v1/+/+/reply/#\"",
+                       name, step_name);
+    }
+    if (offline != NULL && strcmp(offline, "send") != 0 &&
+        !wired_is_heard(&file->config, "pipit/v1/+/+/status")) {
+        reader_problem(examination->reader, at,
+                       "workflow %s: step %s: no source hears whether the device is online; "
+                       "subscribe one to \"pipit/v1/+/+/status\", or say offline: send",
+                       name, step_name);
+    }
+}
+
+static void check_commands(struct examination *examination)
+{
+    const struct core_spec *core = &examination->file->config.core;
+    for (uint32_t i = 0; i < core->workflow_count; i++) {
+        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
+        examination->workflow = i;
+        workflow_json_steps(examination->reader->arena, definition, check_command, examination);
+        json_decref(definition);
+    }
+}
+
+enum err workflows_examine(struct reader *reader, const struct config_file *file, struct error *e)
+{
+    struct examination examination = {.reader = reader, .file = file};
+    struct wired wired;
+    if (file->config.core.workflow_count == 0) {
+        return ERR_OK;
+    }
+    if (!wired_init(&wired, reader->arena, &file->config)) {
+        return error_set(e, ERR_NO_MEMORY, "%s: out of memory", file->config.path);
+    }
+    check_commands(&examination);
+    workflow_circles_tell(reader, file, &wired, true); // What rules make of events is not certain.
+    return core_check_workflows(&file->config.core, on_fault, &examination, e);
+}

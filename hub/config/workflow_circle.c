@@ -1,0 +1,283 @@
+// workflow_circle.c - workflows that lead to each other: by running one, or by an event that starts
+// one. The hub stops them after WORKFLOW_HOPS_MAX; a circle that nothing can leave is a mistake.
+#include <stdlib.h>
+#include <string.h>
+
+#include "config/workflow_check.h"
+#include "config/workflow_json.h"
+#include "core/rule_graph.h"
+#include "core/workflow_parts.h"
+
+struct edge {
+    uint32_t to;
+    bool is_certain; // Every instance goes it.
+    const char *step, *path;
+};
+
+struct vertex {
+    json_t *definition;
+    const char *from;
+    bool has_where;
+    struct edge *edges;
+    uint32_t edge_count, edge_capacity;
+    uint32_t mark; // Of the search under way.
+    uint32_t via;  // The edge by which it was reached, of `before`.
+    uint32_t before;
+};
+
+struct circles {
+    struct reader *reader;
+    const struct config_file *file;
+    const struct wired *wired;
+    struct vertex *vertices;
+    uint32_t count;
+    uint32_t at;     // The workflow whose steps are walked.
+    bool is_certain; // So far in the list that is walked.
+};
+
+static void edge_add(struct circles *circles, struct edge edge)
+{
+    struct vertex *vertex = &circles->vertices[circles->at];
+    if (vertex->edge_count == vertex->edge_capacity) {
+        uint32_t capacity = vertex->edge_capacity == 0 ? 8 : 2 * vertex->edge_capacity;
+        struct edge *edges = arena_alloc(circles->reader->arena, capacity * sizeof(edges[0]));
+        if (edges == NULL) {
+            return;
+        }
+        if (vertex->edge_count > 0) {
+            memcpy(edges, vertex->edges, vertex->edge_count * sizeof(edges[0]));
+        }
+        vertex->edges = edges;
+        vertex->edge_capacity = capacity;
+    }
+    vertex->edges[vertex->edge_count++] = edge;
+}
+
+static const char *text_of(const json_t *object, const char *name)
+{
+    const char *text = json_string_value(json_object_get(object, name));
+    return text == NULL ? "" : text;
+}
+
+static void edges_of_run(struct circles *circles, const json_t *step, const char *path)
+{
+    const char *name = text_of(step, "workflow");
+    for (uint32_t i = 0; i < circles->count; i++) {
+        if (strcmp(circles->file->config.core.workflows[i].name, name) == 0) {
+            edge_add(circles, (struct edge){i, circles->is_certain, text_of(step, "name"), path});
+        }
+    }
+}
+
+struct emission {
+    struct circles *circles;
+    const json_t *step;
+    const char *path;
+};
+
+// Only an event of the workflow's own whose topic is written out is sure to start another.
+static void edges_of_topic(void *context, const char *topic, bool is_direct)
+{
+    const struct emission *emission = context;
+    struct circles *circles = emission->circles;
+    for (uint32_t i = 0; i < circles->count; i++) {
+        const struct vertex *to = &circles->vertices[i];
+        if (to->from != NULL && rule_graph_may_feed(topic, to->from)) {
+            bool is_sure =
+                circles->is_certain && is_direct && !to->has_where && strchr(topic, '{') == NULL;
+            edge_add(circles,
+                     (struct edge){i, is_sure, text_of(emission->step, "name"), emission->path});
+        }
+    }
+}
+
+static void edges_of_emit(struct circles *circles, const json_t *step, const char *path)
+{
+    struct emission emission = {circles, step, path};
+    if (strcmp(text_of(step, "to"), TARGET_RULES) == 0) {
+        wired_follow(circles->wired, circles->reader->arena, text_of(step, "topic"), edges_of_topic,
+                     &emission);
+    }
+}
+
+// From there on an instance may have gone another way.
+static bool may_leave(const char *kind, const json_t *step)
+{
+    static const char *const kinds[] = {"if", "switch", "end", "fail", "goto", "await"};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kind, kinds[i]) == 0) {
+            return true;
+        }
+    }
+    return json_object_get(step, "on_error") != NULL;
+}
+
+static void walk_list(void *context, const char *name, const char *path, const json_t *list);
+
+static void walk_step(struct circles *circles, const json_t *step, const char *path)
+{
+    const char *kind = text_of(step, "do");
+    bool was_certain = circles->is_certain;
+    if (strcmp(kind, "run") == 0) {
+        edges_of_run(circles, step, path);
+    } else if (strcmp(kind, "emit") == 0) {
+        edges_of_emit(circles, step, path);
+    }
+    workflow_json_lists(circles->reader->arena, step, path, walk_list, circles);
+    circles->is_certain = was_certain && !may_leave(kind, step);
+}
+
+static void walk_list(void *context, const char *name, const char *path, const json_t *list)
+{
+    struct circles *circles = context;
+    bool was_certain = circles->is_certain;
+    // Branches of a parallel are all gone; lists within other steps are for some instances only.
+    circles->is_certain = was_certain && (strcmp(name, "") == 0 ||
+                                          strncmp(name, "branches/", strlen("branches/")) == 0);
+    size_t index;
+    json_t *step;
+    json_array_foreach((json_t *)list, index, step)
+    {
+        const char *own = workflow_path_at(circles->reader->arena, path, (uint32_t)index);
+        if (own != NULL) {
+            walk_step(circles, step, own);
+        }
+    }
+    circles->is_certain = was_certain;
+}
+
+static bool vertices_build(struct circles *circles)
+{
+    const struct core_spec *core = &circles->file->config.core;
+    circles->count = core->workflow_count;
+    circles->vertices =
+        arena_alloc(circles->reader->arena, circles->count * sizeof(circles->vertices[0]));
+    for (uint32_t i = 0; circles->vertices != NULL && i < circles->count; i++) {
+        struct vertex *vertex = &circles->vertices[i];
+        vertex->definition = json_loads(core->workflows[i].definition, 0, NULL);
+        const json_t *start = json_object_get(vertex->definition, "start");
+        vertex->from = json_string_value(json_object_get(start, "from"));
+        vertex->has_where = json_object_get(start, "where") != NULL;
+    }
+    for (uint32_t i = 0; circles->vertices != NULL && i < circles->count; i++) {
+        circles->at = i;
+        circles->is_certain = true;
+        walk_list(circles, "", "/steps", json_object_get(circles->vertices[i].definition, "steps"));
+    }
+    return circles->vertices != NULL;
+}
+
+// Breadth first from `start` back to it; false: there is no way. The last edge is in *out_last.
+static bool circle_find(struct circles *circles, uint32_t start, bool is_certain,
+                        uint32_t *out_from, uint32_t *out_edge)
+{
+    uint32_t *queue = arena_alloc(circles->reader->arena, circles->count * sizeof(queue[0]));
+    uint32_t first = 0, end = 0;
+    if (queue == NULL) {
+        return false;
+    }
+    queue[end++] = start;
+    circles->vertices[start].mark = start + 1;
+    while (first < end) {
+        uint32_t at = queue[first++];
+        struct vertex *vertex = &circles->vertices[at];
+        for (uint32_t i = 0; i < vertex->edge_count; i++) {
+            uint32_t to = vertex->edges[i].to;
+            if (is_certain && !vertex->edges[i].is_certain) {
+                continue;
+            }
+            if (to == start) {
+                *out_from = at;
+                *out_edge = i;
+                return true;
+            }
+            if (circles->vertices[to].mark != start + 1) {
+                circles->vertices[to].mark = start + 1;
+                circles->vertices[to].before = at;
+                circles->vertices[to].via = i;
+                queue[end++] = to;
+            }
+        }
+    }
+    return false;
+}
+
+// "order (step again) -> ship (step next) -> order", written from the end.
+static const char *circle_text(struct circles *circles, uint32_t start, uint32_t from,
+                               uint32_t edge)
+{
+    const struct workflow_spec *workflows = circles->file->config.core.workflows;
+    struct arena *arena = circles->reader->arena;
+    const char *text = workflows[start].name;
+    for (;;) {
+        const char *step = circles->vertices[from].edges[edge].step;
+        text = text == NULL
+                   ? NULL
+                   : arena_print(arena, "%s (step %s) -> %s", workflows[from].name, step, text);
+        if (from == start) {
+            return text == NULL ? "" : text;
+        }
+        edge = circles->vertices[from].via;
+        from = circles->vertices[from].before;
+    }
+}
+
+// The first edge of the way: it is of `start`.
+static const struct edge *first_edge(const struct circles *circles, uint32_t start, uint32_t from,
+                                     uint32_t edge)
+{
+    while (from != start) {
+        edge = circles->vertices[from].via;
+        from = circles->vertices[from].before;
+    }
+    return &circles->vertices[start].edges[edge];
+}
+
+// Told once, where its first workflow in the file leads on.
+static bool is_first_of(const struct circles *circles, uint32_t start, uint32_t from)
+{
+    while (from != start) {
+        if (from < start) {
+            return false;
+        }
+        from = circles->vertices[from].before;
+    }
+    return true;
+}
+
+static void circle_tell(struct circles *circles, uint32_t start, bool is_certain)
+{
+    uint32_t from = 0, edge = 0;
+    if (!circle_find(circles, start, is_certain, &from, &edge) ||
+        !is_first_of(circles, start, from)) {
+        return;
+    }
+    const struct config_file *file = circles->file;
+    const char *way = circle_text(circles, start, from, edge);
+    struct position at = workflow_map_locate(file->workflow_maps[start], file->document,
+                                             first_edge(circles, start, from, edge)->path, -1);
+    if (is_certain) {
+        reader_problem(circles->reader, at,
+                       "workflow %s starts itself, whatever happens: %s; to repeat steps use "
+                       "`goto`, to end it put the step into an `if`",
+                       file->config.core.workflows[start].name, way);
+    } else {
+        reader_problem(circles->reader, at,
+                       "warning: workflow %s may start itself: %s; after %d times the hub stops it",
+                       file->config.core.workflows[start].name, way, WORKFLOW_HOPS_MAX);
+    }
+}
+
+void workflow_circles_tell(struct reader *reader, const struct config_file *file,
+                           const struct wired *wired, bool is_certain)
+{
+    struct circles circles = {.reader = reader, .file = file, .wired = wired};
+    if (vertices_build(&circles)) {
+        for (uint32_t i = 0; i < circles.count; i++) {
+            circle_tell(&circles, i, is_certain);
+        }
+    }
+    for (uint32_t i = 0; circles.vertices != NULL && i < circles.count; i++) {
+        json_decref(circles.vertices[i].definition);
+    }
+}

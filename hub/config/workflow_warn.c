@@ -1,0 +1,175 @@
+// workflow_warn.c - workflows that compile and can still hardly be meant.
+#include <ctype.h>
+#include <stdlib.h>
+#include <string.h>
+#include <strings.h>
+
+#include "config/workflow_check.h"
+#include "config/workflow_json.h"
+
+struct workflow_warning {
+    struct reader *reader;
+    const struct config_file *file;
+    const struct wired *wired;
+    uint32_t workflow;
+    const json_t *definition;
+};
+
+static void warn(const struct workflow_warning *warning, const char *path, const char *text,
+                 const char *name)
+{
+    const struct config_file *file = warning->file;
+    struct position at =
+        workflow_map_locate(file->workflow_maps[warning->workflow], file->document, path, -1);
+    reader_problem(warning->reader, at, "warning: workflow %s: %s%s",
+                   file->config.core.workflows[warning->workflow].name, text, name);
+}
+
+static void warn_of_filter(const struct workflow_warning *warning, const char *path,
+                           const char *filter)
+{
+    if (filter != NULL && strncmp(filter, RULE_TOPIC, strlen(RULE_TOPIC)) != 0 &&
+        !wired_reaches(warning->wired, filter)) {
+        const char *quoted = arena_print(warning->reader->arena, "\"%s\" matches", filter);
+        warn(warning, path, "no source, rule or workflow gives anything that ",
+             quoted == NULL ? filter : quoted);
+    }
+}
+
+static void on_step(void *context, const json_t *step, const char *path)
+{
+    const struct workflow_warning *warning = context;
+    const char *kind = json_string_value(json_object_get(step, "do"));
+    if (kind != NULL && strcmp(kind, "await") == 0) {
+        const char *own = workflow_path(warning->reader->arena, path, "from");
+        warn_of_filter(warning, own == NULL ? path : own,
+                       json_string_value(json_object_get(step, "from")));
+    }
+}
+
+// ---- variables ----------------------------------------------------------------------------------
+
+static bool is_word(char c)
+{
+    return isalnum((unsigned char)c) || c == '_';
+}
+
+static bool has_word(const char *text, const char *word)
+{
+    size_t len = strlen(word);
+    for (const char *at = text; *at != '\0'; at++) {
+        bool is_begin = at == text || !is_word(at[-1]);
+        if (is_begin && strncasecmp(at, word, len) == 0 && !is_word(at[len])) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// What is sent without `fields` is all variables.
+static bool sends_all(const json_t *step)
+{
+    static const char *const kinds[] = {"emit", "call"};
+    const char *kind = json_string_value(json_object_get(step, "do"));
+    const char *payload = json_string_value(json_object_get(step, "payload"));
+    for (size_t i = 0; kind != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kinds[i], kind) == 0) {
+            return json_object_get(step, "fields") == NULL &&
+                   (payload == NULL || strcmp(payload, "text") != 0);
+        }
+    }
+    return false;
+}
+
+// In any text below the value: names of members are no use of a variable.
+static bool is_used(const json_t *value, const char *variable)
+{
+    const char *key;
+    json_t *member;
+    size_t index;
+    if (json_is_string(value)) {
+        return has_word(json_string_value(value), variable);
+    }
+    if (json_is_object(value) && sends_all(value)) {
+        return true;
+    }
+    json_object_foreach((json_t *)value, key, member)
+    {
+        bool is_name = strcmp(key, "name") == 0 && json_is_string(member);
+        if (!is_name && is_used(member, variable)) {
+            return true;
+        }
+    }
+    json_array_foreach((json_t *)value, index, member)
+    {
+        if (is_used(member, variable)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void warn_of_variables(const struct workflow_warning *warning)
+{
+    const char *name;
+    json_t *value;
+    const json_t *steps = json_object_get(warning->definition, "steps");
+    json_object_foreach(json_object_get(warning->definition, "variables"), name, value)
+    {
+        const char *path = workflow_path(warning->reader->arena, "/variables", name);
+        if (path != NULL && !is_used(steps, name)) {
+            warn(warning, path, "nothing uses the variable ", name);
+        }
+    }
+}
+
+// ---- start --------------------------------------------------------------------------------------
+
+struct runner {
+    const char *name;
+    bool is_run;
+};
+
+static void look_for_run(void *context, const json_t *step, const char *path)
+{
+    (void)path;
+    struct runner *runner = context;
+    const char *kind = json_string_value(json_object_get(step, "do"));
+    const char *name = json_string_value(json_object_get(step, "workflow"));
+    runner->is_run = runner->is_run || (kind != NULL && strcmp(kind, "run") == 0 && name != NULL &&
+                                        strcmp(name, runner->name) == 0);
+}
+
+static void warn_of_start(const struct workflow_warning *warning)
+{
+    const struct core_spec *core = &warning->file->config.core;
+    const json_t *start = json_object_get(warning->definition, "start");
+    struct runner runner = {.name = core->workflows[warning->workflow].name};
+    if (start != NULL) {
+        warn_of_filter(warning, "/start/from", json_string_value(json_object_get(start, "from")));
+        return;
+    }
+    for (uint32_t i = 0; i < core->workflow_count; i++) {
+        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
+        workflow_json_steps(warning->reader->arena, definition, look_for_run, &runner);
+        json_decref(definition);
+    }
+    if (!runner.is_run) {
+        warn(warning, "", "it has no 'start', and no workflow runs it", "");
+    }
+}
+
+void workflows_warn(struct reader *reader, const struct config_file *file,
+                    const struct wired *wired)
+{
+    const struct core_spec *core = &file->config.core;
+    for (uint32_t i = 0; i < core->workflow_count; i++) {
+        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
+        struct workflow_warning warning = {reader, file, wired, i, definition};
+        warn_of_start(&warning);
+        warn_of_variables(&warning);
+        workflow_json_steps(reader->arena, definition, on_step, &warning);
+        json_decref(definition);
+    }
+    workflow_circles_tell(reader, file, wired, false);
+}

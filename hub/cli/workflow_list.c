@@ -70,7 +70,7 @@ static bool on_instance(void *context, const struct view_instance *instance)
     }
     json_t *json = workflow_look_instance(listing->run->look, instance);
     if (listing->run->is_json) {
-        json_dumpf(json, stdout, JSON_COMPACT);
+        json_dumpf(json, stdout, print_flags(json));
         putchar('\n');
     } else {
         row_print(listing, json);

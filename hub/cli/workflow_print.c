@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/event_value.h"
+
 const char *print_text(const json_t *json, const char *name)
 {
     const char *text = json_string_value(json_object_get(json, name));
@@ -12,6 +14,11 @@ const char *print_text(const json_t *json, const char *name)
 long long print_number(const json_t *json, const char *name)
 {
     return (long long)json_integer_value(json_object_get(json, name));
+}
+
+size_t print_flags(const json_t *json)
+{
+    return JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)json_precision(json));
 }
 
 enum colour print_state_colour(const char *state)

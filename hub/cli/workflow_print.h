@@ -18,6 +18,9 @@
 const char *print_text(const json_t *json, const char *name);
 long long print_number(const json_t *json, const char *name);
 
+// Of json_dumps: compact, the fewest digits that name its numbers.
+size_t print_flags(const json_t *json);
+
 enum colour print_state_colour(const char *state);
 // "reserve", "reserve, paid", "waves x3, cool x10".
 const char *print_steps(const json_t *instance, char out_text[PRINT_TEXT_MAX]);

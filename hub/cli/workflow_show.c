@@ -62,7 +62,7 @@ static void line_time(const char *name, long long at_ms, int64_t now_ms)
 
 static void print_data(const char *sign, const json_t *data, bool is_full)
 {
-    char *text = data == NULL ? NULL : json_dumps(data, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = data == NULL ? NULL : json_dumps(data, print_flags(data));
     if (text == NULL) {
         return;
     }
@@ -105,7 +105,7 @@ static void print_object(const char *name, const json_t *object)
     json_t *value;
     json_object_foreach((json_t *)object, key, value)
     {
-        char *text = json_dumps(value, JSON_COMPACT | JSON_ENCODE_ANY);
+        char *text = json_dumps(value, print_flags(value));
         printf("%s%-16s%s %s = %s\n", colour(COLOUR_DIM), name, colour(COLOUR_NONE), key,
                text == NULL ? "?" : text);
         free(text);
@@ -267,7 +267,7 @@ static int show(struct workflow_run *run, const char *word)
         return workflow_run_fail(run, &e);
     }
     if (run->is_json) {
-        json_dumpf(json, stdout, JSON_COMPACT);
+        json_dumpf(json, stdout, print_flags(json));
         putchar('\n');
     } else {
         const struct shown shown = {json, clock_wall_ms(),

@@ -3,6 +3,7 @@
 
 #include "base/time_text.h"
 #include "base/utf8.h"
+#include "core/event_value.h"
 #include "core/sql.h"
 #include "core/workflow_parts.h"
 
@@ -90,6 +91,12 @@ static size_t whole_bytes(struct bytes text, size_t bytes_max)
     return used;
 }
 
+// The fewest digits that name its numbers.
+static size_t dump_flags(const json_t *json)
+{
+    return JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)json_precision(json));
+}
+
 // The entry's data as text; data that is too long is replaced by its beginning.
 static enum err write_data(json_t **inout_data, char **out_text, struct error *e)
 {
@@ -97,7 +104,7 @@ static enum err write_data(json_t **inout_data, char **out_text, struct error *e
     if (*inout_data == NULL) {
         return ERR_OK;
     }
-    char *text = json_dumps(*inout_data, JSON_COMPACT | JSON_ENCODE_ANY);
+    char *text = json_dumps(*inout_data, dump_flags(*inout_data));
     size_t size = text == NULL ? 0 : strlen(text);
     if (size > DATA_BYTES_MAX) {
         size_t beginning = whole_bytes(bytes_of(text, size), CUT_BYTES);
@@ -228,7 +235,7 @@ static json_t *make_object(const struct line *line, json_t *data)
 static const char *write_line(struct event_memory *memory, const json_t *object)
 {
     char first[LINE_BYTES_FIRST];
-    size_t size = json_dumpb(object, first, sizeof(first), JSON_COMPACT);
+    size_t flags = dump_flags(object), size = json_dumpb(object, first, sizeof(first), flags);
     char *text = size == 0 ? NULL : event_memory_take(memory, size + 1);
     if (text == NULL) {
         return NULL;
@@ -236,7 +243,7 @@ static const char *write_line(struct event_memory *memory, const json_t *object)
     if (size <= sizeof(first)) {
         memcpy(text, first, size);
     } else {
-        size = json_dumpb(object, text, size, JSON_COMPACT);
+        size = json_dumpb(object, text, size, flags);
     }
     text[size] = '\0';
     return text;

@@ -51,6 +51,7 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
         core_close(core);
         return rc;
     }
+    workflows_set_outbox(core->workflows, core->outbox);
     core->committed = core->ledger;
     *out_core = core;
     return ERR_OK;
@@ -62,6 +63,7 @@ void core_close(struct core *core)
         return;
     }
     core_batch_deinit(&core->batch);
+    workflows_destroy(core->workflows);
     outbox_close(core->outbox);
     rule_count_destroy(core->rule_count);
     dedupe_destroy(core->dedupe);
@@ -162,11 +164,10 @@ static enum err settle_outside(struct core *core, const struct input *inputs, ui
 static enum err settle_and_operate(struct core *core, const struct input *inputs, uint32_t count,
                                    struct error *e)
 {
-    struct books *books = &core->ledger.books;
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
         if (inputs[i].kind == INPUT_SETTLEMENT) {
-            rc = outbox_settle(core->outbox, &inputs[i].settlement, books, e);
+            rc = core_settle(core, &inputs[i].settlement, e);
         } else if (inputs[i].kind == INPUT_OPERATION) {
             rc = core_operate(core, &inputs[i].operation, e);
         }
@@ -176,7 +177,10 @@ static enum err settle_and_operate(struct core *core, const struct input *inputs
 
 static enum err flush(struct core *core, struct error *e)
 {
-    enum err rc = dedupe_flush(core->dedupe, &core->ledger.books.missing, e);
+    enum err rc = workflows_flush(core->workflows, e);
+    if (rc == ERR_OK) {
+        rc = dedupe_flush(core->dedupe, &core->ledger.books.missing, e);
+    }
     if (rc == ERR_OK) {
         rc = memo_flush(core->memo, core->now_ms, e);
     }
@@ -253,6 +257,7 @@ static void commit_memory(struct core *core)
     outbox_commit(core->outbox);
     rule_count_commit(core->rule_count);
     windows_commit(rules_windows(core->rules));
+    workflows_commit(core->workflows, &core->outcome);
     core->committed = core->ledger;
 }
 
@@ -266,6 +271,7 @@ static void rollback(struct core *core)
     outbox_rollback(core->outbox);
     rule_count_rollback(core->rule_count);
     windows_rollback(rules_windows(core->rules));
+    workflows_rollback(core->workflows);
     core->ledger = core->committed;
     core->outcome = (struct outcome){0};
 }
@@ -289,6 +295,13 @@ static bool does_grow(const struct input *input)
             (kind == OPERATION_QUARANTINE_REPLAY || kind == OPERATION_REPLAY_CHUNK));
 }
 
+// What a workflow does next must not outlive the answer that led to it.
+static bool is_answer(const struct core *core, const struct settlement *settlement)
+{
+    return settlement->verdict != VERDICT_NOT_SENT &&
+           outbox_call_key(core->outbox, settlement) != NULL;
+}
+
 static struct step look_at(const struct core *core, const struct input *inputs, uint32_t count)
 {
     struct step step = {.inputs = inputs, .count = count};
@@ -297,7 +310,8 @@ static struct step look_at(const struct core *core, const struct input *inputs, 
         step.has_tick |= inputs[i].kind == INPUT_TICK;
         step.is_growing |= does_grow(&inputs[i]);
         step.is_synced |= inputs[i].kind != INPUT_SETTLEMENT ||
-                          outbox_buries(core->outbox, &inputs[i].settlement);
+                          outbox_buries(core->outbox, &inputs[i].settlement) ||
+                          is_answer(core, &inputs[i].settlement);
     }
     return step;
 }
@@ -311,6 +325,7 @@ static void begin_memory(struct core *core, int64_t now_ms)
     core_batch_clear(&core->batch);
     event_memory_reset(&core->memory);
     outbox_set_now(core->outbox, now_ms);
+    workflows_set_now(core->workflows, now_ms);
     store_set_now(core->store, now_ms);
 }
 
@@ -384,7 +399,9 @@ int64_t core_next_timer_ms(const struct core *core)
 {
     int64_t history_ms = history_due_ms(core->history, &core->spec->history, &core->committed);
     int64_t window_ms = windows_next_due_ms(rules_windows(core->rules));
-    return window_ms < history_ms ? window_ms : history_ms;
+    int64_t workflow_ms = workflows_next_due_ms(core->workflows);
+    int64_t first_ms = window_ms < history_ms ? window_ms : history_ms;
+    return workflow_ms < first_ms ? workflow_ms : first_ms;
 }
 
 // What stands ready while a swap is under way.
@@ -393,6 +410,7 @@ struct swap {
     const struct table_data *data; // Of a table whose columns change.
     struct formats *formats;
     struct rules *rules;
+    struct workflow_set *workflows;
     struct rule_count *count;
 };
 
@@ -406,6 +424,9 @@ static enum err prepare_swap(struct core *core, struct swap *swap, struct error 
         rc = rules_open(&swap->rules, store_db(core->store), swap->spec, e);
         rc = rc == ERR_OK ? core_attach_windows(core, swap->rules, e) : rc;
     }
+    if (rc == ERR_OK) {
+        rc = workflows_prepare(core->workflows, swap->spec, &swap->workflows, &core->notes, e);
+    }
     rc = rc == ERR_OK ? core_attach_memory(core, swap->rules, swap->spec, e) : rc;
     if (rc == ERR_OK) {
         rc = rule_count_create(&swap->count, core->store, swap->spec, e);
@@ -416,6 +437,7 @@ static enum err prepare_swap(struct core *core, struct swap *swap, struct error 
 static void swap_deinit(struct swap *swap)
 {
     rule_count_destroy(swap->count);
+    workflow_set_destroy(swap->workflows);
     rules_close(swap->rules);
     formats_destroy(swap->formats);
 }
@@ -449,6 +471,7 @@ static enum err swap_spec(struct core *core, const struct core_spec *spec,
     }
     memo_commit(core->memo);
     core_batch_clear(&core->batch); // Its events use the formats.
+    workflows_use(core->workflows, spec, swap.formats, swap.workflows);
     rules_close(core->rules);
     formats_destroy(core->formats);
     rule_count_destroy(core->rule_count);
@@ -513,6 +536,7 @@ void core_counters(const struct core *core, core_counter_fn *each, void *context
     rule_count_tell(core->rule_count, each, context);
     windows_counters(rules_windows(core->rules), each, context);
     outbox_counters(core->outbox, each, context);
+    workflows_counters(core->workflows, each, context);
     tables_tell(core->store, each, context);
     each(context, "store/used_bytes", store_used_bytes(core->store));
     each(context, "store/limit_bytes", core->spec->store_limit_bytes);

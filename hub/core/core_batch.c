@@ -91,8 +91,8 @@ static enum err quarantine(struct core *core, const struct rejection *rejection,
     return quarantine_put(core->quarantine, rejection, core->spec, &core->memory, &core->ledger, e);
 }
 
-static enum err reject(struct core *core, const struct message *message, const char *reason,
-                       struct error *e)
+enum err core_reject(struct core *core, const struct message *message, const char *reason,
+                     struct error *e)
 {
     const struct rejection rejection = {message, reason, NULL, "", core->now_ms};
     core->ledger.books.rejected++;
@@ -127,7 +127,7 @@ static enum err add_message(struct core *core, const struct message *message, ui
         return error_set(e, rc, "%s", why.text);
     }
     if (rc != ERR_OK) {
-        return reject(core, message, why.text, e);
+        return core_reject(core, message, why.text, e);
     }
     core->batch.slots[index] = (struct slot){.fate = FATE_NEW};
     core->batch.is_skipped[index] = false;
@@ -158,7 +158,7 @@ static enum err add_events(struct core *core, const struct message *message, uin
     core->batch.splits = split->next;
     books->received += split->problem != NULL || split->count == 0;
     if (split->problem != NULL) {
-        return reject(core, message, split->problem, e);
+        return core_reject(core, message, split->problem, e);
     }
     books->filtered += split->count == 0;
     enum err rc = ERR_OK;
@@ -276,12 +276,10 @@ static enum err on_output(void *context, const struct rule_output *output, struc
     return rc == ERR_OK ? ERR_OK : error_set(e, rc, "%s", why.text);
 }
 
-enum err core_note_failure(struct core *core, const struct message *message, const char *event_id,
-                           uint32_t rule_index, const char *reason, struct error *e)
+enum err core_keep_failure(struct core *core, const struct message *message, const char *event_id,
+                           const char *rule, const char *reason, struct error *e)
 {
     struct batch *batch = &core->batch;
-    tally_of(batch, rule_index)->failures++;
-    batch->round_failures++;
     if (batch->failure_count == BATCH_FAILURES_MAX) {
         return ERR_OK;
     }
@@ -292,9 +290,17 @@ enum err core_note_failure(struct core *core, const struct message *message, con
         }
     }
     batch->failures[batch->failure_count++] =
-        (struct failure){message, keep_text(core, event_id), core->spec->rules[rule_index].name,
-                         keep_text(core, reason)};
+        (struct failure){message, keep_text(core, event_id), rule, keep_text(core, reason)};
     return ERR_OK;
+}
+
+enum err core_note_failure(struct core *core, const struct message *message, const char *event_id,
+                           uint32_t rule_index, const char *reason, struct error *e)
+{
+    tally_of(&core->batch, rule_index)->failures++;
+    core->batch.round_failures++;
+    return core_keep_failure(core, message, event_id, core->spec->rules[rule_index].name, reason,
+                             e);
 }
 
 static enum err on_failure(void *context, uint32_t event_index, uint32_t rule_index,
@@ -382,6 +388,7 @@ static enum err run_rules(struct core *core, uint32_t first, uint32_t end, struc
     bool is_too_much = batch->is_too_much;
     if (rc == ERR_OK && !is_too_much) {
         rc = write_round(core, e);
+        rc = rc == ERR_OK ? core_run_workflows(core, first, end, e) : rc;
     }
     end_round(batch);
     if (!is_too_much) {
@@ -414,6 +421,7 @@ enum err core_fire_round(struct core *core, uint32_t keys_max, bool *out_more, b
     *out_too_much = batch->is_too_much;
     if (rc == ERR_OK && !batch->is_too_much) {
         rc = write_round(core, e);
+        rc = rc == ERR_OK ? core_run_workflows(core, 0, 0, e) : rc;
     }
     end_round(batch);
     if (!*out_too_much) {
@@ -443,7 +451,7 @@ static enum err count_event(struct core *core, uint32_t index, struct error *e)
         books->duplicate++;
     } else if (slot->fate == FATE_REJECTED) {
         struct event *event = event_batch_at(core->batch.events, index);
-        return reject(core, event_message(event), slot->reason, e);
+        return core_reject(core, event_message(event), slot->reason, e);
     } else if (slot->is_routed) {
         books->routed++;
     } else if (slot->is_failed) { // Its reason is in the quarantine already.
@@ -471,7 +479,8 @@ static enum err identify(struct core *core, struct error *e)
 enum err core_take_messages(struct core *core, const struct input *inputs, uint32_t count,
                             struct error *e)
 {
-    enum err rc = add_all(core, inputs, count, e);
+    enum err rc = core_fire_workflows(core, e);
+    rc = rc == ERR_OK ? add_all(core, inputs, count, e) : rc;
     uint32_t events = rc == ERR_OK ? event_batch_count(core->batch.events) : 0;
     if (rc == ERR_OK && events > 0) {
         rc = identify(core, e);

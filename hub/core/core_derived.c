@@ -113,7 +113,7 @@ enum err core_derive(struct core *core, const struct rule_output *output, struct
     }
     event_set_id(event, id);
     uint32_t index = event_batch_count(batch->events) - 1;
-    batch->slots[index] = (struct slot){.fate = FATE_NEW};
+    batch->slots[index] = (struct slot){.fate = FATE_NEW, .root = output->root_index};
     batch->is_skipped[index] = true; // The rules are fed with it, once.
     batch->derived_count++;
     return rules_feed(core->rules, batch->events, index, output->root_index, e);

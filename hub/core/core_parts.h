@@ -34,6 +34,7 @@ struct slot {
     enum fate fate;
     bool is_routed; // A rule gave a delivery, though a route may have shed it.
     bool is_failed; // A rule failed on it.
+    uint32_t root;  // Of an event that rules made: the one of the batch that it came of.
     const char *reason;
 };
 
@@ -105,6 +106,7 @@ struct core {
     char rejection[400];
     struct notes notes; // Of the last swap.
     struct rule_window_sink window_sink;
+    struct workflow_sink workflow_sink;
 };
 
 // core_operate.c
@@ -129,6 +131,20 @@ struct rule_tally *core_tally(struct core *core, uint32_t rule_index);
 // is as if it had not been done, for it makes more deliveries than memory should hold.
 enum err core_fire_round(struct core *core, uint32_t keys_max, bool *out_more, bool *out_too_much,
                          struct error *e);
+// The same, of a rule by its name, which lives as long as the batch.
+enum err core_keep_failure(struct core *core, const struct message *message, const char *event_id,
+                           const char *rule, const char *reason, struct error *e);
+// An event that must not be let in: counted and put in the quarantine.
+enum err core_reject(struct core *core, const struct message *message, const char *reason,
+                     struct error *e);
+// core_workflows.c: workflows over the events first..end of a round and those that rules made;
+enum err core_run_workflows(struct core *core, uint32_t first, uint32_t end, struct error *e);
+// before the messages: what time has brought about, and events of workflows, which become inputs;
+enum err core_fire_workflows(struct core *core, struct error *e);
+// a connector's answer to the outbox, and to the step that waits for it.
+enum err core_settle(struct core *core, const struct settlement *settlement, struct error *e);
+// The definitions are found or written in the store; in a transaction.
+enum err core_open_workflows(struct core *core, struct error *e);
 // core_windows.c: what time has closed; in a transaction.
 enum err core_fire_windows(struct core *core, struct error *e);
 // The rules' windows are found in the store; in a transaction.

@@ -17,6 +17,7 @@ enum err core_open_rules(struct core *core, struct error *e)
     rc = rc == ERR_OK ? tables_apply(core->store, core->spec, e) : rc;
     rc = rc == ERR_OK ? rules_open(&core->rules, store_db(core->store), core->spec, e) : rc;
     rc = rc == ERR_OK ? core_attach_windows(core, core->rules, e) : rc;
+    rc = rc == ERR_OK ? core_open_workflows(core, e) : rc;
     rc = rc == ERR_OK ? memo_create(&core->memo, core->store, 0, e) : rc;
     rc = rc == ERR_OK ? core_attach_memory(core, core->rules, core->spec, e) : rc;
     rc = rc == ERR_OK ? store_commit(core->store, e) : rc;

@@ -21,6 +21,7 @@
 #include "core/topic_trie.h"
 #include "core/workflow_instance.h"
 #include "core/workflow_kept.h"
+#include "core/workflow_set.h"
 #include "core/workflow_ticket.h"
 #include "core/workflow_wait.h"
 #include "core/workflows.h"
@@ -59,6 +60,8 @@ struct workflows {
     struct workflow_journal *journal;
     struct workflow_tally *tally;
     struct event_batch *answers; // One event: what came back, or was kept.
+    uint64_t unknown_replies;    // Of commands that no instance waits for, since the start.
+    bool is_idle;
     struct workflow_engine engine;
     const struct workflow_sink *sink;
 };
@@ -70,6 +73,11 @@ struct workflow_definition *workflows_current(const struct workflows *workflows,
 // Input of expressions for an instance (token NULL: for none of its branches).
 void workflows_input(const struct workflows *workflows, const struct workflow_instance *instance,
                      const struct workflow_token *token, struct query_input *out_input);
+
+// The instance and token that the ticket names; token 0: nobody waits under it any more.
+enum err workflows_find_ticket(struct workflows *workflows, const struct workflow_ticket *ticket,
+                               struct workflow_instance **out_instance, uint32_t *out_token,
+                               struct error *e);
 
 // ---- workflow_start.c ---------------------------------------------------------------------------
 
@@ -89,8 +97,18 @@ enum err workflow_start(struct workflows *workflows, const struct instance_spec 
 enum err workflow_start_next(struct workflows *workflows, const struct workflow_instance *over,
                              struct error *e);
 
+// The same after one that could not be loaded was given up.
+enum err workflow_start_after(struct workflows *workflows, int64_t workflow_id, const char *key,
+                              struct error *e);
+// The event starts an instance of it, or none. An expression that fails is told to the sink.
+enum err workflow_start_by(struct workflows *workflows, struct workflow_definition *definition,
+                           struct event_batch *batch, uint32_t event_index, struct error *e);
+
 // ---- workflow_match.c ---------------------------------------------------------------------------
 
+// An event to all that it concerns.
+enum err workflow_match_event(struct workflows *workflows, struct event_batch *batch,
+                              uint32_t event_index, struct error *e);
 // The first of the kept events that the token's await takes is taken out of the store and is event
 // 0 of workflows->answers; *out_taken false: there is none.
 enum err workflow_match_kept(struct workflows *workflows, struct workflow_instance *instance,

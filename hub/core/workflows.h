@@ -18,6 +18,7 @@
 #include "core/rule_space.h"
 
 #define WORKFLOW_INSTANCES_DEFAULT 200000
+#define WORKFLOW_RULE              "workflow/" // And its name: what is said to be at fault.
 
 struct formats;
 struct outbox;
@@ -37,7 +38,6 @@ struct workflow_sink {
 struct workflows_parts {
     struct store *store;
     struct rule_space *space;
-    struct outbox *outbox;
     struct books *books;
     struct event_memory *memory;
 };
@@ -45,6 +45,8 @@ struct workflows_parts {
 enum err workflows_create(struct workflows **out_workflows, const struct workflows_parts *parts,
                           const struct workflow_sink *sink, struct error *e);
 void workflows_destroy(struct workflows *workflows); // NULL is fine.
+// Where what they send goes; before the first batch.
+void workflows_set_outbox(struct workflows *workflows, struct outbox *outbox);
 
 // The definitions of a spec, compiled, and those in the store that instances run on. In a
 // transaction: writes new versions; `notes` tells of workflows that are gone or have changed while
@@ -73,6 +75,7 @@ struct workflow_answer {
     enum verdict verdict;
     const char *reason;
     const struct reply *reply;
+    uint64_t delivery;
 };
 enum err workflows_answer(struct workflows *workflows, const struct workflow_answer *answer,
                           struct error *e);
@@ -82,9 +85,15 @@ enum err workflows_operate(struct workflows *workflows, const struct operation *
                            struct outcome *inout_outcome, struct error *e);
 
 // Events that workflows have made for the hub, out of the inbox: to be added to the batch.
-// Each has message.playback with its event id.
+// Each has message.playback with its event id. Those beyond WORKFLOW_HOPS_MAX are among them:
+// workflows_hops_problem.
 enum err workflows_take_inbox(struct workflows *workflows, const struct message **out_messages,
                               uint32_t *out_count, struct error *e);
+
+// Why an event of the inbox must not be let in: what it came of began too often with one like it.
+// false: it may.
+bool workflows_hops_problem(struct workflows *workflows, const struct message *message, char *out,
+                            size_t size);
 
 // When something is due, wall clock; INT64_MAX: nothing. INT64_MIN: at once.
 int64_t workflows_next_due_ms(const struct workflows *workflows);

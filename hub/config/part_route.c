@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "config/parts.h"
+#include "core/address.h"
 
 // The choices stand in the order of enum overflow and enum priority.
 const struct option_spec route_common_options[] = {
@@ -139,6 +140,26 @@ static void topic_check(struct builder *builder, const struct node *node, const 
     }
 }
 
+// What a template has instead of columns must be as in a URL already. Columns are taken for a
+// letter.
+static void address_check(struct builder *builder, const struct node *node, const char *template,
+                          const char *what)
+{
+    char *text = arena_alloc(builder->file->arena, strlen(template) + 1);
+    size_t len = 0;
+    for (const char *at = template; text != NULL && *at != '\0'; at++) {
+        bool is_column = *at == '{' && at[1] != '{' && strchr(at, '}') != NULL;
+        at = is_column ? strchr(at, '}') : at;
+        text[len++] = is_column ? 'x' : *at;
+    }
+    const char *problem = text == NULL ? NULL : address_problem(bytes_of(text, len));
+    if (problem != NULL) {
+        const struct node *path = node_get(node, "path");
+        reader_problem(&builder->reader, path == NULL ? node->at : path->at,
+                       "%s: path: the address '%s' %s", what, template, problem);
+    }
+}
+
 static void route_check(struct builder *builder, const struct node *node,
                         const struct route_spec *route, const char *what)
 {
@@ -156,7 +177,19 @@ static void route_check(struct builder *builder, const struct node *node,
                        what);
     }
     rate_check(builder, node, route, what);
-    topic_check(builder, node, route->topic, what);
+    if (route->is_url && route->topic != NULL) {
+        address_check(builder, node, route->topic, what);
+    } else {
+        topic_check(builder, node, route->topic, what);
+    }
+}
+
+// "<METHOD> <path>", see core/address.h.
+static const char *address_make(struct builder *builder, const struct options *own)
+{
+    const char *path = option_text(own, "path"), *method = option_text(own, "method");
+    return arena_print(builder->file->arena, "%s%s%s", method, path == NULL ? "" : " ",
+                       path == NULL ? "" : path);
 }
 
 static void route_fill(struct builder *builder, const struct options *common,
@@ -172,7 +205,7 @@ static void route_fill(struct builder *builder, const struct options *common,
     out_route->rate = rate == NULL ? (struct rate_spec){0} : rate_parse(rate);
     out_route->rate.is_per_key = out_route->rate.count > 0 && option_choice(common, "per") == 1;
     out_route->rate.is_waiting = option_choice(common, "excess") == 1;
-    out_route->topic = copy(builder, own, "topic");
+    out_route->topic = out_route->is_url ? address_make(builder, own) : copy(builder, own, "topic");
     out_route->qos = option_find(table, "qos") ? (uint8_t)option_int(own, "qos") : 0;
     out_route->is_retained = option_find(table, "retain") && option_bool(own, "retain");
 }
@@ -216,6 +249,7 @@ static void route_build(struct builder *builder, const struct node *node, const 
         struct shape shape = {what, {own, common, payload}, others, false};
         reader_options(&builder->reader, node, &shape);
         payload_build(builder, &shape, node, rule, out_route);
+        out_route->is_url = type->is_url;
         route_fill(builder, common, own, out_route);
         route_check(builder, node, out_route, what);
     }

@@ -108,6 +108,7 @@ static void target_build(struct builder *builder, const struct node *node,
     struct options *options = NULL;
     out_target->type = connector_find(connector->key->text);
     out_target->options = options = options_make(builder, out_target->type->options);
+    out_spec->is_url = out_target->type->is_url;
     const char *inner = arena_print(reader->arena, "%s: %s", what, connector->key->text);
     if (options == NULL || inner == NULL) {
         return;

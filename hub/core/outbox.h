@@ -61,6 +61,8 @@ enum err outbox_add_replayed(struct outbox *outbox, const struct replayed *repla
                              struct error *e);
 enum err outbox_edit_dead(struct outbox *outbox, int64_t id, const struct edit *edit,
                           struct error *e);
+// Whether what the dead letter has is an address: see core/address.h. False when it is not there.
+enum err outbox_dead_is_url(struct outbox *outbox, int64_t id, bool *out_is_url, struct error *e);
 
 // outbox_call.c: what workflows send, written at once. Its route is number 1 (told of no answer: as
 // deliveries of rules, with attempts and dead letters) or 2 (answered) of "workflow/<name>".

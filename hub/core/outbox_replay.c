@@ -71,3 +71,20 @@ enum err outbox_edit_dead(struct outbox *outbox, int64_t id, const struct edit *
     }
     return rc;
 }
+
+enum err outbox_dead_is_url(struct outbox *outbox, int64_t id, bool *out_is_url, struct error *e)
+{
+    sqlite3_stmt *find = outbox->find_dead;
+    bool has_row;
+    sqlite3_bind_int64(find, 1, id);
+    sqlite3_bind_int64(find, 2, id);
+    enum err rc = sql_next(outbox->store, find, "look for a dead letter", &has_row, e);
+    *out_is_url = false;
+    if (rc == ERR_OK && has_row) {
+        const struct outbox_target *target =
+            outbox_find_target(outbox, (const char *)sqlite3_column_text(find, 1));
+        *out_is_url = target != NULL && target->spec != NULL && target->spec->is_url;
+    }
+    sqlite3_reset(find);
+    return rc;
+}

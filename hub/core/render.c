@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/utf8.h"
+#include "core/address.h"
 #include "core/event_parts.h"
 #include "core/idempotency.h"
 #include "core/render_cloudevent.h"
@@ -67,7 +68,7 @@ static enum err create_route(struct render *render, uint32_t index, sqlite3_stmt
     enum err rc = ERR_OK;
     if (route->spec->topic != NULL) {
         rc = template_create(&route->topic, route->spec->topic, compiled, e);
-        rc = rc == ERR_CONFIG ? error_wrap(e, "topic") : rc;
+        rc = rc == ERR_CONFIG ? error_wrap(e, route->spec->is_url ? "path" : "topic") : rc;
     }
     if (rc == ERR_OK) {
         rc = create_payload(render, route, compiled, e);
@@ -154,13 +155,17 @@ static enum err render_topic(struct render *render, const struct route *route,
         return ERR_OK;
     }
     render->writer.len = 0;
-    enum err rc = template_render(route->topic, row, true, &render->writer, e);
+    bool is_url = route->spec->is_url;
+    const char *what = is_url ? "address" : "topic";
+    enum err rc = template_render(route->topic, row, is_url ? TEMPLATE_ADDRESS : TEMPLATE_TOPIC,
+                                  &render->writer, e);
     if (rc != ERR_OK) {
-        return rc == ERR_INVALID ? error_wrap(e, "topic \"%s\"", route->spec->topic) : rc;
+        return rc == ERR_INVALID ? error_wrap(e, "%s \"%s\"", what, route->spec->topic) : rc;
     }
-    const char *problem = topic_problem(bytes_of(render->writer.text, render->writer.len));
+    struct bytes made = bytes_of(render->writer.text, render->writer.len);
+    const char *problem = is_url ? address_problem(made) : topic_problem(made);
     if (problem != NULL) {
-        return error_set(e, ERR_INVALID, "the topic \"%.*s\" made of \"%s\" %s",
+        return error_set(e, ERR_INVALID, "the %s \"%.*s\" made of \"%s\" %s", what,
                          (int)(render->writer.len < 100 ? render->writer.len : 100),
                          render->writer.text, route->spec->topic, problem);
     }
@@ -174,7 +179,7 @@ static enum err render_text(struct render *render, const struct route *route,
     render->writer.len = 0;
     enum err rc;
     if (route->text != NULL) {
-        rc = template_render(route->text, row, false, &render->writer, e);
+        rc = template_render(route->text, row, TEMPLATE_TEXT, &render->writer, e);
     } else {
         struct event_value value;
         value_of_sqlite(sqlite3_column_value(row->compiled, 0), &value);

@@ -175,7 +175,7 @@ static enum err set_template(struct attributes *attributes, const char *name,
 {
     struct text_writer *scratch = attributes->scratch;
     scratch->len = 0;
-    enum err rc = template_render(template, row, false, scratch, e);
+    enum err rc = template_render(template, row, TEMPLATE_TEXT, scratch, e);
     if (rc != ERR_OK) {
         return rc == ERR_INVALID ? error_wrap(e, "%s", name) : rc;
     }

@@ -96,7 +96,7 @@ enum err route_properties_render(const struct route_properties *properties,
     for (uint32_t i = 0; rc == ERR_OK && i < properties->spec->property_count; i++) {
         const char *name = properties->spec->properties[i].name;
         scratch->len = 0;
-        rc = template_render(properties->values[i], row, false, scratch, e);
+        rc = template_render(properties->values[i], row, TEMPLATE_TEXT, scratch, e);
         rc = rc == ERR_INVALID ? error_wrap(e, "property %s", name) : rc;
         if (rc == ERR_OK && scratch->len > 0) {
             rc = property_add(writer, name, bytes_of(scratch->text, scratch->len), e);

@@ -1,5 +1,6 @@
 #include "core/render_template.h"
 
+#include <ctype.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -261,8 +262,37 @@ void template_destroy(struct template *template)
     }
 }
 
+static bool is_unreserved(char byte)
+{
+    return isalnum((unsigned char)byte) || strchr("-._~", byte) != NULL;
+}
+
+// Percent-encodes what the writer has from there on: from its end on, in place.
+static enum err encode(struct text_writer *writer, size_t from, struct error *e)
+{
+    static const char digits[] = "0123456789ABCDEF";
+    size_t end = writer->len;
+    enum err rc = ERR_OK;
+    for (size_t i = from; rc == ERR_OK && i < end; i++) {
+        bool is_plain = writer->text[i] != '\0' && is_unreserved(writer->text[i]);
+        rc = is_plain ? ERR_OK : text_writer_add(writer, bytes_of("%%", 2), e);
+    }
+    size_t to = writer->len;
+    while (rc == ERR_OK && end > from) {
+        unsigned char byte = (unsigned char)writer->text[--end];
+        if (byte != '\0' && is_unreserved((char)byte)) {
+            writer->text[--to] = (char)byte;
+        } else {
+            writer->text[--to] = digits[byte & 15];
+            writer->text[--to] = digits[byte >> 4];
+            writer->text[--to] = '%';
+        }
+    }
+    return rc;
+}
+
 static enum err render_column(const struct piece *piece, const struct render_row *row,
-                              bool is_topic, struct text_writer *writer, struct error *e)
+                              enum template_use use, struct text_writer *writer, struct error *e)
 {
     struct event_value value;
     column_ref_value(&piece->column, row, &value);
@@ -272,21 +302,21 @@ static enum err render_column(const struct piece *piece, const struct render_row
     if (rc != ERR_OK) {
         return error_set(e, rc, "column \"%s\" %s", piece->name, why.text);
     }
-    if (rc == ERR_OK && is_topic && writer->len == before) {
-        return error_set(e, ERR_INVALID,
-                         "column \"%s\" is %s and would leave a level of the topic empty",
-                         piece->name, value.kind == VALUE_NULL ? "NULL" : "an empty text");
+    if (rc == ERR_OK && use != TEMPLATE_TEXT && writer->len == before) {
+        return error_set(e, ERR_INVALID, "column \"%s\" is %s and would leave %s empty",
+                         piece->name, value.kind == VALUE_NULL ? "NULL" : "an empty text",
+                         use == TEMPLATE_TOPIC ? "a level of the topic" : "a part of the path");
     }
-    return rc;
+    return use == TEMPLATE_ADDRESS ? encode(writer, before, e) : rc;
 }
 
 enum err template_render(const struct template *template, const struct render_row *row,
-                         bool is_topic, struct text_writer *writer, struct error *e)
+                         enum template_use use, struct text_writer *writer, struct error *e)
 {
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < template->count; i++) {
         const struct piece *piece = &template->pieces[i];
-        rc = piece->has_column ? render_column(piece, row, is_topic, writer, e)
+        rc = piece->has_column ? render_column(piece, row, use, writer, e)
                                : text_writer_add(writer, piece->literal, e);
     }
     return rc;

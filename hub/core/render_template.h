@@ -47,9 +47,15 @@ enum err template_create(struct template **out_template, const char *text, sqlit
                          struct error *e);
 void template_destroy(struct template *template); // NULL is fine.
 
-// Appends to the writer. is_topic: a value that is NULL or empty is ERR_INVALID, since it would
-// leave an empty level.
+// What the text is to be.
+enum template_use {
+    TEMPLATE_TEXT,
+    TEMPLATE_TOPIC, // A value that is NULL or empty is ERR_INVALID: it would leave an empty level.
+    TEMPLATE_ADDRESS, // The same, and values are percent-encoded [RFC 3986 2.3].
+};
+
+// Appends to the writer.
 enum err template_render(const struct template *template, const struct render_row *row,
-                         bool is_topic, struct text_writer *writer, struct error *e);
+                         enum template_use use, struct text_writer *writer, struct error *e);
 
 #endif

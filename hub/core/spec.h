@@ -144,6 +144,7 @@ struct route_spec {
     uint32_t property_count;
     uint8_t qos; // 0, 1, 2.
     bool is_retained;
+    bool is_url;              // topic gives an address: see core/address.h.
     uint64_t limit_bytes;     // Queue bound of this route; 0: only the store's.
     uint64_t key_limit_bytes; // The same for one key, so that a noisy device leaves room; 0: none.
     enum overflow overflow;
@@ -208,6 +209,7 @@ struct target_spec {
     const char *name;
     uint32_t attempts_max; // Then a dead letter. Default 10.
     int64_t backoff_min_ms, backoff_max_ms;
+    bool is_url; // What goes to it has an address: see core/address.h.
 };
 
 // What makes a rule, route, target or identity the same one across a reload is its name/position.

@@ -39,6 +39,7 @@ HOMES = {
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
     "cbor.h": ["hub/core/"],
     "csv.h": ["hub/config/table_csv.c"],
+    "curl/": ["hub/connectors/http_client.c"],
     "sparkplug/": ["hub/core/", "tests/"],
     "cloudevents/": ["hub/core/", "tests/"],
     "protobuf/": ["hub/core/proto_parts.h"],

@@ -127,6 +127,8 @@ struct query_draft {
 
 void draft_init(struct query_draft *draft, struct compiler *compiler, const char *path,
                 enum query_over over);
+// That part; what is wrong in it is the member's.
+void draft_add_part(struct query_draft *draft, const struct query_part *part, const char *member);
 // The text of the member, unless there is none.
 void draft_add(struct query_draft *draft, const json_t *object, const char *member,
                bool is_template);

@@ -26,6 +26,11 @@ static void add(struct query_draft *draft, const struct query_part *part, const 
     draft->spec.part_count++; // Too many are found out when it is compiled.
 }
 
+void draft_add_part(struct query_draft *draft, const struct query_part *part, const char *member)
+{
+    add(draft, part, member, NULL);
+}
+
 void draft_add(struct query_draft *draft, const json_t *object, const char *member,
                bool is_template)
 {

@@ -1,4 +1,5 @@
 // workflow_compile_step.c - what a step does: its expressions and numbers, by kind.
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -72,6 +73,33 @@ static const char *target_of(const struct work *work)
     return strcmp(to, "rules") == 0 ? NULL : to;
 }
 
+// Without fields of its own a message has all variables.
+static enum err compile_variables(const struct work *work, struct workflow_query **out_query)
+{
+    const struct workflow_definition *definition = work->compiler->definition;
+    begin(work, QUERY_VARIABLES);
+    for (uint32_t i = 0; i < definition->variable_count; i++) {
+        const char *name = definition->variables[i];
+        size_t size = strlen(name) + 3;
+        char *quoted = compile_take(work->compiler, size, 1);
+        if (quoted == NULL) {
+            return compile_no_memory(work->compiler);
+        }
+        snprintf(quoted, size, "\"%s\"", name); // A name has no quotes in it.
+        draft_add_part(work->draft, &(struct query_part){.name = name, .text = quoted}, "fields");
+    }
+    return draft_compile(work->draft, out_query);
+}
+
+static enum err compile_fields(const struct work *work)
+{
+    struct workflow_message *message = &work->step->message;
+    bool has_fields = json_object_get(work->text, "fields") != NULL;
+    return has_fields || message->format == PAYLOAD_TEXT
+               ? compile_each(work, "fields", false, &message->fields)
+               : compile_variables(work, &message->fields);
+}
+
 static enum err compile_message(const struct work *work)
 {
     static const enum payload_format formats[] = {PAYLOAD_JSON, PAYLOAD_TEXT, PAYLOAD_PIPIT,
@@ -92,7 +120,7 @@ static enum err compile_message(const struct work *work)
     draft_add(work->draft, work->text, "type", true);
     enum err rc = draft_compile(work->draft, &message->address);
     rc = rc == ERR_OK ? compile_each(work, "properties", true, &message->properties) : rc;
-    return rc == ERR_OK ? compile_each(work, "fields", false, &message->fields) : rc;
+    return rc == ERR_OK ? compile_fields(work) : rc;
 }
 
 static enum err compile_command(const struct work *work)

@@ -1,11 +1,14 @@
 """Writes docs/RULES.md: what rules can do, an example a feature, made of docs/examples. A folder's
 chapter is what stands before the first "-" of its name; the first line of its hub.yaml is the text.
+The folders of workflows are put into docs/WORKFLOWS.md, where it names them.
 
-    docs/manual.py           writes it
-    docs/manual.py --print   prints it: a test holds the committed one to it
+    docs/manual.py                     writes both
+    docs/manual.py --print             prints RULES.md: a test holds the committed one to it
+    docs/manual.py --print workflows   prints WORKFLOWS.md
 """
 
 import pathlib
+import re
 import sys
 
 DOCS = pathlib.Path(__file__).resolve().parent
@@ -85,8 +88,29 @@ def chapter_of(folder):
     return folder.name.split("-")[0]
 
 
+def is_workflow(folder):
+    return chapter_of(folder) == "workflow"
+
+
+def all_folders():
+    return sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
+
+
+def workflows():
+    """The page as it is, with its examples as they are now."""
+    page = (DOCS / "WORKFLOWS.md").read_text(encoding="utf-8")
+    mark = re.compile(r"(<!-- example: ([\w-]+) -->\n).*?(<!-- end -->)", re.S)
+    shown = [name for _, name, _ in mark.findall(page)]
+    folders = {path.name: path for path in all_folders() if is_workflow(path)}
+    wrong = sorted(set(shown) ^ set(folders)) + sorted(name for name in set(shown) if shown.count(name) > 1)
+    if wrong:
+        sys.exit(f"docs/WORKFLOWS.md: each folder of workflows once, not {', '.join(wrong)}")
+    return mark.sub(lambda found: found[1] + "\n" + "\n".join(part for part in example(folders[found[2]]) if part) + found[3],
+                    page)
+
+
 def manual():
-    folders = sorted(path for path in EXAMPLES.iterdir() if path.is_dir())
+    folders = [path for path in all_folders() if not is_workflow(path)]
     known = [name for name, _, _ in CHAPTERS]
     strange = [folder.name for folder in folders if chapter_of(folder) not in known]
     if strange:
@@ -108,6 +132,7 @@ def manual():
 
 if __name__ == "__main__":
     if "--print" in sys.argv:
-        print(manual(), end="")
+        print(workflows() if "workflows" in sys.argv else manual(), end="")
     else:
         (DOCS / "RULES.md").write_text(manual(), encoding="utf-8")
+        (DOCS / "WORKFLOWS.md").write_text(workflows(), encoding="utf-8")

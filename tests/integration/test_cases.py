@@ -279,8 +279,11 @@ def test_the_manual_is_made_of_the_examples():
     printed = subprocess.run([sys.executable, ROOT / "docs" / "manual.py", "--print"], capture_output=True,
                              text=True, check=True, timeout=60).stdout
     assert (ROOT / "docs" / "RULES.md").read_text(encoding="utf-8") == printed, "run ./dev manual"
+    printed_workflows = subprocess.run([sys.executable, ROOT / "docs" / "manual.py", "--print", "workflows"],
+                                       capture_output=True, text=True, check=True, timeout=60).stdout
+    assert (ROOT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8") == printed_workflows, "run ./dev manual"
     for folder in FOLDERS:
-        assert f"(examples/{folder.name})" in printed
+        assert f"(examples/{folder.name})" in printed + printed_workflows
 
 
 def reference():
@@ -300,6 +303,6 @@ def test_every_function_and_option_of_rules_has_an_example():
     for heading, names in reference().items():
         if heading.startswith("SQL functions") and "SQLite's" not in heading:
             missing += [name for name in names if name.split("(")[0] + "(" not in text]
-        elif heading.startswith(("rules.", "formats.", "devices.", "tables.", "history", "cases.")):
+        elif heading.startswith(("rules.", "formats.", "devices.", "tables.", "history", "cases.", "workflows.")):
             missing += [f"{heading}: {name}" for name in names if not re.search(rf"\b{name}\b", text)]
     assert not missing, f"docs/examples: nothing shows {missing}"

@@ -26,7 +26,8 @@ struct bench {
 static const struct route_spec route = {.target = 0, .topic = "out"};
 static const struct rule_spec rule = {
     .name = "r", .sql = "SELECT v FROM \"t/+\"", .routes = &route, .route_count = 1};
-static const struct target_spec target = {"slow", 10, 100, 1000};
+static const struct target_spec target = {
+    .name = "slow", .attempts_max = 10, .backoff_min_ms = 100, .backoff_max_ms = 1000};
 static const struct core_spec spec = {.hub_id = "bench",
                                       .rules = &rule,
                                       .rule_count = 1,

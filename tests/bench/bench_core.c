@@ -174,7 +174,8 @@ int main(int argc, char **argv)
         .key = "device",
         .routes = &route,
         .route_count = 1};
-    static const struct target_spec target = {"sink", 10, 100, 1000};
+    static const struct target_spec target = {
+        .name = "sink", .attempts_max = 10, .backoff_min_ms = 100, .backoff_max_ms = 1000};
     static struct core_spec spec = {.hub_id = "bench",
                                     .rules = &rule,
                                     .rule_count = 1,

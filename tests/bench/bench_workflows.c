@@ -92,7 +92,8 @@ static const char waits_definition[] =
 static void open_core(struct bench *bench)
 {
     static struct workflow_spec workflows[2];
-    static const struct target_spec target = {"sink", 10, 100, 1000};
+    static const struct target_spec target = {
+        .name = "sink", .attempts_max = 10, .backoff_min_ms = 100, .backoff_max_ms = 1000};
     workflows[0] = (struct workflow_spec){"calls", calls_definition()};
     workflows[1] = (struct workflow_spec){"waits", waits_definition};
     static const struct core_spec spec = {.hub_id = "bench",
@@ -150,9 +151,9 @@ static uint32_t answer_all(struct bench *bench)
     do {
         count = core_take(bench->core, 0, FLIGHT_MAX, 1 << 20, bench->now_ms, deliveries);
         for (uint32_t i = 0; i < count; i++) {
-            bench->inputs[i] =
-                (struct input){.kind = INPUT_SETTLEMENT,
-                               .settlement = {.delivery_id = deliveries[i]->id, .verdict = VERDICT_DONE}};
+            bench->inputs[i] = (struct input){
+                .kind = INPUT_SETTLEMENT,
+                .settlement = {.delivery_id = deliveries[i]->id, .verdict = VERDICT_DONE}};
         }
         if (count > 0) {
             step(bench, count);

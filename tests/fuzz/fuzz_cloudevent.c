@@ -19,7 +19,8 @@ static const struct rule_spec rules[] = {
 };
 static const struct format_spec formats[] = {
     {.name = "events", .from = "ce/#", .kind = FORMAT_CLOUDEVENTS}};
-static const struct target_spec targets[] = {{"bus", 3, 10, 100}};
+static const struct target_spec targets[] = {
+    {.name = "bus", .attempts_max = 3, .backoff_min_ms = 10, .backoff_max_ms = 100}};
 static const struct core_spec spec = {.hub_id = "fuzz",
                                       .rules = rules,
                                       .rule_count = 1,

@@ -55,7 +55,8 @@ static const struct format_spec formats[] = {
     {.name = "words", .from = "plain/words", .kind = FORMAT_TEXT},
     {.name = "ours", .from = "pipit/v1/+/+/event/cbor", .kind = FORMAT_CBOR},
 };
-static const struct target_spec targets[] = {{"bus", 3, 10, 100}};
+static const struct target_spec targets[] = {
+    {.name = "bus", .attempts_max = 3, .backoff_min_ms = 10, .backoff_max_ms = 100}};
 static const struct core_spec spec = {.hub_id = "fuzz",
                                       .rules = rules,
                                       .rule_count = 3,

@@ -92,8 +92,8 @@ static const struct identity_spec identities[] = {
     {.name = "plain", .from = "plain/+/telemetry", .device = "topic_part(2)", .sequence = "n"},
 };
 static const struct target_spec targets[] = {
-    {"first", 12, 20, 500},
-    {"second", 3, 20, 500},
+    {.name = "first", .attempts_max = 12, .backoff_min_ms = 20, .backoff_max_ms = 500},
+    {.name = "second", .attempts_max = 3, .backoff_min_ms = 20, .backoff_max_ms = 500},
 };
 
 static struct core_spec make_spec(enum sim_plant plant)

@@ -64,8 +64,10 @@ static inline int fixture_setup(void **state)
         .key = "device",
         .routes = fixture->routes,
         .route_count = 1};
-    fixture->targets[0] = (struct target_spec){"bus", 3, 1000, 8000};
-    fixture->targets[1] = (struct target_spec){"log", 3, 1000, 8000};
+    fixture->targets[0] = (struct target_spec){
+        .name = "bus", .attempts_max = 3, .backoff_min_ms = 1000, .backoff_max_ms = 8000};
+    fixture->targets[1] = (struct target_spec){
+        .name = "log", .attempts_max = 3, .backoff_min_ms = 1000, .backoff_max_ms = 8000};
     fixture->spec = (struct core_spec){.hub_id = "h1",
                                        .rules = fixture->rules,
                                        .rule_count = 1,

@@ -371,7 +371,8 @@ static void a_target_that_is_gone_keeps_its_deliveries(void **state)
     add_hot(fixture, "d2", 1);
     step(fixture);
     struct core_spec without = fixture->spec, with = fixture->spec;
-    struct target_spec other = {"other", 3, 1000, 8000};
+    struct target_spec other = {
+        .name = "other", .attempts_max = 3, .backoff_min_ms = 1000, .backoff_max_ms = 8000};
     struct target_spec both[] = {other, fixture->targets[0]};
     without.targets = &other;
     assert_ok(core_swap(fixture->core, &without, &fixture->e), fixture->e);

@@ -28,8 +28,10 @@ static int setup(void **state)
         .window = {.kind = WINDOW_TUMBLING, .size_ms = MINUTE, .idle_ms = 10 * MINUTE},
         .routes = fixture->base.routes,
         .route_count = 1};
-    fixture->base.targets[0] = (struct target_spec){"bus", 3, 1000, 8000};
-    fixture->base.targets[1] = (struct target_spec){"log", 3, 1000, 8000};
+    fixture->base.targets[0] = (struct target_spec){
+        .name = "bus", .attempts_max = 3, .backoff_min_ms = 1000, .backoff_max_ms = 8000};
+    fixture->base.targets[1] = (struct target_spec){
+        .name = "log", .attempts_max = 3, .backoff_min_ms = 1000, .backoff_max_ms = 8000};
     fixture->base.spec = (struct core_spec){.hub_id = "h1",
                                             .rules = fixture->base.rules,
                                             .rule_count = 1,

@@ -367,7 +367,8 @@ static void bench_open(struct bench *bench)
         .window = bench->model.spec,
         .routes = fixture->routes,
         .route_count = 1};
-    fixture->targets[0] = (struct target_spec){"bus", 3, 1000, 8000};
+    fixture->targets[0] = (struct target_spec){
+        .name = "bus", .attempts_max = 3, .backoff_min_ms = 1000, .backoff_max_ms = 8000};
     fixture->spec = (struct core_spec){.hub_id = "h1",
                                        .rules = fixture->rules,
                                        .rule_count = 1,

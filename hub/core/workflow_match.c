@@ -146,7 +146,8 @@ static enum err match_reply(struct match *match, struct error *e)
     if (rc != ERR_OK) {
         return rc;
     }
-    if (token == 0) {
+    const struct workflow_token *asked = token == 0 ? NULL : workflow_token_find(instance, token);
+    if (asked == NULL || !workflow_send_is_asked(asked, event_identity(match->event)->key)) {
         workflows->unknown_replies++;
         return ERR_OK;
     }

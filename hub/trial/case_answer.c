@@ -3,6 +3,7 @@
 #include <jansson.h>
 #include <stdio.h>
 
+#include "connectors/http_status.h"
 #include "core/topic.h"
 #include "trial/case_parts.h"
 
@@ -12,8 +13,8 @@ const struct option_spec case_answer_options[] = {
     {"topic", OPTION_TEXT, false, "#", 0, 0, NULL,
      "Only to this topic or, of HTTP, `<METHOD> <path>`; `+` and `#` may stand in it as in a "
      "filter."},
-    {"status", OPTION_INT, false, NULL, 100, 599, NULL,
-     "The HTTP status. Without it what the verdict is."},
+    {"status", OPTION_INT, false, NULL, HTTP_STATUS_MIN, HTTP_STATUS_MAX, NULL,
+     "The HTTP status; what it means is the target's to say. Without it what the verdict is."},
     {"verdict", OPTION_ENUM, false, NULL, 0, 0, "done|retry|reject|never",
      "done: the target takes it. retry: it fails and may work later. reject: it never will. never: "
      "no answer comes, until the target's `timeout` is over. Without it what the status is."},
@@ -51,18 +52,21 @@ static bool is_filter(struct case_builder *builder, const struct node *node, con
     return problem == NULL;
 }
 
-// As the HTTP connector judges them where its target says nothing else.
-static enum verdict verdict_of(int64_t status)
+// As the target's connector judges it.
+static enum verdict verdict_of(const struct config_target *target, int64_t status)
 {
-    if (status < 400) {
-        return VERDICT_DONE;
-    }
-    bool may_work_later = status == 408 || status == 425 || status == 429 || status >= 500;
-    return may_work_later ? VERDICT_RETRY : VERDICT_REJECT;
+    struct http_status_set done = {{0}}, retry = {{0}};
+    http_status_parse(option_text(target->options, "done"), &done, NULL);
+    http_status_parse(option_text(target->options, "retry"), &retry, NULL);
+    return http_status_has(&done, status)    ? VERDICT_DONE
+           : http_status_has(&retry, status) ? VERDICT_RETRY
+                                             : VERDICT_REJECT;
 }
 
-static void set_verdict(const struct options *options, struct case_answer *answer)
+static void set_verdict(struct case_builder *builder, const struct node *node,
+                        const struct options *options, struct case_answer *answer)
 {
+    const struct config_target *target = &builder->config->targets[answer->target];
     static const struct {
         enum verdict verdict;
         int32_t status;
@@ -76,8 +80,12 @@ static void set_verdict(const struct options *options, struct case_answer *answe
     if (answer->has_status) {
         answer->status = (int32_t)option_int(options, "status");
     }
-    if (answer->has_status && !has_verdict) {
-        answer->verdict = verdict_of(answer->status);
+    bool is_http = strcmp(target->type->name, "http") == 0;
+    if (answer->has_status && !is_http) {
+        reader_problem(&builder->reader, node_get(node, "status")->at,
+                       "status: target %s is no HTTP server; say 'verdict'", target->name);
+    } else if (answer->has_status && !has_verdict) {
+        answer->verdict = verdict_of(target, answer->status);
     }
 }
 
@@ -103,7 +111,7 @@ static void read_answer(struct case_builder *builder, const struct node *node,
     case_one_of(builder, node, "answers", body_keys);
     answer->topic = case_text(builder, options, "topic");
     answer->reason = case_text(builder, options, "reason");
-    set_verdict(options, answer);
+    set_verdict(builder, node, options, answer);
     set_body(builder, node, options, answer);
     if (node_get(node, "topic") != NULL) {
         is_filter(builder, node_get(node, "topic"), "topic", answer->topic);

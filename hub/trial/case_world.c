@@ -116,6 +116,13 @@ static int64_t timeout_of(const struct config_target *target)
     return has_option ? option_int(target->options, "timeout") : CASE_TIMEOUT_MS;
 }
 
+// Does the connector read so much of a body?
+static bool is_too_long(const struct config_target *target, size_t len)
+{
+    bool has_option = option_find(options_table(target->options), "body_max") != NULL;
+    return has_option && len > (size_t)option_int(target->options, "body_max");
+}
+
 static void give_answer(struct case_world *world, const struct case_answer *said,
                         struct trial_answer *answer)
 {
@@ -132,6 +139,10 @@ static void give_answer(struct case_world *world, const struct case_answer *said
     world->reply = (struct reply){.body = said->payload, .content_type = said->content_type};
     world->reply.status =
         said->has_status || strcmp(target->type->name, "http") == 0 ? said->status : 0;
+    world->reply.is_cut = is_too_long(target, said->payload.len);
+    if (world->reply.is_cut) {
+        world->reply.body = (struct bytes){0};
+    }
     answer->reply = &world->reply;
     if (said->verdict != VERDICT_DONE) {
         answer->reason = said->reason != NULL

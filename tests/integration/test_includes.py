@@ -19,7 +19,7 @@ MAY_INCLUDE = {
     "delivery": {"connectors", "core", "base"},
     "intake": {"core", "base"},
     "config": {"connectors", "core", "base"},
-    "trial": {"config", "core", "store", "base", "proto"},
+    "trial": {"config", "connectors", "core", "store", "base", "proto"},
     "admin": {"config", "core", "base"},
     "daemon": {"admin", "config", "delivery", "intake", "connectors", "core", "store", "base"},
     "cli": {"daemon", "trial", "admin", "config", "delivery", "intake", "connectors", "core", "store", "base",

@@ -36,7 +36,17 @@ static void begin(struct sending *sending)
     workflows_input(sending->workflows, sending->instance, sending->token, &sending->input);
 }
 
-// What is sent in one branch keeps its order; branches do not hold each other up.
+// Of a step that is undone, in which branch that was: "/<branch>...", see workflow_undo.c.
+static const char *undone_path(const struct workflow_instance *instance,
+                               const struct workflow_step *step)
+{
+    const json_t *last = json_array_get(instance->undo, json_array_size(instance->undo) - 1);
+    const char *path = step->is_undo ? json_string_value(json_object_get(last, "path")) : NULL;
+    return path == NULL ? "" : path;
+}
+
+// What is sent in one branch keeps its order, also with what undoes it; branches do not hold each
+// other up.
 static void make_key(const struct sending *sending, char out_key[KEY_BYTES_MAX])
 {
     uint32_t branches[WORKFLOW_DEPTH_MAX];
@@ -46,8 +56,9 @@ static void make_key(const struct sending *sending, char out_key[KEY_BYTES_MAX])
         branches[depth++] = token->branch;
         token = workflow_token_find(sending->instance, token->parent);
     }
-    int len = snprintf(out_key, KEY_BYTES_MAX, "%.256s/%" PRId64,
-                       sending->instance->definition->name, sending->instance->id);
+    int len = snprintf(out_key, KEY_BYTES_MAX, "%.128s/%" PRId64 "%.128s",
+                       sending->instance->definition->name, sending->instance->id,
+                       undone_path(sending->instance, sending->step));
     while (depth > 0) {
         len += snprintf(out_key + len, KEY_BYTES_MAX - (size_t)len, "/%" PRIu32, branches[--depth]);
     }
@@ -98,7 +109,6 @@ static enum err send_outside(struct sending *sending, bool is_answered, struct e
     enum err rc = outbox_put_call(workflows->outbox, &call, workflows->books, &id, e);
     if (rc == ERR_OK && is_answered) {
         sending->token->delivery = id;
-        sending->token->is_sent = true;
     }
     return rc;
 }

@@ -193,6 +193,8 @@ void outbox_free_tallies(struct outbox *outbox)
         free(target->name);
         free(target);
     }
+    HASH_CLEAR(by_workflow, outbox->workflow_routes[0]);
+    HASH_CLEAR(by_workflow, outbox->workflow_routes[1]);
     struct outbox_route *route, *next_route;
     HASH_ITER(hh, outbox->routes, route, next_route)
     {

@@ -215,20 +215,15 @@ static enum err keep_field(struct rule_statement *statement, const char *name, s
     return ERR_OK;
 }
 
-// What stands before its dot may say that it is meant to be another table's.
+// What stands before its dot says whose it is meant to be.
 static bool may_be_field(const struct rule_frame *frame, const char *name,
                          const struct missing_column *missing)
 {
-    if (frame == NULL) {
-        return true;
+    if (frame == NULL || !missing->has_table) {
+        return frame == NULL || !frame->is_body;
     }
-    for (uint32_t i = 0; missing->has_table && i < frame->value_count; i++) {
-        size_t len = strlen(frame->values[i].alias);
-        if (strncasecmp(name, frame->values[i].alias, len) == 0 && name[len] == '.') {
-            return false;
-        }
-    }
-    return missing->has_table || !frame->is_body;
+    size_t len = strlen(frame->alias);
+    return strncasecmp(name, frame->alias, len) == 0 && name[len] == '.';
 }
 
 static enum err add_field(struct rule_statement *statement, const char *sql, const char *name,

@@ -28,6 +28,7 @@ void rule_values_hide(struct rule_values *values);
 // A statement that the hub has made around expressions.
 struct rule_frame {
     const char *filter; // The topic filter that it reads; NULL: none, and it may not read any.
+    const char *alias;  // What expressions call its events.
     // The events are bodies of answers: all columns but payload and fields are fields, and fields
     // are named with the table.
     bool is_body;

@@ -7,6 +7,9 @@
 #include "base/option.h"
 #include "core/sql_words.h"
 
+#define NEAR     "near \""
+#define WORD_MAX 200
+
 #define NAME(id, name)         name,
 #define MY_PLACE(id, name)     MY_##id,
 #define ANSWER_PLACE(id, name) ANSWER_##id,
@@ -221,6 +224,7 @@ enum err query_names_create(struct workflow_query *query, const struct query_spe
     enum err rc = ERR_OK;
     query->frame.filter = query->filter;
     query->frame.is_body = query->over == QUERY_ANSWER;
+    query->frame.alias = query->over == QUERY_ANSWER ? "body" : "event";
     query->frame.values = query->values;
     for (int table = 0; rc == ERR_OK && table < QUERY_TABLE_COUNT; table++) {
         if (has_table(spec, (enum query_table)table)) {
@@ -258,8 +262,7 @@ char *query_names_from(const struct workflow_query *query)
     sqlite3_str *text = sqlite3_str_new(NULL);
     bool has_one = query->filter != NULL;
     if (has_one) {
-        sqlite3_str_appendf(text, " FROM \"%w\" AS %s", query->filter,
-                            query->over == QUERY_ANSWER ? "body" : "event");
+        sqlite3_str_appendf(text, " FROM \"%w\" AS %s", query->filter, query->frame.alias);
     }
     for (uint32_t i = 0; i < query->frame.value_count; i++) {
         sqlite3_str_appendf(text, "%s \"%w\" AS %s", has_one ? " CROSS JOIN" : " FROM",
@@ -339,16 +342,52 @@ static void teach_missing(const struct query_spec *spec, const char *name, struc
         spec->over == QUERY_ANSWER ? variable : "");
 }
 
+// near "order": syntax error.
+static void teach_keyword(const struct query_spec *spec, struct error *e)
+{
+    char word[WORD_MAX];
+    const char *end = strchr(e->text + sizeof(NEAR) - 1, '"');
+    size_t len = end == NULL ? 0 : (size_t)(end - e->text) - (sizeof(NEAR) - 1);
+    if (len == 0 || len >= sizeof(word)) {
+        return;
+    }
+    memcpy(word, e->text + sizeof(NEAR) - 1, len);
+    word[len] = '\0';
+    for (uint32_t i = 0; i < spec->variable_count; i++) {
+        if (strcasecmp(spec->variables[i], word) == 0) {
+            SAY(e, "\"%s\" is a word of SQL: as a variable it is written in double quotes", word);
+            return;
+        }
+    }
+}
+
+// No such column: "draft" - should this be ...
+static void teach_quoted(const char *rest, struct error *e)
+{
+    char word[WORD_MAX];
+    const char *end = strchr(rest + 1, '"');
+    size_t len = end == NULL ? 0 : (size_t)(end - rest) - 1;
+    if (len > 0 && len < sizeof(word)) {
+        memcpy(word, rest + 1, len);
+        word[len] = '\0';
+        SAY(e, "there is no variable \"%s\"; a text is written in single quotes", word);
+    }
+}
+
 void query_names_teach(const struct query_spec *spec, struct error *e)
 {
     static const char ambiguous[] = "ambiguous column name: ", missing[] = "no such column: ";
     char name[sizeof(e->text)];
+    const char *rest = e->text + sizeof(missing) - 1;
     if (strncmp(e->text, ambiguous, sizeof(ambiguous) - 1) == 0) {
         snprintf(name, sizeof(name), "%s", e->text + sizeof(ambiguous) - 1);
         teach_ambiguous(spec->over, name, e);
-    } else if (strncmp(e->text, missing, sizeof(missing) - 1) == 0 &&
-               strpbrk(e->text + sizeof(missing) - 1, "\" (") == NULL) {
-        snprintf(name, sizeof(name), "%s", e->text + sizeof(missing) - 1);
+    } else if (strncmp(e->text, NEAR, sizeof(NEAR) - 1) == 0) {
+        teach_keyword(spec, e);
+    } else if (strncmp(e->text, missing, sizeof(missing) - 1) == 0 && rest[0] == '"') {
+        teach_quoted(rest, e);
+    } else if (strncmp(e->text, missing, sizeof(missing) - 1) == 0 && strchr(rest, ' ') == NULL) {
+        snprintf(name, sizeof(name), "%s", rest);
         teach_missing(spec, name, e);
     }
 }

@@ -64,7 +64,8 @@ static enum err run(struct row_taker *taker, const struct query_input *input, st
     }
     query->input = input;
     rule_space_begin(query->space, input->steps_max, input->memory_max, input->now_ms);
-    rc = rule_statement_run_framed(query->statement, input->batch, input->event_index, &reader, e);
+    struct event_batch *batch = query->filter == NULL ? NULL : input->batch; // None is at hand.
+    rc = rule_statement_run_framed(query->statement, batch, input->event_index, &reader, e);
     rule_space_end(query->space);
     query->input = NULL;
     return rc == ERR_OK && taker->has_failed ? ERR_INVALID : rc;

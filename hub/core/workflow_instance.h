@@ -58,7 +58,7 @@ struct workflow_token {
     enum token_phase phase;
     int64_t arrived_ms;  // At the step.
     int64_t deadline_ms; // For the attempt (within), 0: none.
-    uint64_t delivery;   // What of it is in the outbox, 0: nothing.
+    uint64_t delivery;   // What of it is in the outbox, 0: nothing; of run: the child's id.
     bool is_sent;        // Something of it may have happened outside.
     json_t *scope;       // Variables of this branch alone (for_each); NULL: the parent's.
     // Of a parallel or for_each:
@@ -81,8 +81,8 @@ struct workflow_instance {
     json_t *variables; // By name.
     struct workflow_token *tokens;
     uint32_t token_count, token_capacity;
-    // What there is to undo, the last one first to go: [{"step": n, "execution": n, "scope":
-    // {...}}]
+    // What there is to undo, the last one first to go: [{"step": n, "execution": n, "path":
+    // "/<branch>/...", ["scope": {...}]}]
     json_t *undo;
     uint32_t next_token, next_execution, next_entry; // From 1 on.
     char *error, *reason;                            // Of its failure; NULL.
@@ -138,6 +138,9 @@ enum err workflow_token_add(struct workflow_instance *instance, workflow_place s
 struct workflow_token *workflow_token_find(const struct workflow_instance *instance, uint32_t id);
 struct workflow_token *workflow_token_of(const struct workflow_instance *instance,
                                          uint32_t execution);
+// It is not at its step any more, by the counters: what a parked instance failed at has been left.
+bool workflow_token_has_left(const struct workflow_instance *instance,
+                             const struct workflow_token *token);
 // The scope that its expressions see: its own or the nearest parent's.
 const json_t *workflow_token_scope(const struct workflow_instance *instance,
                                    const struct workflow_token *token);

@@ -157,6 +157,8 @@ enum err workflow_engine_cancel(struct workflows *workflows, struct workflow_ins
                                 enum workflow_cancel how, const char *reason, struct error *e);
 enum err workflow_engine_retry(struct workflows *workflows, struct workflow_instance *instance,
                                struct error *e);
+// While a step is undone the path of its branch, "/<branch>/...", else "".
+const char *workflow_undo_path(const struct workflow_instance *instance);
 
 // ---- workflow_send.c ----------------------------------------------------------------------------
 
@@ -268,10 +270,18 @@ enum err workflow_tally_retry(struct workflows *workflows,
 // journal asks for it at each entry.
 enum err workflow_tally_state(struct workflows *workflows, struct workflow_instance *instance,
                               struct error *e);
-// The instance has begun (state RUNNING), ended, or (QUEUED) was ignored.
-enum err workflow_tally_instance(struct workflows *workflows,
-                                 const struct workflow_definition *definition,
-                                 enum workflow_state state, struct error *e);
+// What would have begun was ignored.
+enum err workflow_tally_ignored(struct workflows *workflows,
+                                const struct workflow_definition *definition, struct error *e);
+// An instance that cannot be loaded is cancelled. tokens: as its row has them.
+struct tally_abandoned {
+    int64_t workflow, definition;
+    const char *name; // The workflow's.
+    enum workflow_state state;
+    const char *tokens; // NULL: none.
+};
+enum err workflow_tally_abandon(struct workflows *workflows,
+                                const struct tally_abandoned *abandoned, struct error *e);
 enum err workflow_tally_flush(struct workflow_tally *tally, int64_t now_ms, struct error *e);
 void workflow_tally_commit(struct workflow_tally *tally);
 void workflow_tally_rollback(struct workflow_tally *tally);

@@ -1,0 +1,226 @@
+// workflow_step_send.c - steps that send something: emit, call, command.
+#include "core/workflow_move.h"
+
+// Whether it may have happened is said by what comes of it, not by that it was sent.
+static enum err send(struct visit *visit, struct move *move, struct error *e)
+{
+    bool was_sent = visit->token->is_sent;
+    enum err rc = workflow_send(visit->workflows, visit->instance, visit->token, e);
+    visit->token->is_sent = was_sent;
+    return move_fail_on(visit, rc, WORKFLOW_EXPRESSION, move, e);
+}
+
+static void wait_for_answer(const struct visit *visit, struct move *move)
+{
+    move->kind = MOVE_WAIT;
+    move->due_ms = visit_deadline(visit);
+    if (move->due_ms != 0) {
+        json_t *until = json_integer(move->due_ms);
+        move->data = move->data == NULL ? json_object() : move->data;
+        json_object_set_new(move->data, "until", until);
+    }
+}
+
+static void fail_unknown(struct move *move, enum workflow_error error, const char *reason)
+{
+    move_fail(move, error, reason);
+    move->has_happened = true;
+}
+
+static void fail_late(const struct visit *visit, struct move *move)
+{
+    fail_unknown(move, WORKFLOW_TIMEOUT,
+                 visit_text(visit, "step %s: nothing has come within %lld ms", visit->step->name,
+                            (long long)visit->step->within_ms));
+}
+
+static const char *reason_of(const struct visit *visit, const struct workflow_news_item *news)
+{
+    return news->reason == NULL || news->reason[0] == '\0'
+               ? visit_text(visit, "status %d", (int)news->status)
+               : visit_text(visit, "%s", news->reason);
+}
+
+// What came back makes the step done.
+static enum err take(struct visit *visit, const struct workflow_news_item *news, struct move *move,
+                     struct error *e)
+{
+    move->kind = MOVE_DONE;
+    move->data = json_pack("{s:i}", "status", (int)news->status);
+    if (visit->step->take != NULL && news->is_cut) {
+        fail_unknown(
+            move, WORKFLOW_ANSWER,
+            visit_text(visit, "step %s: the answer is too large to be read", visit->step->name));
+        return ERR_OK;
+    }
+    enum err rc = visit_take(visit, news, move, e);
+    move->has_happened = true;
+    return rc;
+}
+
+// A settlement of an attempt before this one says nothing of this one, unless it has succeeded.
+static bool is_stale(const struct visit *visit, const struct workflow_news_item *news)
+{
+    bool is_older = news->delivery != 0 && news->delivery != visit->token->delivery;
+    return visit->token->phase != TOKEN_WAITING || is_older;
+}
+
+static void hear_failure(struct visit *visit, const struct workflow_news_item *news,
+                         struct move *move)
+{
+    if (is_stale(visit, news)) {
+        return;
+    }
+    visit->token->delivery = 0;
+    if (news->verdict == VERDICT_RETRY) {
+        fail_unknown(move, WORKFLOW_UNAVAILABLE, reason_of(visit, news));
+    } else {
+        move_fail(move, WORKFLOW_REFUSED, reason_of(visit, news));
+    }
+}
+
+// ---- emit ---------------------------------------------------------------------------------------
+
+static enum err enter_emit(struct visit *visit, struct move *move, struct error *e)
+{
+    move->kind = MOVE_DONE;
+    return send(visit, move, e);
+}
+
+// ---- call ---------------------------------------------------------------------------------------
+
+static enum err enter_call(struct visit *visit, struct move *move, struct error *e)
+{
+    enum err rc = send(visit, move, e);
+    if (rc == ERR_OK && move->kind != MOVE_FAIL) {
+        wait_for_answer(visit, move);
+    }
+    return rc;
+}
+
+// An answer that comes while the next attempt backs off, or is on its way, is the answer.
+static enum err hear_call(struct visit *visit, const struct workflow_news_item *news,
+                          struct move *move, struct error *e)
+{
+    if (news->kind == NEWS_TIME) {
+        fail_late(visit, move);
+    } else if (news->kind == NEWS_ANSWER && news->verdict != VERDICT_DONE) {
+        hear_failure(visit, news, move);
+    } else if (news->kind == NEWS_ANSWER) {
+        enum err rc = workflow_stop(visit, e);
+        return rc == ERR_OK ? take(visit, news, move, e) : rc;
+    }
+    return ERR_OK;
+}
+
+// ---- command ------------------------------------------------------------------------------------
+
+// Until when it waits for the device: as long as there may be attempts.
+static int64_t patience(const struct visit *visit)
+{
+    int64_t within_ms = visit->step->retry.within_ms;
+    return within_ms == 0 ? 0 : visit->token->arrived_ms + within_ms;
+}
+
+static void fail_offline(const struct visit *visit, const char *device, struct move *move)
+{
+    move_fail(move, WORKFLOW_OFFLINE,
+              visit_text(visit, "step %s: device %s is offline", visit->step->name, device));
+}
+
+static void wait_for_device(const struct visit *visit, const char *device, struct move *move)
+{
+    move->due_ms = patience(visit);
+    if (move->due_ms != 0 && move->due_ms <= visit->workflows->now_ms) {
+        fail_offline(visit, device, move);
+        return;
+    }
+    move->kind = MOVE_WAIT;
+    move->device = device;
+    move->data = json_pack("{s:s, s:b}", "device", device, "online", 0);
+}
+
+static enum err look_for_device(struct visit *visit, const char **out_device, bool *out_is_online,
+                                struct move *move, struct error *e)
+{
+    enum presence presence;
+    enum err rc =
+        workflow_send_device(visit->workflows, visit->instance, visit->token, out_device, e);
+    if (rc == ERR_OK) {
+        rc = workflow_presence_get(visit->workflows->presence, *out_device, &presence, e);
+        *out_is_online = rc == ERR_OK && presence == PRESENCE_ONLINE;
+    }
+    return move_fail_on(visit, rc, WORKFLOW_EXPRESSION, move, e);
+}
+
+static enum err enter_command(struct visit *visit, struct move *move, struct error *e)
+{
+    const char *device = "";
+    bool is_online = true;
+    enum err rc = look_for_device(visit, &device, &is_online, move, e);
+    if (rc != ERR_OK || move->kind == MOVE_FAIL) {
+        return rc;
+    }
+    if (!is_online && visit->step->offline == OFFLINE_FAIL) {
+        fail_offline(visit, device, move);
+        return ERR_OK;
+    }
+    if (!is_online && visit->step->offline == OFFLINE_WAIT) {
+        wait_for_device(visit, device, move);
+        return ERR_OK;
+    }
+    rc = send(visit, move, e);
+    if (rc == ERR_OK && move->kind != MOVE_FAIL) {
+        move->data = json_pack("{s:s}", "device", device);
+        wait_for_answer(visit, move);
+    }
+    return rc;
+}
+
+static enum err hear_reply(struct visit *visit, const struct workflow_news_item *news,
+                           struct move *move, struct error *e)
+{
+    enum err rc = workflow_stop(visit, e); // Of a next attempt.
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    if (news->verdict == VERDICT_DONE) {
+        return take(visit, news, move, e);
+    }
+    visit->token->is_sent = false; // Whichever attempt it was: the device knows it by its id.
+    move_fail(move, WORKFLOW_REFUSED, reason_of(visit, news));
+    return ERR_OK;
+}
+
+static enum err hear_command(struct visit *visit, const struct workflow_news_item *news,
+                             struct move *move, struct error *e)
+{
+    bool is_offline = visit->token->phase == TOKEN_OFFLINE;
+    switch (news->kind) {
+    case NEWS_ONLINE:
+        move->kind = is_offline ? MOVE_AGAIN : MOVE_STAY;
+        return ERR_OK;
+    case NEWS_REPLY:
+        return hear_reply(visit, news, move, e);
+    case NEWS_ANSWER:
+        if (news->verdict != VERDICT_DONE) {
+            hear_failure(visit, news, move);
+        }
+        return ERR_OK; // The broker has it: the device has not said anything yet.
+    case NEWS_TIME:
+        if (is_offline) {
+            move_fail(move, WORKFLOW_OFFLINE,
+                      visit_text(visit, "step %s: the device has not come online within %lld ms",
+                                 visit->step->name, (long long)visit->step->retry.within_ms));
+        } else {
+            fail_late(visit, move);
+        }
+        return ERR_OK;
+    default:
+        return ERR_OK;
+    }
+}
+
+const struct step_type step_emit = {.enter = enter_emit};
+const struct step_type step_call = {.enter = enter_call, .hear = hear_call};
+const struct step_type step_command = {.enter = enter_command, .hear = hear_command};

@@ -22,8 +22,9 @@ static const struct usage usage = {
     .name = "check",
     .synopsis = "[-c hub.yaml] [--json | --reference]",
     .about =
-        "Reads a configuration and compiles its rules, as the hub would, without a broker and\n"
-        "without touching the store. Every fault is one line: file:line:column: what is wrong.\n"
+        "Reads a configuration and compiles its rules and workflows, as the hub would, without a\n"
+        "broker and without touching the store. Every fault is one line: file:line:column: what is "
+        "wrong.\n"
         "A warning is one, too, and no fault: a rule that nothing can reach.\n",
     .options = check_options,
     .more = "Exit codes: 0 fine, 2 usage, 3 there are faults.\n",
@@ -77,6 +78,9 @@ static void tell_fine(const struct config *config)
            terminal_colour(stdout, COLOUR_NONE), config->source_count,
            config->source_count == 1 ? "" : "s", config->target_count,
            config->target_count == 1 ? "" : "s", rules, rules == 1 ? "" : "s");
+    if (core->workflow_count > 0) {
+        printf(", %u workflow%s", core->workflow_count, core->workflow_count == 1 ? "" : "s");
+    }
     if (core->identity_count > 0) {
         printf(", %u device identit%s", core->identity_count,
                core->identity_count == 1 ? "y" : "ies");

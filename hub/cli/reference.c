@@ -120,6 +120,67 @@ static void cases_print(void)
                 case_instance_options);
 }
 
+static void steps_print(void)
+{
+    table_print(
+        "workflows.<name>.steps: <name>",
+        "A step is its name and what it does: `- pause: {sleep: 5 min}`. It does one thing, "
+        "a kind below; beside that it may have these, and `retry`, `take` (variables to set "
+        "from what came back: `{<variable>: <SQL>}`), `undo` (steps that undo it when the "
+        "workflow fails or is cancelled later) and `on_error` (steps that handle its "
+        "error). Where steps are lists, one step needs none.",
+        step_options);
+    table_print(
+        "workflows.<name>.steps: <name>: retry",
+        "Without it a step is tried once. Beside these stands `errors`, a list of `timeout`, "
+        "`unavailable`, `refused`, `offline`, `expression`, `answer`, `failed`, `bound`; "
+        "without it `[timeout, unavailable, offline, answer]`.",
+        step_retry_options);
+    table_print("workflows.<name>.steps: <name>: emit, call",
+                "`emit` sends a message and goes on; `call` waits for the target's answer. Beside "
+                "these stand `fields` (what is sent: `{<name>: <SQL>}`; without it all variables), "
+                "`properties` (`{<name>: <template>}`), and the options of a route to such a "
+                "target: `topic`, `qos`, `retain` of MQTT, `method`, `path` of HTTP. In templates "
+                "stands `{<SQL>}`.",
+                step_message_options);
+    table_print("workflows.<name>.steps: <name>: command",
+                "Sends a command to a device that runs the SDK, and waits for its reply. Beside "
+                "these stands `fields`.",
+                step_command_options);
+    table_print(
+        "workflows.<name>.steps: <name>: await",
+        "Waits for an event. Its columns and fields are those of rules; a name that is also "
+        "a variable's is written `event.<name>`.",
+        step_await_options);
+    table_print("workflows.<name>.steps: <name>: run",
+                "Starts another workflow. Beside these stands `with`, its variables: `{<variable>: "
+                "<SQL>}`.",
+                step_run_options);
+    table_print("workflows.<name>.steps: <name>: parallel",
+                "`parallel: {<branch>: [...], ...}` runs its branches side by side. Beside it:",
+                step_parallel_options);
+    table_print("workflows.<name>.steps: <name>: for_each",
+                "Beside `for_each` stand `steps` and these.", step_for_each_options);
+    table_print(
+        "workflows.<name>.steps: <name>: a value",
+        "Kinds of steps that are one value. Besides there are `set: {<variable>: <SQL>}` and "
+        "`end: {<name>: <SQL>}`, which completes the workflow with this result.",
+        step_value_options);
+}
+
+// In the order in which people need them.
+static void workflows_print(void)
+{
+    table_print("workflows.<name>",
+                "A process in several steps; what it means stands in "
+                "[WORKFLOWS.md](WORKFLOWS.md). Beside these stand `start`, `variables` (`{<name>: "
+                "<SQL over the event that starts it>}`) and `steps`. A workflow without `start` is "
+                "one that others `run`.",
+                workflow_options);
+    table_print("workflows.<name>.start", "What starts an instance.", workflow_start_options);
+    steps_print();
+}
+
 void reference_print(void)
 {
     table_print("hub", "The hub itself.", hub_options);
@@ -170,6 +231,7 @@ void reference_print(void)
                 "Options of every target, beside the one that names its connector.",
                 target_common_options);
     connectors_print();
+    workflows_print();
     functions_print();
     cases_print();
 }

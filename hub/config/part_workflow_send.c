@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "config/part_workflow.h"
+#include "core/address.h"
 
 const struct option_spec step_message_options[] = {
     {"to", OPTION_TEXT, false, NULL, 0, 0, NULL,
@@ -182,30 +183,48 @@ static void topic_put(struct workflow_step_part *step)
                      node, 0);
 }
 
-// "<METHOD> <path>", where values are percent-encoded.
+// Expressions are taken for a letter; those that hold texts are left to the compiler.
+static const char *address_fault(struct arena *arena, const char *template)
+{
+    char *text = arena_alloc(arena, strlen(template) + 1);
+    size_t len = 0;
+    for (const char *at = template; text != NULL && *at != '\0'; at++) {
+        bool is_expression = *at == '{' && at[1] != '{' && strchr(at, '}') != NULL;
+        at = is_expression ? strchr(at, '}') : at;
+        text[len++] = is_expression ? 'x' : *at;
+    }
+    bool is_plain = text != NULL && strpbrk(template, "'\"") == NULL;
+    return is_plain ? address_problem(bytes_of(text, len)) : NULL;
+}
+
+// "<METHOD> <path>", see core/address.h; values are percent-encoded.
 static void url_put(struct workflow_step_part *step, const struct options *options)
 {
     struct builder *builder = step->part->builder;
+    struct arena *arena = builder->file->arena;
     const struct node *node = node_get(step->inner, "path");
+    bool is_text = node != NULL && node->kind == NODE_TEXT && !node_is_empty(node);
     const char *method = option_text(options, "method");
-    const char *text = node != NULL && node->kind == NODE_TEXT && !node_is_empty(node)
-                           ? reader_text(&builder->reader, node, step->inner_what)
-                           : option_text(options, "path");
-    text = text == NULL ? "" : text;
-    method = method == NULL ? "POST" : method;
-    const char *topic = arena_print(builder->file->arena, "%s %s", method, text);
+    const char *path = is_text ? reader_text(&builder->reader, node, step->inner_what) : NULL;
+    const char *topic = path == NULL ? method : arena_print(arena, "%s %s", method, path);
+    const char *problem = topic == NULL ? NULL : address_fault(arena, topic);
+    if (problem != NULL) {
+        reader_problem(&builder->reader, node == NULL ? step->inner->at : node->at,
+                       "%s: path: the address '%s' %s", step->inner_what, topic, problem);
+    }
     workflow_put(step->part, step->json, "topic", json_string(topic == NULL ? "" : topic));
     workflow_put(step->part, step->json, "is_url", json_true());
     if (node != NULL) {
-        workflow_map_add(step->part->map, workflow_path(builder->file->arena, step->path, "topic"),
-                         node, (uint32_t)strlen(method) + 1);
+        workflow_map_add(step->part->map, workflow_path(arena, step->path, "topic"), node,
+                         (uint32_t)strlen(method) + 1);
     }
 }
 
-static void address_put(struct workflow_step_part *step, const struct options *options)
+static void address_put(struct workflow_step_part *step, const struct config_target *target,
+                        const struct options *options)
 {
     const struct option_spec *table = options_table(options);
-    if (option_find(table, "path") != NULL && option_find(table, "method") != NULL) {
+    if (target != NULL && target->type->is_url) {
         url_put(step, options);
     } else if (option_find(table, "topic") != NULL) {
         topic_put(step);
@@ -264,7 +283,7 @@ static void message_put(struct workflow_step_part *step, const struct config_tar
     workflow_put(step->part, step->json, "to",
                  json_string(target == NULL ? TARGET_RULES : target->name));
     workflow_put_options(step, step->inner, message);
-    address_put(step, address);
+    address_put(step, target, address);
     fields_put(step);
     properties_put(step);
     uses_check(step);

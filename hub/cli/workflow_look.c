@@ -105,8 +105,12 @@ bool workflow_look_tokens(const struct view_instance *row, look_token_fn *each, 
     if (instance == NULL) {
         return false;
     }
+    instance->state = (enum workflow_state)row->state;
     for (uint32_t i = 0; i < instance->token_count; i++) {
-        each(context, row->definition, instance->tokens[i].step, instance->tokens[i].arrived_ms);
+        const struct workflow_token *token = &instance->tokens[i];
+        if (!workflow_token_has_left(instance, token)) {
+            each(context, row->definition, token->step, token->arrived_ms);
+        }
     }
     workflow_instance_destroy(instance);
     return true;

@@ -35,8 +35,8 @@ json_t *workflow_look_instance(struct workflow_look *look, const struct view_ins
 enum err workflow_look_full(struct workflow_look *look, int64_t id, json_t **out_json,
                             struct error *e);
 
-// Where the tokens of an instance are: each gets the step and since when it is there. False: these
-// are no tokens, or out of memory.
+// Where the tokens of an instance are, by the counters of steps: each gets the step and since when
+// it is there. False: these are no tokens, or out of memory.
 typedef void look_token_fn(void *context, int64_t definition, uint32_t step, int64_t since_ms);
 bool workflow_look_tokens(const struct view_instance *instance, look_token_fn *each, void *context);
 

@@ -9,6 +9,7 @@
 struct look {
     int64_t id, workflow, definition;
     const char *name, *key, *event, *start;
+    const char *tokens;
     enum workflow_state state;
 };
 
@@ -28,8 +29,10 @@ static enum err read_look(struct workflows *workflows, sqlite3_stmt *row, struct
     look->key = event_memory_text(memory, sql_bytes(row, 4));
     look->event = event_memory_text(memory, sql_bytes(row, 5));
     look->start = event_memory_text(memory, sql_bytes(row, 6));
+    look->tokens = event_memory_text(memory, sql_bytes(row, 7));
     bool is_whole = look->name != NULL && look->key != NULL && look->event != NULL &&
-                    look->start != NULL && look->state < INSTANCE_STATE_COUNT;
+                    look->start != NULL && look->tokens != NULL &&
+                    look->state < INSTANCE_STATE_COUNT;
     return is_whole ? ERR_OK : no_memory(e);
 }
 
@@ -38,7 +41,8 @@ static enum err look_at(struct workflows *workflows, uint64_t id, struct look *o
 {
     sqlite3_stmt *statement = NULL;
     const struct sql_text text = {
-        "SELECT i.workflow, i.definition, i.state, w.name, i.key, i.event, i.start"
+        "SELECT i.workflow, i.definition, i.state, w.name, i.key, i.event, i.start,"
+        " coalesce(i.tokens, '[]')"
         " FROM pipit_workflow_instance i JOIN pipit_workflow w ON w.id = i.workflow"
         " WHERE i.id = ?1",
         &statement};
@@ -77,7 +81,12 @@ static enum err abandon(struct workflows *workflows, const struct look *look, st
     enum err rc =
         workflow_instance_abandon(workflows->instances, look->id, workflows->now_ms, &was_there, e);
     if (rc == ERR_OK && was_there) {
+        const struct tally_abandoned abandoned = {look->workflow, look->definition, look->name,
+                                                  look->state, look->tokens};
         workflow_set_count(workflows->set, look->definition, -1);
+        rc = workflow_tally_abandon(workflows, &abandoned, e);
+    }
+    if (rc == ERR_OK && was_there) {
         rc = workflow_start_after(workflows, look->workflow, look->key, e);
     }
     return rc;

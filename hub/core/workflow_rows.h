@@ -42,7 +42,8 @@ void workflow_instance_destroy(struct workflow_instance *instance); // NULL is f
 // workflow_tokens.c: tokens that have not ended, as compact JSON text to be freed with free();
 // NULL: out of memory.
 char *workflow_tokens_text(const struct workflow_instance *instance);
-// false: these are not such tokens, or out of memory.
+// Without a definition whether there are such steps is not looked at. false: these are not such
+// tokens, or out of memory.
 bool workflow_tokens_read(struct workflow_instance *instance, struct bytes text);
 
 #endif

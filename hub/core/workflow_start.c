@@ -183,7 +183,7 @@ static enum err ignore(struct workflows *workflows, const struct instance_spec *
                        struct error *e)
 {
     json_decref(spec->take_variables);
-    return workflow_tally_instance(workflows, spec->definition, INSTANCE_QUEUED, e);
+    return workflow_tally_ignored(workflows, spec->definition, e);
 }
 
 enum err workflow_start(struct workflows *workflows, const struct instance_spec *spec,

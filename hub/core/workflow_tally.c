@@ -16,6 +16,7 @@
 
 #include "core/sql.h"
 #include "core/workflow_parts.h"
+#include "core/workflow_rows.h"
 
 struct workflow_counts {
     uint64_t started, ignored;
@@ -119,13 +120,11 @@ static struct step_row *add_step(struct workflow_tally *tally, struct step_id id
     return row;
 }
 
-static struct workflow_row *workflow_at(struct workflow_tally *tally,
-                                        const struct workflow_definition *definition)
+static struct workflow_row *workflow_at(struct workflow_tally *tally, int64_t id, const char *name)
 {
     struct workflow_row *row;
-    int64_t id = definition->workflow_id;
     HASH_FIND(hh, tally->workflows, &id, sizeof(id), row);
-    row = row == NULL ? add_workflow(tally, id, definition->name) : row;
+    row = row == NULL ? add_workflow(tally, id, name) : row;
     if (row != NULL && !row->is_dirty) {
         row->is_dirty = true;
         row->next_dirty = tally->dirty_workflows;
@@ -134,7 +133,21 @@ static struct workflow_row *workflow_at(struct workflow_tally *tally,
     return row;
 }
 
-// With its area up to now.
+// Its area up to now; its row is to be written.
+static void advance(struct workflows *workflows, struct step_row *row)
+{
+    struct workflow_tally *tally = workflows->tally;
+    struct step_counts *counts = &row->now;
+    if (!row->is_dirty) {
+        row->is_dirty = true;
+        row->next_dirty = tally->dirty_steps;
+        tally->dirty_steps = row;
+    }
+    counts->area_ms +=
+        (int64_t)(counts->arrived - counts->departed) * (workflows->now_ms - counts->last_ms);
+    counts->last_ms = workflows->now_ms;
+}
+
 static struct step_row *step_at(struct workflows *workflows,
                                 const struct workflow_definition *definition, workflow_place step)
 {
@@ -145,18 +158,9 @@ static struct step_row *step_at(struct workflows *workflows,
     if (row == NULL) {
         row = add_step(tally, id, definition->workflow_id, definition->steps[step].name);
     }
-    if (row == NULL) {
-        return NULL;
+    if (row != NULL) {
+        advance(workflows, row);
     }
-    if (!row->is_dirty) {
-        row->is_dirty = true;
-        row->next_dirty = tally->dirty_steps;
-        tally->dirty_steps = row;
-    }
-    struct step_counts *counts = &row->now;
-    counts->area_ms +=
-        (int64_t)(counts->arrived - counts->departed) * (workflows->now_ms - counts->last_ms);
-    counts->last_ms = workflows->now_ms;
     return row;
 }
 
@@ -341,7 +345,9 @@ enum err workflow_tally_state(struct workflows *workflows, struct workflow_insta
     if (instance->counted == 1 + instance->state) {
         return ERR_OK;
     }
-    struct workflow_row *row = workflow_at(workflows->tally, instance->definition);
+    const struct workflow_definition *definition = instance->definition;
+    struct workflow_row *row =
+        workflow_at(workflows->tally, definition->workflow_id, definition->name);
     if (row == NULL) {
         return no_memory(e);
     }
@@ -355,18 +361,52 @@ enum err workflow_tally_state(struct workflows *workflows, struct workflow_insta
     return ERR_OK;
 }
 
-enum err workflow_tally_instance(struct workflows *workflows,
-                                 const struct workflow_definition *definition,
-                                 enum workflow_state state, struct error *e)
+enum err workflow_tally_ignored(struct workflows *workflows,
+                                const struct workflow_definition *definition, struct error *e)
 {
-    if (state != INSTANCE_QUEUED) {
-        return ERR_OK; // The journal has told.
-    }
-    struct workflow_row *row = workflow_at(workflows->tally, definition);
+    struct workflow_row *row =
+        workflow_at(workflows->tally, definition->workflow_id, definition->name);
     if (row == NULL) {
         return no_memory(e);
     }
     row->now.ignored++;
+    return ERR_OK;
+}
+
+// Its tokens have been counted as arriving: the rows are there.
+static void leave_steps(struct workflows *workflows, int64_t definition,
+                        const struct workflow_instance *instance)
+{
+    for (uint32_t i = 0; i < instance->token_count; i++) {
+        const struct workflow_token *token = &instance->tokens[i];
+        const struct step_id id = {definition, token->step};
+        struct step_row *row;
+        HASH_FIND(hh, workflows->tally->steps, &id, sizeof(id), row);
+        if (row != NULL && !workflow_token_has_left(instance, token)) {
+            advance(workflows, row);
+            row->now.departed++;
+            row->now.residence_ms += workflows->now_ms - token->arrived_ms;
+        }
+    }
+}
+
+enum err workflow_tally_abandon(struct workflows *workflows,
+                                const struct tally_abandoned *abandoned, struct error *e)
+{
+    struct workflow_row *row = workflow_at(workflows->tally, abandoned->workflow, abandoned->name);
+    struct workflow_instance *instance = workflow_instance_create();
+    if (row == NULL || instance == NULL) {
+        workflow_instance_destroy(instance);
+        return no_memory(e);
+    }
+    row->now.states[abandoned->state]--;
+    row->now.states[INSTANCE_CANCELLED]++;
+    instance->state = abandoned->state;
+    if (abandoned->tokens != NULL &&
+        workflow_tokens_read(instance, bytes_from_text(abandoned->tokens))) {
+        leave_steps(workflows, abandoned->definition, instance);
+    }
+    workflow_instance_destroy(instance);
     return ERR_OK;
 }
 

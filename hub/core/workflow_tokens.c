@@ -53,6 +53,12 @@ struct workflow_token *workflow_token_find(const struct workflow_instance *insta
     return NULL;
 }
 
+bool workflow_token_has_left(const struct workflow_instance *instance,
+                             const struct workflow_token *token)
+{
+    return instance->state == INSTANCE_PARKED && token->phase == TOKEN_READY;
+}
+
 struct workflow_token *workflow_token_of(const struct workflow_instance *instance,
                                          uint32_t execution)
 {
@@ -191,7 +197,8 @@ static bool token_of_json(struct workflow_instance *instance, const json_t *list
     }
     bool is_good = json_is_array(list) && count <= TOKEN_NUMBERS + 2 &&
                    workflow_token_add(instance, 0, &token, NULL) == ERR_OK &&
-                   fill(token, numbers) && token->step < instance->definition->step_count;
+                   fill(token, numbers) &&
+                   (instance->definition == NULL || token->step < instance->definition->step_count);
     if (is_good && count > TOKEN_NUMBERS) {
         json_t *scope = json_array_get(list, TOKEN_NUMBERS);
         token->scope = json_is_object(scope) ? json_incref(scope) : NULL;

@@ -1,6 +1,7 @@
 // The counters of workflows: at every commit they are what the visits and instances themselves say,
 // whatever the clock does, and after a rollback as if the batch had never been.
 #include "core/workflow_parts.h"
+#include "core/workflow_rows.h"
 #include "store_support.h"
 
 #define STEPS         3
@@ -122,7 +123,7 @@ static void retry(struct fixture *fixture, workflow_place step)
 static void ignore(struct fixture *fixture)
 {
     struct error e;
-    assert_ok(workflow_tally_instance(&fixture->workflows, &definition, INSTANCE_QUEUED, &e), e);
+    assert_ok(workflow_tally_ignored(&fixture->workflows, &definition, &e), e);
     fixture->model.ignored++;
 }
 
@@ -303,6 +304,34 @@ static void a_step_back_is_given_back(void **state)
     assert_int_equal(of_step(fixture, "residence", 1), 2500);
 }
 
+static void an_instance_that_cannot_be_loaded_leaves_its_steps(void **state)
+{
+    struct fixture *fixture = *state;
+    struct error e;
+    begin(fixture);
+    change(fixture, fixture->model.instances++, INSTANCE_RUNNING);
+    arrive(fixture, 2);
+    commit(fixture);
+    struct workflow_instance *instance = &fixture->instances[0];
+    struct workflow_token *token = NULL;
+    assert_ok(workflow_token_add(instance, 2, &token, &e), e);
+    token->arrived_ms = fixture->workflows.now_ms;
+    token->phase = TOKEN_WAITING;
+    char *text = workflow_tokens_text(instance);
+    fixture->workflows.now_ms += 700;
+    begin(fixture);
+    const struct tally_abandoned abandoned = {1, 1, "order", INSTANCE_RUNNING, text};
+    assert_ok(workflow_tally_abandon(&fixture->workflows, &abandoned, &e), e);
+    commit(fixture);
+    free(text);
+    free(instance->tokens);
+    fixture->model.count = 0;
+    fixture->model.states[0] = INSTANCE_CANCELLED;
+    check_step(fixture, 2);
+    check_states(fixture);
+    assert_int_equal(of_step(fixture, "residence", 2), 700);
+}
+
 static void add_counter(void *context, const char *name, uint64_t value)
 {
     char *text = context;
@@ -334,6 +363,8 @@ int main(void)
                                         teardown),
         cmocka_unit_test_setup_teardown(a_departure_that_is_forgotten_is_seen, setup, teardown),
         cmocka_unit_test_setup_teardown(a_step_back_is_given_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(an_instance_that_cannot_be_loaded_leaves_its_steps, setup,
+                                        teardown),
         cmocka_unit_test_setup_teardown(counters_are_told_also_of_what_nothing_has_started, setup,
                                         teardown),
     };

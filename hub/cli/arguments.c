@@ -5,15 +5,22 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OPTIONS_MAX 64 // Rows in one command's table.
+#define OPTIONS_MAX        64 // Rows in one command's table.
+#define CHOICES_BESIDE_MAX 50 // Longer lists of choices stand behind the sentence.
 
 static void option_explain(const struct option_spec *row)
 {
     static const char *const kinds[] = {"", "N", "SIZE", "DURATION", "TEXT", "TEXT", "PATH", ""};
     char left[64], allowed[160] = "";
+    bool is_long = row->type == OPTION_ENUM && strlen(row->choices) > CHOICES_BESIDE_MAX;
     snprintf(left, sizeof(left), "--%s %s", row->name,
-             row->type == OPTION_ENUM ? row->choices : kinds[row->type]);
+             is_long                    ? "WHICH"
+             : row->type == OPTION_ENUM ? row->choices
+                                        : kinds[row->type]);
     printf("  %-26s %s", left, row->sentence);
+    if (is_long) {
+        printf(" (%s)", row->choices);
+    }
     if (row->type == OPTION_INT && (row->min != 0 || row->max != 0)) {
         option_allowed(row, allowed, sizeof(allowed));
         printf(" (%s)", allowed);

@@ -227,6 +227,35 @@ static void print_rules(const json_t *status)
     table_destroy(table);
 }
 
+static void print_workflows(const json_t *status)
+{
+    static const char *const headings[] = {"NAME",       ">STARTED", ">QUEUED",    ">RUNNING",
+                                           ">UNDOING",   ">PARKED",  ">COMPLETED", ">FAILED",
+                                           ">CANCELLED", ">IGNORED", "NOTE",       NULL};
+    static const char *const counts[] = {"started",   "queued", "running",   "undoing", "parked",
+                                         "completed", "failed", "cancelled", "ignored"};
+    const json_t *list = json_object_get(status, "workflows");
+    struct table *table = table_create(headings);
+    size_t i;
+    json_t *item;
+    json_array_foreach(list, i, item)
+    {
+        bool is_gone = json_is_false(json_object_get(item, "configured"));
+        table_cell(table, COLOUR_BOLD, "%s", text(item, "name"));
+        for (size_t n = 0; n < sizeof(counts) / sizeof(counts[0]); n++) {
+            bool is_bad = strcmp(counts[n], "parked") == 0 || strcmp(counts[n], "failed") == 0;
+            long long value = number(item, counts[n]);
+            table_cell(table, is_bad && value > 0 ? COLOUR_RED : COLOUR_NONE, "%lld", value);
+        }
+        table_cell(table, COLOUR_YELLOW, "%s", is_gone ? "not configured" : "");
+    }
+    if (json_array_size(list) > 0) {
+        heading("workflows");
+        table_print(table, stdout);
+    }
+    table_destroy(table);
+}
+
 void status_print(const json_t *status)
 {
     print_head(status);
@@ -235,4 +264,5 @@ void status_print(const json_t *status)
     print_sources(status);
     print_targets(status);
     print_rules(status);
+    print_workflows(status);
 }

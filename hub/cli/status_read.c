@@ -4,7 +4,7 @@
 
 #include "admin/control_client.h"
 #include "base/clock.h"
-#include "store/store_view.h"
+#include "store/store_view_workflows.h"
 
 static bool set_count(void *context, const char *name, uint64_t value)
 {
@@ -67,6 +67,27 @@ static bool on_rule(void *context, const struct view_rule *rule)
     return true;
 }
 
+// Also one that is not configured any more, while instances of it are there.
+static bool on_workflow(void *context, const struct view_workflow *workflow)
+{
+    uint64_t open = workflow->queued + workflow->running + workflow->undoing + workflow->parked;
+    bool is_gone = find_named(context, workflow->name) == NULL;
+    if (is_gone && open == 0) {
+        return true;
+    }
+    json_t *item = named(context, workflow->name);
+    set_count(item, "started", workflow->started);
+    set_count(item, "queued", workflow->queued);
+    set_count(item, "running", workflow->running);
+    set_count(item, "undoing", workflow->undoing);
+    set_count(item, "parked", workflow->parked);
+    set_count(item, "completed", workflow->completed);
+    set_count(item, "failed", workflow->failed);
+    set_count(item, "cancelled", workflow->cancelled);
+    set_count(item, "ignored", workflow->ignored);
+    return true;
+}
+
 static json_t *named_item(const char *name)
 {
     return json_pack("{s:s, s:b}", "name", name, "configured", 1);
@@ -75,6 +96,7 @@ static json_t *named_item(const char *name)
 static json_t *configured(const struct config *config)
 {
     json_t *sources = json_array(), *targets = json_array(), *rules = json_array();
+    json_t *workflows = json_array();
     for (uint32_t i = 0; i < config->source_count; i++) {
         json_array_append_new(sources, named_item(config->sources[i].name));
     }
@@ -86,9 +108,13 @@ static json_t *configured(const struct config *config)
     for (uint32_t i = 0; i < config->core.rule_count; i++) {
         json_array_append_new(rules, named_item(config->core.rules[i].name));
     }
-    return json_pack("{s:s, s:I, s:b, s:{}, s:o, s:o, s:o}", "hub", option_text(config->hub, "id"),
-                     "at_ms", (json_int_t)clock_wall_ms(), "running", 0, "books", "sources",
-                     sources, "targets", targets, "rules", rules);
+    for (uint32_t i = 0; i < config->core.workflow_count; i++) {
+        json_array_append_new(workflows, named_item(config->core.workflows[i].name));
+    }
+    return json_pack("{s:s, s:I, s:b, s:{}, s:o, s:o, s:o, s:o}", "hub",
+                     option_text(config->hub, "id"), "at_ms", (json_int_t)clock_wall_ms(),
+                     "running", 0, "books", "sources", sources, "targets", targets, "rules", rules,
+                     "workflows", workflows);
 }
 
 static void add_store(json_t *status, const struct config *config, struct store_view *view)
@@ -128,6 +154,8 @@ static enum err read_store(json_t *status, const struct config *config, struct e
     rc = rc != ERR_OK ? rc
                       : store_view_targets(view, on_target, json_object_get(status, "targets"), e);
     rc = rc != ERR_OK ? rc : store_view_rules(view, on_rule, json_object_get(status, "rules"), e);
+    json_t *workflows = json_object_get(status, "workflows");
+    rc = rc != ERR_OK ? rc : store_view_workflows(view, on_workflow, workflows, e);
     if (rc == ERR_OK) {
         add_store(status, config, view);
     }

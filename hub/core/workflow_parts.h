@@ -157,8 +157,6 @@ enum err workflow_engine_cancel(struct workflows *workflows, struct workflow_ins
                                 enum workflow_cancel how, const char *reason, struct error *e);
 enum err workflow_engine_retry(struct workflows *workflows, struct workflow_instance *instance,
                                struct error *e);
-// While a step is undone the path of its branch, "/<branch>/...", else "".
-const char *workflow_undo_path(const struct workflow_instance *instance);
 
 // ---- workflow_send.c ----------------------------------------------------------------------------
 

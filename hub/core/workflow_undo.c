@@ -219,14 +219,6 @@ static const json_t *last_entry(const struct workflow_instance *instance)
     return count == 0 ? NULL : json_array_get(instance->undo, count - 1);
 }
 
-const char *workflow_undo_path(const struct workflow_instance *instance)
-{
-    bool is_undoing = instance->state == INSTANCE_UNDOING;
-    const char *path =
-        is_undoing ? json_string_value(json_object_get(last_entry(instance), "path")) : NULL;
-    return path == NULL ? "" : path;
-}
-
 static workflow_place undone_step(const struct workflow_instance *instance)
 {
     json_int_t step = json_integer_value(json_object_get(last_entry(instance), "step"));

@@ -12,6 +12,7 @@
 #include "broker_support.h"
 #include "connectors/connector.h"
 #include "delivery_support.h"
+#include "http_support.h"
 
 struct got {
     char *key, *payload;
@@ -22,7 +23,8 @@ struct bench {
     const struct connector_type *type;
     struct options *options;
     void *connector;
-    struct broker broker; // The mqtt connector's; its folder serves the file connector.
+    struct broker broker;      // The mqtt connector's; its folder serves the others.
+    struct http_server server; // The http connector's.
     char path[128];
     struct subscriber subscriber;
     bool is_subscribed;
@@ -31,7 +33,7 @@ struct bench {
 };
 
 struct subject {
-    const char *name;
+    const char *name, *topic;
     void (*prepare)(struct bench *bench);   // The peer is there and remembers.
     void (*take_away)(struct bench *bench); // Now it is not.
     void (*bring_back)(struct bench *bench);
@@ -93,6 +95,7 @@ static void file_prepare(struct bench *bench)
     file_bring_back(bench);
 }
 
+// Of a file with an idempotency key and a payload a line.
 static void file_collect(struct bench *bench, size_t count)
 {
     char *line = NULL;
@@ -112,10 +115,49 @@ static void file_collect(struct bench *bench, size_t count)
     assert_true(bench->got_count >= count);
 }
 
+static void http_bring_back(struct bench *bench)
+{
+    http_server_start(&bench->server);
+}
+
+static void http_take_away(struct bench *bench)
+{
+    http_server_kill(&bench->server);
+}
+
+// One call at a time, for the order; to the topic of all deliveries here, as a path.
+static void http_prepare(struct bench *bench)
+{
+    char url[64];
+    bench->server.port = free_port();
+    snprintf(bench->server.path, sizeof(bench->server.path), "%s/out.ndjson", bench->broker.folder);
+    snprintf(url, sizeof(url), "http://127.0.0.1:%d", bench->server.port);
+    assert_int_equal(options_set(bench->options, "url", url, NULL), ERR_OK);
+    assert_int_equal(options_set(bench->options, "in_flight", "1", NULL), ERR_OK);
+    http_bring_back(bench);
+}
+
+static void http_collect(struct bench *bench, size_t count)
+{
+    memcpy(bench->path, bench->server.path, sizeof(bench->path));
+    file_collect(bench, count);
+    bench->path[0] = '\0';
+}
+
 static const struct subject subjects[] = {
-    {"mqtt", mqtt_prepare, mqtt_take_away, mqtt_bring_back, mqtt_collect},
-    {"file", file_prepare, file_take_away, file_bring_back, file_collect},
+    {"mqtt", "out/topic", mqtt_prepare, mqtt_take_away, mqtt_bring_back, mqtt_collect},
+    {"file", "out/topic", file_prepare, file_take_away, file_bring_back, file_collect},
+    {"http", "PUT /out/topic?a=1", http_prepare, http_take_away, http_bring_back, http_collect},
 };
+
+static struct deliveries *make(const struct subject *subject, uint32_t count)
+{
+    struct deliveries *made = deliveries_make(count, 1);
+    for (uint32_t i = 0; i < count; i++) {
+        made->rows[i].topic = bytes_from_text(subject->topic);
+    }
+    return made;
+}
 
 static struct bench *bench_create(const struct subject *subject)
 {
@@ -142,6 +184,8 @@ static void bench_destroy(struct bench *bench)
         subscriber_deinit(&bench->subscriber);
     }
     unlink(bench->path);
+    http_server_kill(&bench->server);
+    unlink(bench->server.path);
     snprintf(folder, sizeof(folder), "%s/sub", bench->broker.folder);
     rmdir(folder);
     broker_deinit(&bench->broker);
@@ -185,7 +229,7 @@ static void everything_arrives_in_order(const struct subject *subject)
 {
     struct bench *bench = bench_create(subject);
     uint32_t count = bench->type->batch_count_max;
-    struct deliveries *made = deliveries_make(count, 1);
+    struct deliveries *made = make(subject, count);
     must_open(bench);
     must_send(bench, made->list, 1); // A lone one and a full batch.
     must_send(bench, made->list + 1, count - 1);
@@ -203,7 +247,7 @@ static void large_ones_arrive(const struct subject *subject)
 {
     enum { LARGE = 3 * 1024 * 1024 };
     struct bench *bench = bench_create(subject);
-    struct deliveries *made = deliveries_make(3, 1);
+    struct deliveries *made = make(subject, 3);
     char *payload = malloc(LARGE);
     memset(payload, 'x', LARGE);
     payload[0] = payload[LARGE - 1] = '"';
@@ -222,7 +266,7 @@ static void large_ones_arrive(const struct subject *subject)
 static void a_missing_peer_is_told_and_found_later(const struct subject *subject)
 {
     struct bench *bench = bench_create(subject);
-    struct deliveries *made = deliveries_make(2, 1);
+    struct deliveries *made = make(subject, 2);
     struct error e = {0};
     subject->take_away(bench);
     enum err rc = bench_open(bench, &e);
@@ -241,7 +285,7 @@ static void a_missing_peer_is_told_and_found_later(const struct subject *subject
 static void a_lost_peer_is_no_attempt(const struct subject *subject)
 {
     struct bench *bench = bench_create(subject);
-    struct deliveries *made = deliveries_make(10, 1);
+    struct deliveries *made = make(subject, 10);
     struct answer answers[10];
     struct error e = {0};
     must_open(bench);
@@ -264,7 +308,7 @@ static void a_lost_peer_is_no_attempt(const struct subject *subject)
 static void idling_is_possible(const struct subject *subject)
 {
     struct bench *bench = bench_create(subject);
-    struct deliveries *made = deliveries_make(1, 1);
+    struct deliveries *made = make(subject, 1);
     struct error e = {0};
     must_open(bench);
     for (int i = 0; i < 3 && bench->type->tend != NULL; i++) {

@@ -99,7 +99,8 @@ void drawing_print_dot(const struct drawing *drawing, FILE *out)
     static const struct language language = {dot_node, dot_open, dot_close};
     fputs("digraph \"", out);
     text_print(drawing->name, dot_escape, out);
-    fputs("\" {\n  node [fontname=\"sans-serif\", style=rounded];\n"
+    fputs("\" {\n  graph [fontname=\"sans-serif\"];\n  node [fontname=\"sans-serif\", "
+          "style=rounded];\n"
           "  edge [fontname=\"sans-serif\"];\n",
           out);
     members_print(drawing, &language, DRAWING_NONE, 1, out);

@@ -74,6 +74,7 @@ void workflow_put(struct workflow_part *part, json_t *object, const char *name, 
 // What the options say that were read from node, under their names in a definition.
 void workflow_put_options(struct workflow_step_part *step, const struct node *node,
                           const struct options *options);
+const char *workflow_option_of(const char *member); // As the file calls it.
 // An expression, without the space behind it. NULL after a reported problem.
 json_t *workflow_sql(struct workflow_part *part, const struct node *node, const char *what);
 // The member `name` of node as a mapping of names to expressions: {"<name>": sql}; NULL: it is not

@@ -46,6 +46,16 @@ static const char *member_of(const char *option)
     return option;
 }
 
+const char *workflow_option_of(const char *member)
+{
+    for (size_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++) {
+        if (strcmp(renamed[i].member, member) == 0) {
+            return renamed[i].option;
+        }
+    }
+    return member;
+}
+
 json_t *workflow_sql(struct workflow_part *part, const struct node *node, const char *what)
 {
     struct reader *reader = &part->builder->reader;

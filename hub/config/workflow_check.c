@@ -4,7 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "config/workflow_json.h"
+#include "config/part_workflow.h"
 #include "core/core.h"
 
 struct examination {
@@ -20,20 +20,26 @@ static const json_t *member_of(const json_t *value, const char *name)
                                 : json_object_get(value, name);
 }
 
-// The name of the innermost step around the part, copied; "": there is none.
-static void step_around(const json_t *definition, const char *path, char out_name[80])
+// What the pointer leads to, for people: "step reserve: fields: user: ".
+static void place_text(const json_t *definition, const char *path, char *out_text, size_t size)
 {
     const json_t *value = definition;
-    char part[400];
-    out_name[0] = '\0';
-    while (value != NULL && *path == '/') {
+    char part[WORKFLOW_PATH_MAX];
+    size_t at = 0;
+    out_text[0] = '\0';
+    while (value != NULL && *path == '/' && at < size) {
         size_t len = strcspn(path + 1, "/");
         snprintf(part, sizeof(part), "%.*s", (int)len, path + 1);
+        bool is_item = json_is_array(value);
+        bool is_path = strcmp(part, "topic") == 0 && json_object_get(value, "is_url") != NULL;
         value = member_of(value, part);
         path += 1 + len;
-        const char *name = json_string_value(json_object_get(value, "name"));
-        if (name != NULL && json_object_get(value, "do") != NULL) {
-            snprintf(out_name, 80, "%s", name);
+        if (json_object_get(value, "do") != NULL) { // What is around a step is of no interest.
+            at = (size_t)snprintf(out_text, size,
+                                  "step %s: ", json_string_value(json_object_get(value, "name")));
+        } else if (!is_item) {
+            at += (size_t)snprintf(out_text + at, size - at,
+                                   "%s: ", is_path ? "path" : workflow_option_of(part));
         }
     }
 }
@@ -46,11 +52,12 @@ static void on_fault(void *context, uint32_t index, const char *path, const stru
     struct position at =
         workflow_map_locate(file->workflow_maps[index], file->document, path, fault->offset);
     json_t *definition = json_loads(spec->definition, 0, NULL);
-    char step[80];
-    step_around(definition, path, step);
+    char place[300] = "";
+    if (strncmp(fault->text, "step ", strlen("step ")) != 0) { // It says itself which.
+        place_text(definition, path, place, sizeof(place));
+    }
     json_decref(definition);
-    reader_problem(examination->reader, at, "workflow %s: %s%s%s%s", spec->name,
-                   step[0] == '\0' ? "" : "step ", step, step[0] == '\0' ? "" : ": ", fault->text);
+    reader_problem(examination->reader, at, "workflow %s: %s%s", spec->name, place, fault->text);
 }
 
 // What a step that commands a device has to hear of it.

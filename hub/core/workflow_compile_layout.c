@@ -28,55 +28,57 @@ static enum err fault(struct compiler *compiler, const struct workflow_step *ste
 
 // ---- variables ----------------------------------------------------------------------------------
 
-static enum err add_variable(struct compiler *compiler, const char *name, const char *path,
-                             const char *member)
+// ERR_CONFIG: the caller says where.
+static enum err check_variable(struct compiler *compiler, const char *name)
 {
     static const char *const reserved[] = {"key",     "workflow", "instance",
                                            "started", "error",    "reason"};
-    struct workflow_definition *definition = compiler->definition;
-    uint32_t known = workflow_variable_find(definition, name);
-    if (known != UINT32_MAX) {
-        if (strcmp(definition->variables[known], name) == 0) {
-            return ERR_OK;
-        }
-        error_set(compiler->e, ERR_CONFIG,
-                  "the variables \"%.100s\" and \"%.100s\" are one in SQL, where case does not "
-                  "matter",
-                  definition->variables[known], name);
-        return compile_fault(compiler, path, member, name);
-    }
     for (size_t i = 0; i < sizeof(reserved) / sizeof(reserved[0]); i++) {
         if (strcasecmp(reserved[i], name) == 0) {
-            error_set(compiler->e, ERR_CONFIG,
-                      "a variable cannot be called \"%s\": my.%s is what the hub says of the "
-                      "instance",
-                      name, reserved[i]);
-            return compile_fault(compiler, path, member, name);
+            return error_set(compiler->e, ERR_CONFIG,
+                             "a variable cannot be called \"%s\": my.%s is what the hub says of "
+                             "the instance",
+                             name, reserved[i]);
         }
     }
-    if (definition->variable_count == WORKFLOW_VARIABLES_MAX) {
-        error_set(compiler->e, ERR_CONFIG, "there are more than %d variables",
-                  WORKFLOW_VARIABLES_MAX);
-        return compile_fault(compiler, path, member, name);
+    if (compiler->definition->variable_count == WORKFLOW_VARIABLES_MAX) {
+        return error_set(compiler->e, ERR_CONFIG, "there are more than %d variables",
+                         WORKFLOW_VARIABLES_MAX);
     }
-    enum err rc = compile_check_name(compiler, name, path, member);
-    if (rc == ERR_OK) {
-        compiler->variables[definition->variable_count++] = name;
+    return compile_check_name(compiler, name, "", NULL);
+}
+
+static enum err add_variable(struct compiler *compiler, const char *name)
+{
+    struct workflow_definition *definition = compiler->definition;
+    uint32_t known = workflow_variable_find(definition, name);
+    if (known == UINT32_MAX) {
+        enum err rc = check_variable(compiler, name);
+        if (rc == ERR_OK) {
+            compiler->variables[definition->variable_count++] = name;
+        }
+        return rc;
     }
-    return rc;
+    return strcmp(definition->variables[known], name) == 0
+               ? ERR_OK
+               : error_set(compiler->e, ERR_CONFIG,
+                           "the variables \"%.100s\" and \"%.100s\" are one in SQL, where case "
+                           "does not matter",
+                           definition->variables[known], name);
 }
 
 static enum err add_variables(struct compiler *compiler, const json_t *object, const char *path,
                               const char *member)
 {
-    enum err rc = ERR_OK;
     const char *name;
     json_t *value;
     json_object_foreach(json_object_get(object, member), name, value)
     {
-        rc = rc == ERR_OK ? add_variable(compiler, name, path, member) : rc;
+        if (add_variable(compiler, name) != ERR_OK) {
+            return compile_fault(compiler, path, member, name);
+        }
     }
-    return rc;
+    return ERR_OK;
 }
 
 // ---- lists within a step ------------------------------------------------------------------------
@@ -229,7 +231,8 @@ static enum err take_names(struct compiler *compiler, const struct workflow_step
         rc = add_variables(compiler, text, step->path, "set");
     }
     if (rc == ERR_OK && step->kind == STEP_FOR_EACH) {
-        rc = add_variable(compiler, member_text(text, "as"), step->path, "as");
+        rc = add_variable(compiler, member_text(text, "as"));
+        rc = rc == ERR_OK ? ERR_OK : compile_fault(compiler, step->path, "as", NULL);
     }
     return rc;
 }

@@ -217,7 +217,7 @@ static enum err create(struct workflow_query *query, const struct query_spec *sp
         rule_values_hide(&query->values[i]); // Until it runs.
     }
     if (rc == ERR_CONFIG) {
-        query_names_teach(spec, e);
+        query_names_teach(spec, *out_part, e);
     }
     return rc;
 }

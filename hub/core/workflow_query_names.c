@@ -7,7 +7,6 @@
 #include "base/option.h"
 #include "core/sql_words.h"
 
-#define NEAR     "near \""
 #define WORD_MAX 200
 
 #define NAME(id, name)         name,
@@ -342,17 +341,8 @@ static void teach_missing(const struct query_spec *spec, const char *name, struc
         spec->over == QUERY_ANSWER ? variable : "");
 }
 
-// near "order": syntax error.
-static void teach_keyword(const struct query_spec *spec, struct error *e)
+static void teach_keyword(const struct query_spec *spec, const char *word, struct error *e)
 {
-    char word[WORD_MAX];
-    const char *end = strchr(e->text + sizeof(NEAR) - 1, '"');
-    size_t len = end == NULL ? 0 : (size_t)(end - e->text) - (sizeof(NEAR) - 1);
-    if (len == 0 || len >= sizeof(word)) {
-        return;
-    }
-    memcpy(word, e->text + sizeof(NEAR) - 1, len);
-    word[len] = '\0';
     for (uint32_t i = 0; i < spec->variable_count; i++) {
         if (strcasecmp(spec->variables[i], word) == 0) {
             SAY(e, "\"%s\" is a word of SQL: as a variable it is written in double quotes", word);
@@ -361,33 +351,32 @@ static void teach_keyword(const struct query_spec *spec, struct error *e)
     }
 }
 
-// No such column: "draft" - should this be ...
-static void teach_quoted(const char *rest, struct error *e)
+// Does SQLite's sentence begin so? Then what it is about, without its quotes and what follows them.
+static bool take_name(const char *sentence, const char *begin, char out_name[WORD_MAX])
 {
-    char word[WORD_MAX];
-    const char *end = strchr(rest + 1, '"');
-    size_t len = end == NULL ? 0 : (size_t)(end - rest) - 1;
-    if (len > 0 && len < sizeof(word)) {
-        memcpy(word, rest + 1, len);
-        word[len] = '\0';
-        SAY(e, "there is no variable \"%s\"; a text is written in single quotes", word);
+    size_t len = strlen(begin);
+    if (strncmp(sentence, begin, len) != 0) {
+        return false;
     }
+    bool is_quoted = sentence[len] == '"';
+    const char *name = sentence + len + is_quoted;
+    size_t name_len = is_quoted ? strcspn(name, "\"") : strlen(name);
+    snprintf(out_name, WORD_MAX, "%.*s", (int)name_len, name);
+    return true;
 }
 
-void query_names_teach(const struct query_spec *spec, struct error *e)
+void query_names_teach(const struct query_spec *spec, uint32_t part, struct error *e)
 {
-    static const char ambiguous[] = "ambiguous column name: ", missing[] = "no such column: ";
-    char name[sizeof(e->text)];
-    const char *rest = e->text + sizeof(missing) - 1;
-    if (strncmp(e->text, ambiguous, sizeof(ambiguous) - 1) == 0) {
-        snprintf(name, sizeof(name), "%s", e->text + sizeof(ambiguous) - 1);
+    const char *text = part < spec->part_count ? spec->parts[part].text : spec->where;
+    bool is_quoted = e->offset >= 0 && text[e->offset] == '"';
+    char name[WORD_MAX];
+    if (take_name(e->text, "ambiguous column name: ", name)) {
         teach_ambiguous(spec->over, name, e);
-    } else if (strncmp(e->text, NEAR, sizeof(NEAR) - 1) == 0) {
-        teach_keyword(spec, e);
-    } else if (strncmp(e->text, missing, sizeof(missing) - 1) == 0 && rest[0] == '"') {
-        teach_quoted(rest, e);
-    } else if (strncmp(e->text, missing, sizeof(missing) - 1) == 0 && strchr(rest, ' ') == NULL) {
-        snprintf(name, sizeof(name), "%s", rest);
+    } else if (take_name(e->text, "near ", name)) {
+        teach_keyword(spec, name, e);
+    } else if (take_name(e->text, "no such column: ", name) && is_quoted) {
+        SAY(e, "there is no variable \"%s\"; a text is written in single quotes", name);
+    } else if (take_name(e->text, "no such column: ", name) && strchr(name, ' ') == NULL) {
         teach_missing(spec, name, e);
     }
 }

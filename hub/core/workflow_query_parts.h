@@ -74,6 +74,6 @@ void query_names_destroy(struct workflow_query *query);
 // FROM and what follows it, for all its statements; the caller frees it with sqlite3_free.
 char *query_names_from(const struct workflow_query *query);
 // SQLite's sentence about a name, put in the words of workflows.
-void query_names_teach(const struct query_spec *spec, struct error *e);
+void query_names_teach(const struct query_spec *spec, uint32_t part, struct error *e);
 
 #endif

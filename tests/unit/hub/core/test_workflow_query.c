@@ -156,7 +156,7 @@ static void values_are_what_the_expression_gives(void **state)
         {"how far a for_each is", QUERY_ITEMS, "failed * 10 > total", "1"},
         {"with the variables", QUERY_ITEMS, "done + amount", "8"},
         {"how far it is, elsewhere", QUERY_VARIABLES, "failed > 0",
-         "<there is no variable \"failed\">"},
+         "<there is no variable \"failed\" (did you mean \"Mixed\"?)>"},
         {"an unknown name", QUERY_VARIABLES, "amont > 1",
          "<there is no variable \"amont\" (did you mean \"amount\"?)>"},
         {"an unknown name of the instance", QUERY_VARIABLES, "my.keys",

@@ -27,7 +27,7 @@ static enum err fault(const struct work *work, const char *member, const char *s
 static void begin(const struct work *work, enum query_over over)
 {
     draft_init(work->draft, work->compiler, work->step->path, over);
-    work->draft->spec.filter = work->step->filter;
+    work->draft->spec.filter = over == QUERY_EVENT ? work->step->filter : NULL;
 }
 
 static enum err compile_one(const struct work *work, const char *member, bool is_template)

@@ -148,7 +148,7 @@ static enum err look_for_device(struct visit *visit, const char **out_device, bo
         workflow_send_device(visit->workflows, visit->instance, visit->token, out_device, e);
     if (rc == ERR_OK) {
         rc = workflow_presence_get(visit->workflows->presence, *out_device, &presence, e);
-        *out_is_online = rc == ERR_OK && presence == PRESENCE_ONLINE;
+        *out_is_online = rc == ERR_OK && presence != PRESENCE_OFFLINE; // Or nothing is known.
     }
     return move_fail_on(visit, rc, WORKFLOW_EXPRESSION, move, e);
 }
@@ -177,6 +177,14 @@ static enum err enter_command(struct visit *visit, struct move *move, struct err
     return rc;
 }
 
+// With the device's own code, which says more than its words may.
+static const char *refusal_of(const struct visit *visit, const struct workflow_news_item *news)
+{
+    bool has_words = news->reason != NULL && news->reason[0] != '\0';
+    return has_words ? visit_text(visit, "%s (status %d)", news->reason, (int)news->status)
+                     : reason_of(visit, news);
+}
+
 static enum err hear_reply(struct visit *visit, const struct workflow_news_item *news,
                            struct move *move, struct error *e)
 {
@@ -188,7 +196,7 @@ static enum err hear_reply(struct visit *visit, const struct workflow_news_item 
         return take(visit, news, move, e);
     }
     visit->token->is_sent = false; // Whichever attempt it was: the device knows it by its id.
-    move_fail(move, WORKFLOW_REFUSED, reason_of(visit, news));
+    move_fail(move, WORKFLOW_REFUSED, refusal_of(visit, news));
     return ERR_OK;
 }
 

@@ -1,0 +1,319 @@
+"""Workflows as an operator sees them: listed, shown, cancelled, retried, replayed, counted; and what
+happens in them as `mosquitto_sub` sees it. With a running hub and with the store of a stopped one."""
+
+import json
+import sqlite3
+import subprocess
+
+import pytest
+
+from harness import Client, Subscriber, pipit, wait_for
+from http_peer import Answer, HttpPeer
+
+CONFIG = """
+hub: {{id: shop, store: "{{dir}}/hub.db", check_broker: false, stats_every: 200 ms}}
+sources:
+  main: {{mqtt: {{url: "{url}", probe: false}}, topics: ["shop/#"]}}
+devices:
+  shop: {{from: "shop/+", device: "'shop'", sequence: n}}
+targets:
+  bus: {{mqtt: {{url: "{url}"}}}}
+  stock: {{http: {{url: "{http}"}}, backoff_min: 20 ms, backoff_max: 50 ms}}
+workflows:
+{workflows}
+"""
+ORDER = """
+  order:
+    start: {from: shop/orders, key: number}
+    variables: {amount: amount, paid: "NULL"}
+    steps:
+      - placed:
+          emit: {to: bus, topic: "placed/{my.key}", fields: {amount: amount}}
+          undo: [{unplace: {emit: {to: bus, topic: "unplaced/{my.key}", fields: {amount: amount}}}}]
+      - paid: {await: {from: shop/payments, key: order_id}, take: {paid: event.amount}, within: 2 d}
+      - enough: {if: "paid < amount", then: [{short: {fail: "paid {paid} of {amount}"}}]}
+      - done: {end: {paid: paid}}
+"""
+RESERVE = """
+  reserve:
+    start: {from: shop/reserve, key: number}
+    variables: {amount: amount}
+    failure: park
+    steps:
+      - ask: {call: {to: stock, path: "/reserve/{my.key}", fields: {amount: amount}}, within: 10 s}
+      - told: {emit: {to: bus, topic: "reserved/{my.key}", fields: {amount: amount}}}
+"""
+TRANSITIONS = "pipit/v1/$hub/shop/workflow/#"
+
+
+def config(broker, http="http://127.0.0.1:1", workflows=ORDER):
+    return CONFIG.format(url=broker.url, http=http, workflows=workflows)
+
+
+def lines(hub, *words, **more):
+    return [json.loads(line) for line in hub.run("workflow", *words, "--json", **more).stdout.splitlines()]
+
+
+def instances(hub, *words):
+    return {i["key"]: i for i in lines(hub, "list", *words)}
+
+
+def states(hub):
+    return {key: i["state"] for key, i in instances(hub, "--state", "all").items()}
+
+
+def balanced(hub):
+    """Little's law holds between the counters of each step and the instances that are at it."""
+    steps = lines(hub, "stats")
+    assert all(s["balanced"] for s in steps), steps
+    for s in steps:
+        assert s["in"] == s["arrived"] - s["departed"], s
+        rate = s["arrived_per_s"] * s["mean_ms"] / 1000
+        assert abs(s["mean_in"] - rate) <= 0.002 * s["arrived_per_s"] + 1e-6, f"L = lambda W: {s}"
+    return {(s["workflow"], s["step"]): s for s in steps}
+
+
+def books(hub):
+    """Every instance is counted once, by what it is."""
+    with sqlite3.connect(f"file:{hub.dir}/hub.db?mode=ro", uri=True) as store:
+        names = "queued running undoing parked completed failed cancelled".split()
+        for row in store.execute(f"SELECT id, started, {', '.join(names)} FROM pipit_workflow"):
+            counts = dict(zip(range(7), row[2:]))
+            assert sum(counts.values()) == row[1], row
+            real = dict(store.execute("SELECT state, count(*) FROM pipit_workflow_instance"
+                                      " WHERE workflow = ? GROUP BY state", row[:1]))
+            assert {k: v for k, v in counts.items() if v} == real, (names, row, real)
+
+
+class Shop:
+    """Publishes numbered events, so that none counts twice."""
+
+    def __init__(self, broker):
+        self.client, self.n = Client(broker.port), 0
+
+    def tell(self, what, **fields):
+        self.n += 1
+        self.client.publish(f"shop/{what}", json.dumps({"n": self.n, **fields}).encode())
+
+    def orders(self, *ids, amount=10):
+        for key in ids:
+            self.tell("orders", number=key, amount=amount)
+
+
+@pytest.fixture
+def shop(broker):
+    made = Shop(broker)
+    yield made
+    made.client.close()
+
+
+def test_help_teaches(tmp_path):
+    text = pipit("workflow", "--help").stdout
+    for verb in ("list", "show", "cancel", "retry", "replay", "stats", "draw"):
+        assert f"\n  {verb} " in text
+        assert f"Usage: pipit workflow {verb}" in pipit("workflow", verb, "--help").stdout
+    assert "mosquitto_sub" in text
+    for words, said in ((["workflow"], "say what to do"),
+                        (["workflow", "lst"], "did you mean 'list'?"),
+                        (["workflow", "list", "--stat", "x"], "did you mean --state?"),
+                        (["workflow", "list"], "--config is required")):
+        done = pipit(*words, check=False)
+        assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
+
+
+def test_listed_shown_and_counted(start_hub, broker, shop):
+    hub = start_hub(config(broker)).wait_ready()
+    assert "no such instance" in hub.run("workflow", "list").stdout
+    shop.orders("7", "a/b", "8")
+    wait_for(lambda: len(instances(hub)) == 3, what=hub.tail)
+    shop.tell("payments", order_id="7", amount=10)
+    shop.tell("payments", order_id="8", amount=3)
+    wait_for(lambda: states(hub) == {"7": "completed", "a/b": "running", "8": "failed"}, what=lambda: states(hub))
+
+    waiting = instances(hub)["a/b"]
+    assert waiting["workflow"] == "order" and waiting["current"] and waiting["configured"]
+    assert [s["step"] for s in waiting["steps"]] == ["paid"]
+    assert waiting["due"] - waiting["started"] == 2 * 86400 * 1000
+    table = hub.run("workflow", "list").stdout.splitlines()
+    assert table[0].split() == "ID WORKFLOW KEY STATE STEP SINCE DUE NOTE".split()
+    assert table[1].split()[:5] == [str(waiting["id"]), "order", "a/b", "running", "paid"]
+    assert "in 47 h 59 min" in table[1] or "in 1 d 23 h" in table[1], table[1]
+    assert "\033[" not in "".join(table), "no colours in a pipe"
+
+    for filters, keys in ((["--state", "failed"], {"8"}), (["--state", "ended"], {"7", "8"}),
+                          (["--key", "7", "--state", "all"], {"7"}), (["--name", "other"], set()),
+                          (["--older", "1 h"], set()), (["--newer", "1 h"], {"a/b"}),
+                          (["--state", "all", "--limit", "1"], {"7"})):
+        assert set(instances(hub, *filters)) == keys, filters
+
+    shown = lines(hub, "show", "order/7")[0]
+    assert shown["state"] == "completed" and shown["result"] == {"paid": 10}
+    assert shown["variables"] == {"amount": 10, "paid": 10} and shown["start"]["paid"] is None
+    story = [(entry.get("step", ""), entry["what"]) for entry in shown["history"]]
+    assert story[0] == ("", "started") and story[-1] == ("", "completed")
+    assert ("paid", "entered") in story and ("paid", "done") in story
+    assert shown["definition"]["name"] == "order"
+    paid = [entry for entry in shown["history"] if entry.get("step") == "paid" and entry["what"] == "done"]
+    assert paid[0]["took"] >= 0 and "data" in paid[0], "what was taken is in the history"
+    text = hub.run("workflow", "show", "order/8").stdout
+    assert "failed" in text and "paid 3 of 10" in text and "unplace" in text
+    text = hub.run("workflow", "show", "order/a/b").stdout
+    assert "waits for an event" in text and "would undo" in text and "placed" in text
+
+    done = hub.run("workflow", "show", "order/none", check=False)
+    assert done.returncode == 1 and "no instance order/none" in done.stderr
+    assert hub.run("workflow", "show", "x", check=False).returncode == 2
+
+    steps = balanced(hub)
+    assert steps["order", "paid"]["in"] == 1 and steps["order", "paid"]["arrived"] == 3
+    assert steps["order", "paid"]["oldest_ms"] > 0 and steps["order", "placed"]["in"] == 0
+    assert steps["order", "short"]["failed"] == 1
+    head = hub.run("workflow", "stats").stdout.splitlines()[0]
+    assert head.startswith("WORKFLOW") and "MEAN TIME" in head
+    books(hub)
+    status = hub.status()
+    line = next(w for w in status["workflows"] if w["name"] == "order")
+    assert (line["started"], line["running"], line["completed"], line["failed"]) == (3, 1, 1, 1)
+    assert "workflows" in hub.run("status", "--interval", "0").stdout
+    with Subscriber(broker.port, "pipit/v1/$hub/shop/workflows/order/#") as stats:
+        wait_for(lambda: {m.topic.split("/")[-1]: m.text() for m in stats.messages}.get("running") == "1")
+
+
+def test_a_check_that_does_not_add_up_is_said(start_hub, broker, shop):
+    """The control of the law: counters that are wrong are found."""
+    hub = start_hub(config(broker)).wait_ready()
+    shop.orders("7")
+    wait_for(lambda: len(instances(hub)) == 1)
+    balanced(hub)
+    hub.terminate()
+    with sqlite3.connect(hub.dir / "hub.db") as store:
+        store.execute("UPDATE pipit_workflow_step SET area = area + 1 WHERE name = 'paid'")
+    done = hub.run("workflow", "stats", check=False)
+    assert done.returncode == 1 and "do not add up" in done.stderr and "does not add up" in done.stdout
+
+
+def test_transitions_are_seen_by_mosquitto_sub(start_hub, broker, shop):
+    hub = start_hub(config(broker)).wait_ready()
+    with subprocess.Popen(["mosquitto_sub", "-p", str(broker.port), "-v", "-t", TRANSITIONS, "-C", "6",
+                           "-W", "20"], stdout=subprocess.PIPE, text=True) as watcher:
+        with Subscriber(broker.port, "$SYS/broker/subscriptions/count") as counts:
+            wait_for(lambda: counts.messages, what="the broker's statistics")
+        shop.orders("a b/c")
+        wait_for(lambda: states(hub) == {"a b/c": "running"}, what=hub.tail)
+        shop.tell("payments", order_id="a b/c", amount=10)
+        seen = [line.split(" ", 1) for line in watcher.communicate(timeout=30)[0].splitlines()]
+    topics = [topic for topic, _ in seen]
+    assert all(topic.startswith("pipit/v1/$hub/shop/workflow/order/a%20b%2Fc/") for topic in topics), topics
+    whats = [topic.split("/", 7)[-1] for topic in topics]
+    assert whats[0] == "started" and "placed/done" in whats and "paid/entered" in whats, whats
+    first = json.loads(seen[0][1])
+    assert first["workflow"] == "order" and first["key"] == "a b/c" and first["what"] == "started"
+    assert first["at"].endswith("Z") and first["state"] == "running" and first["instance"] == 1
+    assert first["data"]["amount"] == 10
+
+
+def test_nothing_is_published_where_transitions_are_off(start_hub, broker, shop):
+    text = config(broker).replace("stats_every: 200 ms", "stats_every: 200 ms, transitions: false")
+    hub = start_hub(text).wait_ready()
+    with Subscriber(broker.port, TRANSITIONS, "placed/#") as watcher:
+        shop.orders("7")
+        watcher.wait(1, "placed/#")
+        wait_for(lambda: states(hub) == {"7": "running"})
+        assert not watcher.on("pipit/#")
+    assert lines(hub, "show", "1")[0]["history"][0]["what"] == "started"
+
+
+@pytest.mark.parametrize("is_running", [True, False], ids=["hub", "store"])
+def test_cancelled_and_undone(start_hub, broker, shop, is_running):
+    hub = start_hub(config(broker)).wait_ready()
+    shop.orders("7", "8", "9")
+    wait_for(lambda: len(instances(hub)) == 3)
+    if not is_running:
+        hub.terminate()
+    with Subscriber(broker.port, "unplaced/#") as undone:
+        done = hub.run("workflow", "cancel", "--name", "order", check=False)
+        assert done.returncode == 2 and "takes 3 instances; add --yes to cancel them all" in done.stderr
+        text = hub.run("workflow", "cancel", "order/7", "--reason", "the customer called").stdout
+        assert text == "instance 1 is being cancelled\n"
+        assert lines(hub, "cancel", "2", "--abandon") == [{"instance": 2, "done": "is being cancelled"}]
+        if not is_running:
+            hub.start().wait_ready()
+        wait_for(lambda: states(hub) == {"7": "cancelled", "8": "cancelled", "9": "running"}, what=lambda: states(hub))
+        undone.wait(1)
+        assert [m.topic for m in undone.messages] == ["unplaced/7"], "what is abandoned is not undone"
+        shown = lines(hub, "show", "order/7")[0]
+        assert "the customer called" in json.dumps(shown["history"])
+        assert ("unplace", "done") in [(e.get("step"), e["what"]) for e in shown["history"]]
+        done = hub.run("workflow", "cancel", "order/7", check=False)
+        assert done.returncode == 1 and "cancelled" in done.stderr
+        hub.run("workflow", "cancel", "--name", "order", "--yes")
+        wait_for(lambda: states(hub)["9"] == "cancelled")
+        undone.wait(2)
+    done = hub.run("workflow", "cancel", "--name", "order", "--yes", check=False)
+    assert done.returncode == 1 and "takes no instance" in done.stderr
+    balanced(hub)
+    books(hub)
+
+
+def test_parked_retried_and_replayed(start_hub, broker, shop):
+    with HttpPeer() as stock:
+        stock.answer = lambda request: Answer(409, {"error": "sold out"})
+        hub = start_hub(config(broker, stock.url, ORDER + RESERVE)).wait_ready()
+        shop.tell("reserve", number="7", amount=4)
+        wait_for(lambda: states(hub) == {"7": "parked"}, what=lambda: f"{states(hub)}{hub.tail()}")
+        balanced(hub)
+        books(hub)
+        parked = instances(hub, "--state", "parked")["7"]
+        assert [s["step"] for s in parked["steps"]] == ["ask"] and parked["error"] == "refused"
+        assert "refused" in hub.run("workflow", "list").stdout
+        assert "parked at" in hub.run("workflow", "show", "reserve/7").stdout
+        done = hub.run("workflow", "replay", "reserve/7", check=False)
+        assert done.returncode == 1 and "has not ended" in done.stderr
+        stock.answer = lambda request: Answer(body={"ok": True})
+        with Subscriber(broker.port, "reserved/#") as told:
+            assert lines(hub, "retry", "--name", "reserve", "--yes") == [{"instance": 1, "done": "goes on"}]
+            wait_for(lambda: states(hub) == {"7": "completed"}, what=lambda: states(hub))
+            story = [(e.get("step", ""), e["what"]) for e in lines(hub, "show", "1")[0]["history"]]
+            assert ("", "retried") in story or ("ask", "retried") in story, story
+            done = hub.run("workflow", "retry", "1", check=False)
+            assert done.returncode == 1 and "has ended" in done.stderr
+            assert lines(hub, "replay", "reserve/7") == [{"instance": 1, "done": "started anew", "started": 2}]
+            wait_for(lambda: [i["state"] for i in lines(hub, "list", "--state", "all")] == ["completed"] * 2)
+            told.wait(2)
+        keys = stock.keys()
+        assert len(keys) == 3 and keys[2] not in keys[:2], "another instance, another key"
+        balanced(hub)
+        books(hub)
+
+
+def test_instances_outlive_their_definition(start_hub, broker, shop):
+    hub = start_hub(config(broker)).wait_ready()
+    shop.orders("7")
+    wait_for(lambda: len(instances(hub)) == 1)
+    hub.terminate()
+    hub.write_config(config(broker, workflows=ORDER.replace("2 d", "3 d")))
+    hub.start().wait_ready()
+    shop.orders("8")
+    wait_for(lambda: len(instances(hub)) == 2)
+    found = instances(hub)
+    assert not found["7"]["current"] and found["8"]["current"]
+    assert found["8"]["due"] - found["8"]["started"] == 3 * 86400 * 1000
+    assert "older version" in hub.run("workflow", "list", "--key", "7").stdout
+    steps = lines(hub, "stats")
+    assert sorted(s["current"] for s in steps if s["step"] == "paid") == [False, True]
+    hub.terminate()
+    hub.write_config(config(broker, workflows=RESERVE))
+    hub.start().wait_ready()
+    assert "not configured any more" in hub.run("workflow", "list", "--key", "8").stdout
+    shop.orders("9")
+    shop.tell("payments", order_id="7", amount=10)
+    wait_for(lambda: states(hub)["7"] == "completed", what="it runs on")
+    assert set(states(hub)) == {"7", "8"}, "nothing new begins"
+    done = hub.run("workflow", "replay", "order/7", check=False)
+    assert done.returncode == 1 and "not in the running configuration" in done.stderr
+    with Subscriber(broker.port, "unplaced/#") as undone:
+        hub.run("workflow", "cancel", "order/8")
+        undone.wait(1)
+    wait_for(lambda: states(hub)["8"] == "cancelled")
+    balanced(hub)
+    books(hub)

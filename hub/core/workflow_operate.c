@@ -184,7 +184,7 @@ static enum err replay(struct workflows *workflows, const struct look *look,
 enum err workflows_operate(struct workflows *workflows, const struct operation *operation,
                            struct outcome *inout_outcome, struct error *e)
 {
-    struct look look;
+    struct look look = {0};
     enum err rc = look_at(workflows, operation->first, &look, e);
     if (rc != ERR_OK) {
         return rc;

@@ -283,7 +283,7 @@ static void note_took(struct full *full, const struct view_entry *entry, json_t 
     const json_t *since = json_object_get(full->entered, execution);
     if (entry->execution != 0 && since == NULL) {
         json_object_set_new(full->entered, execution, json_integer(entry->at_ms));
-    } else if (since != NULL) {
+    } else if (since != NULL && strcmp(entry->what, "undone") != 0) {
         json_object_set_new(json, "took", json_integer(entry->at_ms - json_integer_value(since)));
     }
 }

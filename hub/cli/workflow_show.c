@@ -60,9 +60,32 @@ static void line_time(const char *name, long long at_ms, int64_t now_ms)
     }
 }
 
+// Payloads that are JSON as such, times as times.
+static json_t *readable(const json_t *data)
+{
+    static const char *const payloads[] = {"payload", "body"};
+    json_t *copy = json_copy((json_t *)data);
+    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
+        json_t *text = json_object_get(copy, payloads[i]);
+        json_t *tree = json_is_string(text) ? json_loads(json_string_value(text), 0, NULL) : NULL;
+        if (tree != NULL) {
+            json_object_set_new(copy, payloads[i], tree);
+        }
+    }
+    const json_t *until = json_object_get(copy, "until");
+    if (json_is_integer(until)) {
+        char text[ENTRY_TIME_MAX];
+        entry_time(json_integer_value(until), text);
+        json_object_set_new(copy, "until", json_string(text));
+    }
+    return copy;
+}
+
 static void print_data(const char *sign, const json_t *data, bool is_full)
 {
-    char *text = data == NULL ? NULL : json_dumps(data, print_flags(data));
+    json_t *copy = data == NULL ? NULL : readable(data);
+    char *text = copy == NULL ? NULL : json_dumps(copy, print_flags(copy));
+    json_decref(copy);
     if (text == NULL) {
         return;
     }
@@ -136,7 +159,7 @@ static void describe(const json_t *step, char out_text[PRINT_TEXT_MAX])
                  print_number(step, "done"), print_number(step, "total"),
                  print_number(step, "failed"));
     } else {
-        snprintf(out_text, PRINT_TEXT_MAX, "%s%s%.150s", words, value[0] == '\0' ? "" : " with ",
+        snprintf(out_text, PRINT_TEXT_MAX, "%s%s%.150s", words, value[0] == '\0' ? "" : " for ",
                  value);
     }
 }
@@ -202,9 +225,10 @@ static enum colour entry_colour(const char *what)
 }
 
 // What went out is marked by >, what came back or was found by <.
-static const char *data_sign(const char *what)
+static const char *data_sign(const char *what, const json_t *data)
 {
-    return strcmp(what, "entered") == 0 ? ">" : strcmp(what, "done") == 0 ? "<" : "=";
+    bool is_sent = strcmp(what, "entered") == 0 || json_object_get(data, "to") != NULL;
+    return is_sent ? ">" : strcmp(what, "done") == 0 ? "<" : "=";
 }
 
 static void print_entry(const struct shown *shown, const json_t *entry)
@@ -224,7 +248,8 @@ static void print_entry(const struct shown *shown, const json_t *entry)
     }
     printf("%s%s%s%s\n", error[0] == '\0' ? "" : "  ", error,
            reason[0] == '\0' || error[0] == '\0' ? "" : ": ", reason);
-    print_data(data_sign(what), json_object_get(entry, "data"), shown->is_full);
+    const json_t *data = json_object_get(entry, "data");
+    print_data(data_sign(what, data), data, shown->is_full);
 }
 
 static void print_history(const struct shown *shown)

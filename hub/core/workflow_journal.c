@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "base/time_text.h"
-#include "base/utf8.h"
 #include "core/event_value.h"
 #include "core/sql.h"
 #include "core/workflow_parts.h"
@@ -76,21 +75,6 @@ struct line {
 
 // ---- rows ---------------------------------------------------------------------------------------
 
-// As much of the text as fits, whole characters.
-static size_t whole_bytes(struct bytes text, size_t bytes_max)
-{
-    size_t used = 0, length = 0;
-    uint32_t code_point;
-    while (used < text.len && used + length <= bytes_max) {
-        used += length;
-        length = utf8_decode(bytes_of(text.ptr + used, text.len - used), &code_point);
-        if (length == 0) {
-            break;
-        }
-    }
-    return used;
-}
-
 // The fewest digits that name its numbers.
 static size_t dump_flags(const json_t *json)
 {
@@ -107,7 +91,7 @@ static enum err write_data(json_t **inout_data, char **out_text, struct error *e
     char *text = json_dumps(*inout_data, dump_flags(*inout_data));
     size_t size = text == NULL ? 0 : strlen(text);
     if (size > DATA_BYTES_MAX) {
-        size_t beginning = whole_bytes(bytes_of(text, size), CUT_BYTES);
+        size_t beginning = workflow_record_whole(bytes_of(text, size), CUT_BYTES);
         json_t *cut =
             json_pack("{s:I, s:s%}", "bytes", (json_int_t)size, "beginning", text, beginning);
         json_decref(*inout_data);

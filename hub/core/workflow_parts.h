@@ -163,8 +163,9 @@ enum err workflow_engine_retry(struct workflows *workflows, struct workflow_inst
 // Sends what the token's step says: emit (nothing comes back), call (its answer does), command (its
 // reply). Sets token->delivery where it may have to be withdrawn. ERR_INVALID: it cannot be made,
 // with what is wrong (an expression, a topic): the step fails.
+// *out_sent: what it was, for the journal; NULL where memory is out.
 enum err workflow_send(struct workflows *workflows, struct workflow_instance *instance,
-                       struct workflow_token *token, struct error *e);
+                       struct workflow_token *token, json_t **out_sent, struct error *e);
 // Takes back what has not been sent; what is on its way stays and its answer finds nobody.
 enum err workflow_withdraw(struct workflows *workflows, struct workflow_token *token,
                            struct error *e);
@@ -205,6 +206,16 @@ enum err workflow_presence_note(struct workflow_presence *presence, struct event
                                 int64_t now_ms, bool *out_came_online, struct error *e);
 enum err workflow_presence_get(struct workflow_presence *presence, const char *device,
                                enum presence *out_presence, struct error *e);
+
+// ---- workflow_record.c --------------------------------------------------------------------------
+
+// {"to": "<target>"|"rules", "topic": ..., "payload": its beginning}; NULL: out of memory.
+json_t *workflow_record_sent(const char *target, struct bytes topic, struct bytes payload);
+// Adds topic and body, or fields where the payload is no text, of an event that came. record may be
+// NULL.
+void workflow_record_event(json_t *record, struct event_batch *batch, uint32_t index);
+// As many bytes as fit and are whole characters of UTF-8.
+size_t workflow_record_whole(struct bytes text, size_t bytes_max);
 
 // ---- workflow_journal.c, workflow_tally.c -------------------------------------------------------
 

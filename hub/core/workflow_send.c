@@ -153,7 +153,7 @@ bool workflow_send_is_asked(const struct workflow_token *token, const char *devi
 }
 
 enum err workflow_send(struct workflows *workflows, struct workflow_instance *instance,
-                       struct workflow_token *token, struct error *e)
+                       struct workflow_token *token, json_t **out_sent, struct error *e)
 {
     struct sending sending = {.workflows = workflows,
                               .instance = instance,
@@ -165,8 +165,12 @@ enum err workflow_send(struct workflows *workflows, struct workflow_instance *in
     if (rc != ERR_OK) {
         return rc;
     }
-    return sending.step->kind == STEP_COMMAND ? send_command(&sending, e)
-                                              : send_message(&sending, e);
+    rc = sending.step->kind == STEP_COMMAND ? send_command(&sending, e) : send_message(&sending, e);
+    if (rc == ERR_OK) {
+        *out_sent = workflow_record_sent(sending.step->message.target, sending.made.topic,
+                                         sending.made.payload);
+    }
+    return rc;
 }
 
 enum err workflow_withdraw(struct workflows *workflows, struct workflow_token *token,

@@ -30,6 +30,7 @@ static enum err take(struct visit *visit, const struct workflow_news_item *news,
 {
     move->kind = MOVE_DONE;
     move->data = json_pack("{s:s}", "event", news->event_id == NULL ? "" : news->event_id);
+    workflow_record_event(move->data, news->batch, news->event_index);
     return visit_take(visit, news, move, e);
 }
 

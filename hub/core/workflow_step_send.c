@@ -5,7 +5,7 @@
 static enum err send(struct visit *visit, struct move *move, struct error *e)
 {
     bool was_sent = visit->token->is_sent;
-    enum err rc = workflow_send(visit->workflows, visit->instance, visit->token, e);
+    enum err rc = workflow_send(visit->workflows, visit->instance, visit->token, &move->data, e);
     visit->token->is_sent = was_sent;
     return move_fail_on(visit, rc, WORKFLOW_EXPRESSION, move, e);
 }
@@ -47,6 +47,7 @@ static enum err take(struct visit *visit, const struct workflow_news_item *news,
 {
     move->kind = MOVE_DONE;
     move->data = json_pack("{s:i}", "status", (int)news->status);
+    workflow_record_event(move->data, news->batch, news->event_index);
     if (visit->step->take != NULL && news->is_cut) {
         fail_unknown(
             move, WORKFLOW_ANSWER,
@@ -171,7 +172,7 @@ static enum err enter_command(struct visit *visit, struct move *move, struct err
     }
     rc = send(visit, move, e);
     if (rc == ERR_OK && move->kind != MOVE_FAIL) {
-        move->data = json_pack("{s:s}", "device", device);
+        json_object_set_new(move->data, "device", json_string(device));
         wait_for_answer(visit, move);
     }
     return rc;

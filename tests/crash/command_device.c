@@ -30,6 +30,7 @@
 #define SLOTS       8
 #define SLOT_BYTES  600
 #define STOP_MS     5000
+#define WAIT_MAX_MS 50 // Tests wait for what it does.
 
 struct node {
     char group[64], name[64];
@@ -235,7 +236,7 @@ static void node_name(struct node *node, const char *text)
 // Polls all of them and gives how long nothing is due.
 static uint32_t poll_nodes(void)
 {
-    uint32_t wait_ms = 1000;
+    uint32_t wait_ms = WAIT_MAX_MS;
     for (unsigned i = 0; i < nodes_count; i++) {
         enum pipit_err rc = pipit_poll(&nodes[i].device, pipit_now_ms());
         if (rc != PIPIT_OK) {

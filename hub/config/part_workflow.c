@@ -98,10 +98,19 @@ static void variables_build(struct workflow_part *part)
     struct workflow_step_part all = {.part = part, .what = part->what, .path = ""};
     json_t *declared =
         workflow_expressions(&all, node_get(part->node, "variables"), "variables", true);
-    if (declared != NULL) {
-        json_object_update(part->variables, declared);
-        json_decref(declared);
+    if (declared == NULL) {
+        return;
     }
+    const char *name;
+    json_t *sql;
+    json_object_foreach(declared, name, sql)
+    {
+        const struct node *node = node_get(node_get(part->node, "variables"), name);
+        if (!node_is_empty(node)) { // Else it is there, and NULL until a step sets it.
+            workflow_put(part, part->variables, name, json_incref(sql));
+        }
+    }
+    json_decref(declared);
 }
 
 static void fill(struct workflow_part *part, json_t *definition)

@@ -255,7 +255,7 @@ void step_for_each_build(struct workflow_step_part *step)
 void step_set_build(struct workflow_step_part *step)
 {
     json_t *values = workflow_expressions(step, step->inner, "set", true);
-    if (values != NULL && json_object_size(values) == 0) {
+    if (values != NULL && step->inner->count == 0) {
         reader_problem(&step->part->builder->reader, step->inner->at,
                        "%s: which variables? Such as set: {tries: \"tries + 1\"}", step->what);
     }

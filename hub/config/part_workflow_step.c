@@ -394,7 +394,7 @@ void workflow_steps_build(struct workflow_part *part, const struct node *node, c
         return;
     }
     workflow_map_add(part->map, path, node, 0);
-    if (part->depth > WORKFLOW_DEPTH_MAX) {
+    if (part->depth >= WORKFLOW_DEPTH_MAX) {
         if (!part->is_step_fault_told) {
             reader_problem(&part->builder->reader, node->at,
                            "%s: steps within steps, more than %d deep; workflows can `run` others",

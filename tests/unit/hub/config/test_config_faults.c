@@ -50,8 +50,8 @@ static void test_yaml(void **state)
          "1:1: the section 'sources' is missing or empty; at least one source is needed\n"
          "2:3: unknown key '<<' in hub; known are: id, store, store_limit, disk_reserve, "
          "quarantine_limit, batch_events, batch_bytes, payload_max, rule_steps, "
-         "rule_memory, stats_every, "
-         "stats_source, mirror, log_level, drain, check_broker\n"
+         "rule_memory, instances, stats_every, stats_source, mirror, transitions, log_level, "
+         "drain, check_broker\n"
          "2:3: hub: 'id' is missing: Name of this hub in topics, client ids and metrics: 1 to 64 "
          "letters, digits, `_` or `-`.\n"
          "2:3: hub: 'store' is missing: The SQLite file that holds everything the hub has promised "
@@ -66,8 +66,7 @@ static void test_yaml(void **state)
          "2:4: not valid UTF-8 text: invalid trailing UTF-8 octet"},
         {"a control character", "hub: {id: x\x01}\n",
          "1:12: not valid UTF-8 text: control characters are not allowed"},
-        {"deep",
-         "a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[x",
+        {"deep", "a: [[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[x",
          "1:51: nested deeper than 48 levels"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
@@ -85,9 +84,9 @@ static void test_hub_and_sources(void **state)
          "2:1: the section 'sources' is missing or empty; at least one source is needed"},
         {"sources is a list", GOOD_HUB "sources: [a]\n",
          "2:10: sources: must be a mapping (key: value), not a list"},
-        {"an unknown section", GOOD_TOP "workflows: {}\n",
-         "4:1: unknown key 'workflows' in the configuration; known are: hub, sources, devices, "
-         "formats, history, targets, tables, rules"},
+        {"an unknown section", GOOD_TOP "outposts: {}\n",
+         "4:1: unknown key 'outposts' in the configuration; known are: hub, sources, devices, "
+         "formats, history, targets, tables, rules, workflows"},
         {"a misspelt section", GOOD_TOP "rulse: {}\n",
          "4:1: unknown key 'rulse' in the configuration; did you mean 'rules'?"},
         {"a section twice", GOOD_TOP "sources: {}\n",
@@ -168,7 +167,7 @@ static void test_targets_and_devices(void **state)
         {"an unknown connector", GOOD_HUB GOOD_SOURCES "targets:\n  bus: {mqt: {url: u}}\n",
          "4:9: unknown key 'mqt' in target bus; did you mean 'mqtt'?"},
         {"no connector", GOOD_HUB GOOD_SOURCES "targets:\n  bus: {attempts: 3}\n",
-         "4:8: target bus: does not say where to; known are: file, mqtt"},
+         "4:8: target bus: does not say where to; known are: file, http, mqtt"},
         {"two connectors",
          GOOD_HUB GOOD_SOURCES "targets:\n  bus: {mqtt: {url: \"mqtt://h\"}, file: {path: f}}\n",
          "4:34: target bus: 'file' besides 'mqtt'; one target is one connector"},
@@ -297,8 +296,8 @@ static void test_file_order(void **state)
          "priority\n"
          "4:24: unknown key 'x3' in hub; known are: id, store, store_limit, disk_reserve, "
          "quarantine_limit, batch_events, batch_bytes, payload_max, rule_steps, "
-         "rule_memory, stats_every, "
-         "stats_source, mirror, log_level, drain, check_broker"},
+         "rule_memory, instances, stats_every, stats_source, mirror, transitions, log_level, "
+         "drain, check_broker"},
     };
     check_cases(cases, sizeof(cases) / sizeof(cases[0]));
 }

@@ -43,13 +43,13 @@ static void what_is_written_is_what_the_definition_says(void **state)
          "{\"format\":1,\"name\":\"w\",\"start\":{\"key\":\"id\",\"running\":\"ignore\","
          "\"from\":\"$rule/r\"},\"variables\":{}" MIDDLE NAP "]}"},
         {"without a start it is for others to run",
-         TOP "workflows: {w: {variables: {n: 1}, steps: {b: {sleep: 1 s}}}}\n",
-         "{\"format\":1,\"name\":\"w\",\"variables\":{\"n\":\"1\"}" MIDDLE NAP "]}"},
-        {"variables of steps are there from the beginning, nothing is NULL",
+         TOP "workflows: {w: {variables: {n: }, steps: {b: {sleep: 1 s}}}}\n",
+         "{\"format\":1,\"name\":\"w\",\"variables\":{\"n\":null}" MIDDLE NAP "]}"},
+        {"variables of steps are there from the beginning",
          TOP "workflows:\n  w:\n    " START "\n    variables: {n: n, m: }\n    steps:\n"
              "      - a: {await: {from: x, key: k}, take: {t: \"1\", n: \"2\"}}\n"
              "      - b: {sleep: 1 s}\n",
-         HEAD "{\"n\":\"n\",\"m\":\"NULL\",\"t\":null}" MIDDLE
+         HEAD "{\"n\":\"n\",\"m\":null,\"t\":null}" MIDDLE
               "{\"name\":\"a\",\"do\":\"await\",\"from\":\"x\",\"key\":\"k\",\"keep\":0,\"take\":{"
               "\"t\":\"1\",\"n\":\"2\"}}," NAP "]}"},
         {"an emit to the one MQTT target",

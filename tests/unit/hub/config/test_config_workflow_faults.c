@@ -1,0 +1,398 @@
+// Workflows that are wrong: each fault has its place in the file and says what to do.
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+// cmocka.h needs the four above.
+#include <cmocka.h>
+
+#include "unit/hub/config/config_support.h"
+
+#define TOP                                                                                        \
+    "hub: {id: h, store: h.db}\n"                                                                  \
+    "sources: {s: {mqtt: {url: u}, topics: [\"a/#\", \"pipit/v1/#\"]}}\n"                          \
+    "targets: {bus: {mqtt: {url: \"mqtt://127.0.0.1:1\"}}, web: {http: {url: \"http://x\"}}}\n"
+// The step stands on the ninth line from the ninth column on.
+#define STEPS(steps)                                                                               \
+    TOP "workflows:\n  w:\n    start: {from: \"a/+\", key: no}\n    variables: {n: n}\n"           \
+        "    steps:\n" steps
+#define S "      - "
+
+struct fault_case {
+    const char *why, *yaml, *want;
+};
+
+static enum err no_source_check(const char *hub_id, const char *name, const struct options *options,
+                                struct error *e)
+{
+    (void)hub_id, (void)name, (void)options, (void)e;
+    return ERR_OK;
+}
+
+// What `pipit check` would say: faults of reading, else of compiling, else warnings.
+static void examine(struct folder *folder, const char *yaml)
+{
+    struct error e = {0};
+    struct config *config = folder_load(folder, yaml);
+    if (config != NULL &&
+        config_check(config, no_source_check, folder_collect, folder, &e) == ERR_OK) {
+        assert_int_equal(config_warn(config, folder_collect, folder, &e), ERR_OK);
+    }
+    config_destroy(config);
+}
+
+static void check_cases(const struct fault_case *cases, size_t count)
+{
+    struct folder folder;
+    folder_create(&folder);
+    bool is_bad = false;
+    for (size_t i = 0; i < count; i++) {
+        examine(&folder, cases[i].yaml);
+        if (strcmp(folder.faults, cases[i].want) != 0) {
+            print_error("%s\nwant:\n%s\ngot:\n%s\n", cases[i].why, cases[i].want, folder.faults);
+            is_bad = true;
+        }
+    }
+    folder_destroy(&folder);
+    assert_false(is_bad);
+}
+
+#define CHECK(cases) check_cases(cases, sizeof(cases) / sizeof((cases)[0]))
+
+static void what_is_no_step_is_said(void **state)
+{
+    (void)state;
+    static const struct fault_case cases[] = {
+        {"an unknown kind", STEPS(S "b: {gto: a}\n"),
+         "9:13: workflow w: step b: 'gto' is no kind of step; did you mean 'goto'?"},
+        {"the kind is at fault, not what is beside it",
+         STEPS(S "b: {within: 1 s, awaitt: {from: x, key: k}}\n"),
+         "9:26: workflow w: step b: 'awaitt' is no kind of step; did you mean 'await'?"},
+        {"two kinds", STEPS(S "a: {sleep: 5 min, emit: {topic: x}}\n"),
+         "9:27: workflow w: step a: 'emit' besides 'sleep'; a step does one thing"},
+        {"no kind", STEPS(S "a: {}\n"),
+         "9:12: workflow w: step a: does not say what to do; known are: emit, call, command, "
+         "await, sleep, until, if, switch, parallel, for_each, set, run, end, fail, goto"},
+        {"no mapping", STEPS(S "a: 5\n"),
+         "9:12: workflow w: step a: must be what it does, such as {sleep: 5 min}, not a single "
+         "value"},
+        {"a '-' is missing", STEPS(S "a: {sleep: 1 s}\n        b: {sleep: 1 s}\n"),
+         "10:9: workflow w: steps: a step is its name and what it does, such as - pause: {sleep: 5 "
+         "min}; the next one needs a '-' of its own"},
+        {"no steps", STEPS("      []\n"),
+         "9:7: workflow w: steps: must be a list of steps, such as - pause: {sleep: 5 min}, not an "
+         "empty one"},
+        {"steps are missing", TOP "workflows: {w: {variables: {n: n}}}\n",
+         "4:16: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]"},
+        {"a name twice", STEPS(S "a: {if: n, then: {b: {sleep: 1 s}}}\n" S "b: {sleep: 1 s}\n"),
+         "10:9: workflow w: step b is already there on line 9, column 27; names are for all steps "
+         "of the workflow"},
+        {"a name that is none", STEPS(S "a b: {sleep: 1 s}\n"),
+         "9:9: workflow w: step a b name 'a b': must be 1 to 64 letters, digits, '_' or '-'"},
+        {"a goto to nowhere", STEPS(S "a: {goto: pauze}\n" S "pause: {sleep: 1 s}\n"),
+         "9:19: workflow w: step a: goto: there is no step 'pauze'; did you mean 'pause'?"},
+        {"an unknown key of a step", STEPS(S "a: {sleep: 1 s, on_eror: {b: {sleep: 1 s}}}\n"),
+         "9:25: unknown key 'on_eror' in workflow w: step a; did you mean 'on_error'?"},
+        {"an unknown key of a kind", STEPS(S "a: {await: {form: x, key: k}}\n"),
+         "9:21: unknown key 'form' in workflow w: step a: await; did you mean 'from'?"},
+        {"a key of a workflow", TOP "workflows: {w: {step: {a: {sleep: 1 s}}}}\n",
+         "4:16: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]\n"
+         "4:17: unknown key 'step' in workflow w; did you mean 'steps'?"},
+        {"a duration that is none", STEPS(S "a: {sleep: 5 mins}\n"),
+         "9:20: workflow w: step a: sleep: must be a duration from 1 ms to 3660 d (ms, s, min, h "
+         "or d, such as 30 s), not '5 mins'"},
+        {"what does nothing", STEPS(S "a: {sleep: 1 s, retry: {}, within: 2 s, take: {n: 1}}\n"),
+         "9:25: workflow w: step a: 'retry' does nothing for a step that is 'sleep'\n"
+         "9:36: workflow w: step a: 'within' does nothing for a step that is 'sleep'\n"
+         "9:49: workflow w: step a: 'take' does nothing for a step that is 'sleep'"},
+    };
+    CHECK(cases);
+}
+
+static void what_a_kind_needs_is_said(void **state)
+{
+    (void)state;
+    static const struct fault_case cases[] = {
+        {"retry",
+         STEPS(S "a: {call: {to: web}, retry: {attempts: 0, backoff: 1 h, errors: "
+                 "[timout]}}\n"),
+         "9:48: workflow w: step a: retry: attempts: must be a whole number from 1 to 1000000, not "
+         "'0'\n"
+         "9:60: workflow w: step a: retry: backoff (1 h) is longer than backoff_max (1 min)\n"
+         "9:74: workflow w: step a: retry: errors: 'timout' is no kind of error; did you mean "
+         "'timeout'?"},
+        {"an unknown target", STEPS(S "a: {emit: {to: bos, topic: x}}\n"),
+         "9:24: workflow w: step a: emit: there is no target 'bos'; did you mean 'bus'?"},
+        {"a call says where to", STEPS(S "a: {call: {path: /x}}\n"),
+         "9:13: workflow w: step a: call: 'to' is missing: which target?; known are: bus, web"},
+        {"rules do not answer", STEPS(S "a: {call: {to: rules}}\n"),
+         "9:24: workflow w: step a: call: there is no target 'rules'; known are: bus, web"},
+        {"two brokers",
+         "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [\"a/#\"]}}\n"
+         "targets: {a: {mqtt: {url: \"mqtt://x\"}}, b: {mqtt: {url: \"mqtt://y\"}}}\n"
+         "workflows: {w: {steps: {a: {emit: {topic: x}}}}}\n",
+         "4:29: workflow w: step a: emit: 'to' is missing: which target?; known are: a, b, rules"},
+        {"devices are at a broker", STEPS(S "a: {command: {to: web, device: n, name: x}}\n"),
+         "9:27: workflow w: step a: command: target web is no MQTT broker, which devices are at"},
+        {"an option of another connector", STEPS(S "a: {call: {to: web, topic: x}}\n"),
+         "9:29: unknown key 'topic' in workflow w: step a: call; known are: fields, properties, "
+         "method, path, to, payload, text, type"},
+        {"a wildcard", STEPS(S "a: {emit: {topic: \"a/+\"}}\n"),
+         "9:27: workflow w: step a: emit: topic: 'a/+' holds the wildcard +, which no message is "
+         "published on"},
+        {"an address that is none", STEPS(S "a: {call: {to: web, path: \"items/{n}\"}}\n"),
+         "9:35: workflow w: step a: call: path: the address 'POST items/{n}' has a path that does "
+         "not begin with /"},
+        {"text",
+         STEPS(S "a: {emit: {topic: x, text: t}}\n" S
+                 "b: {emit: {topic: x, payload: text, fields: {n: n}}}\n"),
+         "9:30: workflow w: step a: emit: 'text' needs payload: text\n"
+         "10:13: workflow w: step b: emit: payload: text needs 'text', its template\n"
+         "10:45: workflow w: step b: emit: 'fields' does nothing for payload: text"},
+        {"a header of the hub's own",
+         STEPS(S "a: {call: {to: web, properties: {idempotency-key: x}}}\n"),
+         "9:42: workflow w: step a: call: properties: the name 'idempotency-key' is set by the hub "
+         "itself"},
+        {"a filter that is none", STEPS(S "a: {await: {from: \"a/#/b\", key: k}}\n"),
+         "9:27: workflow w: step a: await: from: topic filter \"a/#/b\" has a # that is not its "
+         "last level"},
+        {"more branches than there are",
+         STEPS(S "a: {parallel: {x: {b: {sleep: 1 s}}}, wait: 2}\n"),
+         "9:53: workflow w: step a: wait: must be all, any, or a number from 1 to 1, the branches "
+         "there are, not '2'"},
+        {"lists that are missing",
+         STEPS(S "a: {if: n}\n" S "b: {switch: n}\n" S "c: {for_each: n}\n"),
+         "9:13: workflow w: step a: 'then' is missing: The steps where the expression is true.\n"
+         "10:13: workflow w: step b: 'cases' is missing: The steps for each value, {<value>: "
+         "[...]}.\n"
+         "11:12: workflow w: step c: 'as' is missing: Variable that holds the item.\n"
+         "11:13: workflow w: step c: 'steps' is missing: What is done for each item."},
+        {"variables", STEPS(S "a: {set: {N: 1, \"a b\": 2}}\n" S "b: {set: {}}\n"),
+         "9:19: workflow w: step a: set: variable 'N': 'n' is there, too, and SQL takes them for "
+         "the same\n"
+         "9:25: workflow w: step a: set: variable 'a b': must be 1 to 64 letters, digits or '_', "
+         "and no digit first\n"
+         "10:18: workflow w: step b: which variables? Such as set: {tries: \"tries + 1\"}"},
+        {"an expression that is none", STEPS(S "a: {set: {n: [1]}}\n"),
+         "9:22: workflow w: step a: set: n: must be an SQL expression, not a list"},
+        {"another workflow",
+         STEPS(S "a: {run: {workflow: v}}\n" S "b: {run: {workflow: w, with: {m: 1}}}\n" S
+                 "c: {run: {workflow: w, wait: false}, take: {n: 1}}\n"),
+         "9:29: workflow w: step a: run: there is no workflow 'v'; known are: w\n"
+         "10:39: workflow w: step b: run: with: workflow w declares no variable 'm'\n"
+         "11:46: workflow w: step c: 'take' needs 'wait: true': there is no answer yet"},
+    };
+    CHECK(cases);
+}
+
+#define START(start) TOP "workflows:\n  w:\n    start: " start "\n    steps: {a: {sleep: 1 s}}\n"
+
+static void starts_that_are_none_are_said(void **state)
+{
+    (void)state;
+    static const struct fault_case cases[] = {
+        {"neither", START("{key: no}"),
+         "6:12: workflow w: start: starts by the events of a topic filter, 'from', or by the rows "
+         "of a 'rule': which?"},
+        {"both", START("{from: \"a/+\", rule: r, key: no}"),
+         "6:26: workflow w: start: starts by the events of a topic filter, 'from', or by the rows "
+         "of a 'rule': not by both"},
+        {"no such rule",
+         TOP "rules: {hot: {sql: 'SELECT 1 AS no FROM \"a/#\"'}}\nworkflows:\n  w:\n"
+             "    start: {rule: hott, key: no}\n    steps: {a: {sleep: 1 s}}\n",
+         "4:14: rule hot: 'to' must be a list of routes, such as - bus: {topic: "
+         "\"alerts/{device}\"}\n"
+         "7:19: workflow w: start: there is no rule 'hott'; did you mean 'hot'?"},
+        {"no key", START("{from: \"a/+\"}"),
+         "6:12: workflow w: start: 'key' is missing: SQL expression over the event: what the "
+         "instance is about."},
+        {"a key that is none", START("{from: \"a/+\", key: \"no ||\"}"),
+         "6:31: workflow w: start: key: near \")\": syntax error"},
+        {"a running that is none", START("{from: \"a/+\", key: no, running: skip}"),
+         "6:44: workflow w: start: running: must be one of ignore, queue, restart, parallel, not "
+         "'skip'"},
+        {"a filter that is none", START("{from: \"a/b+\", key: no}"),
+         "6:19: workflow w: start: from: topic filter \"a/b+\" has a + that does not stand alone "
+         "between slashes"},
+    };
+    CHECK(cases);
+}
+
+// Positions inside the texts, whatever their quoting and folding.
+static void what_does_not_compile_has_its_place(void **state)
+{
+    (void)state;
+    static const struct fault_case cases[] = {
+        {"a step that nothing leads to", STEPS(S "a: {end: {n: n}}\n" S "b: {sleep: 1 s}\n"),
+         "10:9: workflow w: step \"b\" can never be reached: what stands before it always leads "
+         "elsewhere"},
+        {"a circle without a wait", STEPS(S "a: {set: {n: n + 1}}\n" S "b: {goto: a}\n"),
+         "10:9: workflow w: step b: the steps a, b, a go in a circle and none of them waits: put "
+         "a sleep or an await into it"},
+        {"a variable that is not there", STEPS(S "a: {emit: {topic: \"x/{nn}\"}}\n"),
+         "9:31: workflow w: step a: topic: there is no variable \"nn\""},
+        {"in an address", STEPS(S "a: {call: {to: web, method: PUT, path: \"/i/{n + m}\"}}\n"),
+         "9:57: workflow w: step a: path: there is no variable \"m\""},
+        {"a function that is not there",
+         STEPS(S "a: {emit: {topic: x, fields: {x: n, y: "
+                 "'n + foo(3)'}}}\n"),
+         "9:53: workflow w: step a: fields: y: no such function: foo"},
+        {"SQL over lines",
+         STEPS(S "a:\n          if: |\n            n\n            >\n              > 1\n"
+                 "          then: {b: {sleep: 1 s}}\n"),
+         "13:15: workflow w: step a: if: near \">\": syntax error"},
+        {"a template that does not end", STEPS(S "a: {fail: \"why {n\"}\n"),
+         "9:24: workflow w: step a: fail: the template has a { without a } behind it; write {{ "
+         "for the brace itself"},
+        {"each faulty workflow is told",
+         TOP "workflows:\n  v: {start: {from: x, key: no +}, steps: {a: {emit: {topic: x}}}}\n"
+             "  w: {steps: {a: {set: {n: \")\"}}}}\n  x: {steps: {a: {sleep: 1 s}}}\n",
+         "5:29: workflow v: start: key: near \")\": syntax error\n"
+         "6:29: workflow w: step a: set: n: is not one expression"},
+    };
+    CHECK(cases);
+}
+
+#define TWO(first, second)                                                                         \
+    TOP "workflows:\n"                                                                             \
+        "  v: {start: {from: \"a/v\", key: no}, steps: [" first "]}\n"                             \
+        "  w: {start: {from: \"a/w\", key: no}, steps: [" second "]}\n"
+#define EMIT(name, topic) name ": {emit: {to: rules, topic: " topic "}}"
+
+static void workflows_that_start_themselves_are_said(void **state)
+{
+    (void)state;
+    static const struct fault_case cases[] = {
+        {"by an event", TWO(EMIT("a", "a/v"), "b: {sleep: 1 s}"),
+         "5:46: workflow v starts itself, whatever happens: v (step a) -> v; to repeat steps use "
+         "`goto`, to end it put the step into an `if`"},
+        {"by running itself, after a step",
+         TWO("{a: {sleep: 1 s}}, {b: {run: {workflow: v}}}", "b: {sleep: 1 s}"),
+         "5:66: workflow v starts itself, whatever happens: v (step b) -> v; to repeat steps use "
+         "`goto`, to end it put the step into an `if`"},
+        {"by way of another", TWO(EMIT("a", "a/w"), "b: {run: {workflow: v}}"),
+         "5:46: workflow v starts itself, whatever happens: v (step a) -> w (step b) -> v; to "
+         "repeat steps use `goto`, to end it put the step into an `if`"},
+        {"in a branch that all go",
+         TWO("a: {parallel: {x: {b: {run: {workflow: v}}}}}", "b: {sleep: 1 s}"),
+         "5:65: workflow v starts itself, whatever happens: v (step b) -> v; to repeat steps use "
+         "`goto`, to end it put the step into an `if`"},
+        {"perhaps, for there is a condition",
+         TWO("a: {if: \"my.started > 1\", then: {" EMIT("b", "a/v") "}}", "b: {sleep: 1 s}"),
+         "5:79: warning: workflow v may start itself: v (step b) -> v; after 32 times the hub "
+         "stops it"},
+        {"perhaps, for it depends on a value", TWO(EMIT("a", "\"a/{my.key}\""), "b: {sleep: 1 s}"),
+         "5:46: warning: workflow v may start itself: v (step a) -> v; after 32 times the hub "
+         "stops it"},
+        {"perhaps, for it may have ended before",
+         TWO("{a: {if: 1, then: {e: {end: }}}}, {b: {run: {workflow: v}}}", "b: {sleep: 1 s}"),
+         "5:81: warning: workflow v may start itself: v (step b) -> v; after 32 times the hub "
+         "stops it"},
+        {"perhaps, by way of a rule",
+         TOP "rules: {r: {sql: 'SELECT 1 AS no FROM \"a/r\"'}}\n"
+             "workflows: {w: {start: {rule: r, key: no}, steps: {" EMIT("a", "a/r") "}}}\n",
+         "5:52: warning: workflow w may start itself: w (step a) -> w; after 32 times the hub "
+         "stops it"},
+        {"not at all: another topic", TWO(EMIT("a", "a/w"), "b: {sleep: 1 s}"), ""},
+    };
+    CHECK(cases);
+}
+
+static void what_is_hardly_meant_is_said(void **state)
+{
+    (void)state;
+    static const struct fault_case cases[] = {
+        {"nothing to hear a reply by",
+         "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [\"a/#\"]}}\n"
+         "targets: {bus: {mqtt: {url: \"mqtt://x\"}}}\nworkflows:\n  w:\n"
+         "    start: {from: \"a/+\", key: no}\n    steps:\n"
+         "      - a: {command: {device: my.key, name: x}}\n"
+         "      - b: {command: {device: my.key, name: x, offline: send}}\n",
+         "8:9: workflow w: step a: no source hears the device's reply; subscribe one to "
+         "\"pipit/v1/+/+/reply/#\"\n"
+         "8:9: workflow w: step a: no source hears whether the device is online; subscribe one to "
+         "\"pipit/v1/+/+/status\", or say offline: send\n"
+         "9:9: workflow w: step b: no source hears the device's reply; subscribe one to "
+         "\"pipit/v1/+/+/reply/#\""},
+        {"a variable that nothing uses",
+         TOP "workflows:\n  w:\n    start: {from: \"a/+\", key: no}\n"
+             "    variables: {n: n, used: u}\n    steps:\n"
+             "      - a: {await: {from: \"a/b\", key: no}, take: {m: my.used}}\n",
+         "7:20: warning: workflow w: nothing uses the variable n\n"
+         "9:51: warning: workflow w: nothing uses the variable m"},
+        {"what is sent without fields is all variables", STEPS(S "a: {emit: {topic: x}}\n"), ""},
+        {"events that cannot come",
+         TOP "workflows:\n  w:\n    start: {from: \"b/+\", key: no}\n    steps:\n"
+             "      - a: {await: {from: c, key: no}}\n",
+         "6:19: warning: workflow w: no source, rule or workflow gives anything that \"b/+\" "
+         "matches\n"
+         "8:27: warning: workflow w: no source, rule or workflow gives anything that \"c\" "
+         "matches"},
+        {"those that workflows make",
+         TOP
+         "rules: {r: {sql: 'SELECT 1 AS no FROM \"made/r\"'}}\nworkflows:\n"
+         "  v: {start: {from: \"a/+\", key: no}, steps: [{" EMIT(
+             "a",
+             "\"made/{my.key}\"") "}]}\n"
+                                  "  w: {start: {from: \"made/x\", key: no}, steps: {a: {sleep: 1 "
+                                  "s}}}\n"
+                                  "  x: {start: {rule: r, key: no}, steps: {a: {sleep: 1 s}}}\n",
+         ""},
+        {"nothing starts it", TOP "workflows: {w: {steps: {a: {sleep: 1 s}}}}\n",
+         "4:13: warning: workflow w: it has no 'start', and no workflow runs it"},
+        {"another runs it",
+         TWO("a: {run: {workflow: x}}", "b: {sleep: 1 s}") "  x: {steps: {a: {sleep: 1 s}}}\n", ""},
+    };
+    CHECK(cases);
+}
+
+// Each nests by three levels of YAML.
+static void bounds_are_said(void **state)
+{
+    (void)state;
+    static char yaml[200000];
+    struct folder folder;
+    folder_create(&folder);
+    for (int depth = 8; depth <= 9; depth++) {
+        snprintf(yaml, sizeof(yaml), "%s", STEPS(S));
+        for (int i = 1; i < depth; i++) {
+            snprintf(yaml + strlen(yaml), 100, "i%d: {if: n, then: {", i);
+        }
+        strcat(yaml, "a: {sleep: 1 s}");
+        for (int i = 1; i < depth; i++) {
+            strcat(yaml, "}}");
+        }
+        strcat(yaml, "\n");
+        examine(&folder, yaml);
+        bool is_refused = strstr(folder.faults, "steps within steps, more than 8 deep") != NULL;
+        if (is_refused != (depth == 9) || folder.fault_count != (unsigned)(depth == 9)) {
+            fail_msg("%d: %s", depth, folder.faults);
+        }
+    }
+    for (int count = 500; count <= 502; count++) {
+        snprintf(yaml, sizeof(yaml), "%s", STEPS(""));
+        for (int i = 0; i < count; i++) {
+            snprintf(yaml + strlen(yaml), 100, S "s%d: {emit: {topic: x}}\n", i);
+        }
+        examine(&folder, yaml);
+        assert_string_equal(folder.faults,
+                            count == 500 ? ""
+                                         : "509:9: workflow w: more than 500 steps; workflows can "
+                                           "`run` others");
+    }
+    folder_destroy(&folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(what_is_no_step_is_said),
+        cmocka_unit_test(what_a_kind_needs_is_said),
+        cmocka_unit_test(starts_that_are_none_are_said),
+        cmocka_unit_test(what_does_not_compile_has_its_place),
+        cmocka_unit_test(workflows_that_start_themselves_are_said),
+        cmocka_unit_test(what_is_hardly_meant_is_said),
+        cmocka_unit_test(bounds_are_said),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

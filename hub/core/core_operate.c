@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "core/address.h"
 #include "core/core_parts.h"
 #include "core/topic.h"
 
@@ -17,11 +18,14 @@ static struct quarantine_range range_of(const struct operation *operation)
     };
 }
 
-static enum err check_edit(const struct core *core, const struct edit *edit, struct error *e)
+static enum err check_edit(const struct core *core, const struct edit *edit, bool is_url,
+                           struct error *e)
 {
-    const char *problem = edit->topic.ptr == NULL ? NULL : topic_problem(edit->topic);
+    const char *problem = edit->topic.ptr == NULL ? NULL
+                          : is_url                ? address_problem(edit->topic)
+                                                  : topic_problem(edit->topic);
     if (problem != NULL) {
-        return error_set(e, ERR_INVALID, "the new topic %s", problem);
+        return error_set(e, ERR_INVALID, "the new %s %s", is_url ? "address" : "topic", problem);
     }
     if (edit->payload.len > core->spec->payload_bytes_max) {
         return error_set(e, ERR_INVALID, "the new payload has %zu bytes, payload_max is %u",
@@ -33,7 +37,11 @@ static enum err check_edit(const struct core *core, const struct edit *edit, str
 static enum err edit(struct core *core, const struct operation *operation, struct error *e)
 {
     int64_t id = range_of(operation).first;
-    enum err rc = check_edit(core, operation->edit, e);
+    bool is_url = false;
+    enum err rc = operation->kind == OPERATION_DEAD_EDIT
+                      ? outbox_dead_is_url(core->outbox, id, &is_url, e)
+                      : ERR_OK;
+    rc = rc == ERR_OK ? check_edit(core, operation->edit, is_url, e) : rc;
     if (rc != ERR_OK) {
         return rc;
     }
@@ -50,6 +58,26 @@ static bool has_rule(const struct core_spec *spec, const char *name)
 {
     for (uint32_t i = 0; i < spec->rule_count; i++) {
         if (strcmp(spec->rules[i].name, name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The workflow that the entry failed in; NULL: a rule, which may have a branch called so.
+static const char *workflow_of(const struct core_spec *spec, const struct quarantined *entry)
+{
+    const char *rule = entry->playback.rule;
+    size_t prefix = sizeof(WORKFLOW_RULE) - 1;
+    bool is_one =
+        rule != NULL && strncmp(rule, WORKFLOW_RULE, prefix) == 0 && !has_rule(spec, rule);
+    return is_one ? rule + prefix : NULL;
+}
+
+static bool has_workflow(const struct core_spec *spec, const char *name)
+{
+    for (uint32_t i = 0; i < spec->workflow_count; i++) {
+        if (strcmp(spec->workflows[i].name, name) == 0) {
             return true;
         }
     }
@@ -84,7 +112,16 @@ static bool must_skip(struct core *core, const struct quarantined *entry)
                  entry->id, entry->playback.rule == NULL ? "" : entry->playback.rule);
         return true;
     }
-    if (entry->playback.rule != NULL && !has_rule(core->spec, entry->playback.rule)) {
+    const char *workflow = workflow_of(core->spec, entry);
+    if (workflow != NULL && !has_workflow(core->spec, workflow)) {
+        snprintf(why, size,
+                 "entry %" PRId64 " failed in workflow %.100s, which is not in the running "
+                 "configuration: add it again, or drop the entry",
+                 entry->id, workflow);
+        return true;
+    }
+    if (workflow == NULL && entry->playback.rule != NULL &&
+        !has_rule(core->spec, entry->playback.rule)) {
         snprintf(why, size,
                  "entry %" PRId64 " failed in rule %.100s, which is not in the running "
                  "configuration: add it again, or drop the entry",
@@ -95,9 +132,11 @@ static bool must_skip(struct core *core, const struct quarantined *entry)
 }
 
 // A branch's event goes through its rule again.
-static void to_main_rule(struct quarantined *entry)
+static void to_main_rule(const struct core_spec *spec, struct quarantined *entry)
 {
-    char *slash = entry->playback.rule == NULL ? NULL : strchr(entry->playback.rule, '/');
+    char *slash = entry->playback.rule == NULL || workflow_of(spec, entry) != NULL
+                      ? NULL
+                      : strchr(entry->playback.rule, '/');
     if (slash != NULL) {
         *slash = '\0'; // In our own copy.
     }
@@ -142,7 +181,7 @@ static enum err replay_quarantine(struct core *core, const struct operation *ope
             core->outcome.operated_upto = (uint64_t)entry.id - 1;
             break;
         }
-        to_main_rule(&entry);
+        to_main_rule(core->spec, &entry);
         if (must_skip(core, &entry)) {
             core->outcome.skipped++;
         } else {

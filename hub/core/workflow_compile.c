@@ -145,12 +145,32 @@ static void draft_start(struct query_draft *draft, const json_t *text)
     }
 }
 
+// Without a start there is no event that variables could be had from.
+static enum err check_no_start(struct compiler *compiler)
+{
+    const char *name;
+    json_t *expression;
+    json_object_foreach(json_object_get(compiler->program->text, "variables"), name, expression)
+    {
+        if (!json_is_null(expression)) {
+            error_set(compiler->e, ERR_CONFIG,
+                      "no event starts this workflow, so that its variables come from \"with\" of "
+                      "the step that runs it; those of its own are made by a set step");
+            return compile_fault(compiler, "/variables", name, NULL);
+        }
+    }
+    return ERR_OK;
+}
+
 static enum err compile_start(struct compiler *compiler)
 {
     struct workflow_definition *definition = compiler->definition;
-    struct query_draft *draft = definition->filter == NULL ? NULL : malloc(sizeof(*draft));
+    if (definition->filter == NULL) {
+        return check_no_start(compiler);
+    }
+    struct query_draft *draft = malloc(sizeof(*draft));
     if (draft == NULL) {
-        return definition->filter == NULL ? ERR_OK : compile_no_memory(compiler);
+        return compile_no_memory(compiler);
     }
     draft_init(draft, compiler, "/start", QUERY_EVENT);
     draft_start(draft, compiler->program->text);

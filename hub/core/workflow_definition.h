@@ -13,8 +13,9 @@
 // of the rules' SQL, a template a text with {expression} in it ({{ and }} are braces).
 //
 // {"format": 1, "name": "order",
-//  "start": {"from": "<filter>" or "$rule/<rule>", ["where": sql], "key": sql,
-//            "running": "ignore"|"queue"|"restart"|"parallel"},        over the event
+//  ["start": {"from": "<filter>" or "$rule/<rule>", ["where": sql], "key": sql,
+//            "running": "ignore"|"queue"|"restart"|"parallel"}],       over the event; without it
+//                                          only other workflows run it
 //  ["variables": {"<name>": sql, ...}],    over the event; also those that steps set later (null)
 //  ["within": ms],                          of an instance as a whole: it fails with "timeout"
 //  "failure": "undo"|"park",                what comes first when no step handles an error
@@ -179,8 +180,8 @@ struct workflow_definition {
     int64_t workflow_id; // pipit_workflow.id; the same.
     const char *name;
     char version[17];             // Hexadecimal fingerprint of the text.
-    const char *filter;           // start: topic filter.
-    struct workflow_query *start; // Over the event: key, then each variable; no row: not for us.
+    const char *filter;           // start: topic filter; NULL: only other workflows run it.
+    struct workflow_query *start; // NULL without it. Over the event: key, then each variable; no row: not for us.
     enum workflow_running running;
     int64_t within_ms, keep_ms;
     bool is_parking; // failure: park

@@ -174,7 +174,8 @@ static enum err make_channels(struct workflow_set *set, struct error *e)
         }
     }
     for (uint32_t i = 0; rc == ERR_OK && i < set->count; i++) {
-        if (set->entries[i].is_current) {
+        bool is_started = set->entries[i].is_current && set->entries[i].definition->filter != NULL;
+        if (is_started) { // Others are run by workflows alone.
             rc = add_channel(set, set->entries[i].definition, PLACE_NONE, e);
         }
     }

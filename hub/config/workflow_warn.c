@@ -36,6 +36,17 @@ static void warn_of_filter(const struct workflow_warning *warning, const char *p
     }
 }
 
+// `id` is a column of every event, a new one each time: hardly what an instance is about.
+static void warn_of_key(const struct workflow_warning *warning, const char *path, const char *key)
+{
+    if (key != NULL && (strcmp(key, "id") == 0 || strcmp(key, "event.id") == 0)) {
+        warn(warning, path,
+             "id is the event's own, another one each time; a field of that name is "
+             "written \"fields.id\"",
+             "");
+    }
+}
+
 static void on_step(void *context, const json_t *step, const char *path)
 {
     const struct workflow_warning *warning = context;
@@ -44,6 +55,9 @@ static void on_step(void *context, const json_t *step, const char *path)
         const char *own = workflow_path(warning->reader->arena, path, "from");
         warn_of_filter(warning, own == NULL ? path : own,
                        json_string_value(json_object_get(step, "from")));
+        own = workflow_path(warning->reader->arena, path, "key");
+        warn_of_key(warning, own == NULL ? path : own,
+                    json_string_value(json_object_get(step, "key")));
     }
 }
 
@@ -147,6 +161,7 @@ static void warn_of_start(const struct workflow_warning *warning)
     struct runner runner = {.name = core->workflows[warning->workflow].name};
     if (start != NULL) {
         warn_of_filter(warning, "/start/from", json_string_value(json_object_get(start, "from")));
+        warn_of_key(warning, "/start/key", json_string_value(json_object_get(start, "key")));
         return;
     }
     for (uint32_t i = 0; i < core->workflow_count; i++) {

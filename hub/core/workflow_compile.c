@@ -1,6 +1,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "core/topic.h"
 #include "core/workflow_compile_parts.h"
@@ -152,7 +153,8 @@ static enum err check_no_start(struct compiler *compiler)
     json_t *expression;
     json_object_foreach(json_object_get(compiler->program->text, "variables"), name, expression)
     {
-        if (!json_is_null(expression)) {
+        const char *own = json_string_value(expression);
+        if (own != NULL && strcasecmp(own, "NULL") != 0) {
             error_set(compiler->e, ERR_CONFIG,
                       "no event starts this workflow, so that its variables come from \"with\" of "
                       "the step that runs it; those of its own are made by a set step");

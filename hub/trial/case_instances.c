@@ -157,6 +157,29 @@ static void judge_row(const struct look *look)
     }
 }
 
+// Those of the workflow that there are, for who has the key wrong.
+static const char *list_keys(const struct instance_judge *judge, const char *workflow)
+{
+    sqlite3_stmt *read = NULL;
+    const struct sql_text text = {
+        "SELECT group_concat(key, ', ') FROM (SELECT DISTINCT i.key FROM pipit_workflow_instance i"
+        " JOIN pipit_workflow w ON w.id = i.workflow WHERE w.name = ?1 ORDER BY i.id LIMIT 5)",
+        &read};
+    const char *keys = NULL;
+    bool has_row = false;
+    if (sql_prepare(judge->store, &text, 1, NULL) != ERR_OK) {
+        return "";
+    }
+    sql_bind_text(read, 1, bytes_from_text(workflow));
+    if (sql_next(judge->store, read, "read keys", &has_row, NULL) == ERR_OK && has_row) {
+        const char *found = (const char *)sqlite3_column_text(read, 0);
+        keys = found == NULL ? "; none has begun"
+                             : arena_print(judge->arena, "; begun have: %.300s", found);
+    }
+    sql_finalize(&text, 1);
+    return keys == NULL ? "" : keys;
+}
+
 static enum err judge_one(const struct instance_judge *judge, const struct case_instance *expected,
                           struct error *e)
 {
@@ -181,9 +204,10 @@ static enum err judge_one(const struct instance_judge *judge, const struct case_
     if (rc == ERR_OK && (wanted == 0 || count < wanted)) {
         judge->fault(judge->context,
                      (struct case_fault){expected->at,
-                                         arena_print(judge->arena, "there is no instance %s/%s%s",
+                                         arena_print(judge->arena, "there is no instance %s/%s%s%s",
                                                      expected->workflow, expected->key,
-                                                     expected->number > 1 ? " of that number" : ""),
+                                                     expected->number > 1 ? " of that number" : "",
+                                                     list_keys(judge, expected->workflow)),
                                          NULL, NULL});
     }
     sql_finalize(&text, 1);

@@ -6,7 +6,7 @@
 
 struct workflow_waits {
     struct store *store;
-    sqlite3_stmt *put, *drop, *due, *like, *first;
+    sqlite3_stmt *put, *drop, *due, *is_due, *like, *first;
     bool is_changed;  // In this transaction.
     bool knows_first; // first_ms is what the store says.
     int64_t first_ms;
@@ -22,6 +22,9 @@ struct workflow_waits {
             {"SELECT instance, token, definition, step, value, due FROM pipit_workflow_wait"       \
              " WHERE due <= ?1 ORDER BY due, instance, token LIMIT ?2",                            \
              &(waits)->due},                                                                       \
+            {"SELECT 1 FROM pipit_workflow_wait WHERE instance = ?1 AND token = ?2"                \
+             " AND due <= ?3",                                                                     \
+             &(waits)->is_due},                                                                    \
             {"SELECT instance, token, definition, step, value, due FROM pipit_workflow_wait"       \
              " WHERE definition = ?1 AND step = ?2 AND value = ?3 AND (instance, token) > (?4, "   \
              "?5)"                                                                                 \
@@ -139,6 +142,17 @@ enum err workflow_waits_due(struct workflow_waits *waits, int64_t now_ms, uint32
     sqlite3_bind_int64(waits->due, 1, now_ms);
     sqlite3_bind_int64(waits->due, 2, count_max);
     return read_all(waits, waits->due, count_max, memory, out_waits, out_count, e);
+}
+
+enum err workflow_wait_is_due(struct workflow_waits *waits, const struct workflow_wait *wait,
+                              int64_t now_ms, bool *out_is_due, struct error *e)
+{
+    sqlite3_bind_int64(waits->is_due, 1, wait->instance);
+    sqlite3_bind_int64(waits->is_due, 2, wait->token);
+    sqlite3_bind_int64(waits->is_due, 3, now_ms);
+    enum err rc = sql_next(waits->store, waits->is_due, "look for a timer", out_is_due, e);
+    sqlite3_reset(waits->is_due);
+    return rc;
 }
 
 enum err workflow_waits_for(struct workflow_waits *waits, const struct workflow_wait *like,

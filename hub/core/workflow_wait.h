@@ -34,6 +34,9 @@ enum err workflow_wait_drop(struct workflow_waits *waits, int64_t instance, uint
 enum err workflow_waits_due(struct workflow_waits *waits, int64_t now_ms, uint32_t count_max,
                             struct event_memory *memory, const struct workflow_wait **out_waits,
                             uint32_t *out_count, struct error *e);
+// Is the token's own time over at now_ms? What was due may have been dealt with by another's.
+enum err workflow_wait_is_due(struct workflow_waits *waits, const struct workflow_wait *wait,
+                              int64_t now_ms, bool *out_is_due, struct error *e);
 // Those that wait for this value at that step (0, 0: for that device), by instance, at most
 // count_max of those after the given instance and token (0, 0: from the first).
 enum err workflow_waits_for(struct workflow_waits *waits, const struct workflow_wait *like,

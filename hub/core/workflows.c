@@ -290,7 +290,12 @@ static enum err fire(struct workflows *workflows, const struct workflow_wait *wa
     bool is_kept = (workflows->spec->faults & FAULT_WORKFLOW_TIMER_KEPT) != 0;
     struct workflow_instance *instance = NULL;
     struct error why = {.text = ""};
-    enum err rc = workflow_instance_get(workflows->instances, wait->instance, &instance, &why);
+    bool is_due;
+    enum err rc = workflow_wait_is_due(workflows->waits, wait, workflows->now_ms, &is_due, e);
+    if (rc != ERR_OK || !is_due) {
+        return rc;
+    }
+    rc = workflow_instance_get(workflows->instances, wait->instance, &instance, &why);
     if (rc == ERR_INVALID) {
         return postpone(workflows, wait, e);
     }

@@ -1,44 +1,7 @@
 // The engine: what one kind of step after the other makes of events, answers and time. Each case is
 // played three times, by itself, with the hub stopped between any two lines, and with what can come
 // in one batch; what is written down has to be the same.
-#include "workflow_play.h"
-
-// A workflow "w" that event "start" starts, by its k.
-#define WORKFLOW(more, steps)                                                                      \
-    "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'parallel'},"             \
-    "'failure':'undo','keep':864000000," more "'steps':[" steps "]}"
-#define CALL(name, more)                                                                           \
-    "{'name':'" name "','do':'call','to':'web','topic':'/" name "','is_url':true,'payload':'json'" more "}"
-#define SET(name, variable, value)                                                                 \
-    "{'name':'" name "','do':'set','set':{'" variable "':'" value "'}}"
-#define START "e start {'k':1,'n':5};"
-
-struct scenario {
-    const char *why, *definition, *script;
-    const char *record, *sent;
-    const char *variables; // NULL: they are not looked at.
-};
-
-static void play_scenario(const struct scenario *scenario)
-{
-    const char *const definitions[] = {scenario->definition, NULL};
-    for (int mode = 0; mode < PLAY_MODES; mode++) {
-        struct play *play = play_create(definitions, (enum play_mode)mode);
-        play_script(play, scenario->script);
-        if (strcmp(play_record(play), scenario->record) != 0) {
-            fail_msg("%s (mode %d):\n  %s\nis not\n  %s", scenario->why, mode, play_record(play),
-                     scenario->record);
-        }
-        if (strcmp(play->sent, scenario->sent) != 0) {
-            fail_msg("%s (mode %d): sent %s, not %s", scenario->why, mode, play->sent,
-                     scenario->sent);
-        }
-        if (scenario->variables != NULL && !play_has_variables(play, scenario->variables)) {
-            fail_msg("%s (mode %d): variables %s", scenario->why, mode, play_variables(play));
-        }
-        play_destroy(play);
-    }
-}
+#include "workflow_scenario.h"
 
 static const struct scenario scenarios[] = {
     {"steps that do not wait", WORKFLOW("'variables':{'n':'n'},", SET("one", "n", "n + 1")), START,
@@ -132,9 +95,7 @@ static const struct scenario scenarios[] = {
 static void every_kind_of_step(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof(scenarios) / sizeof(scenarios[0]); i++) {
-        play_scenario(&scenarios[i]);
-    }
+    play_scenarios(scenarios, sizeof(scenarios) / sizeof(scenarios[0]));
 }
 
 int main(void)

@@ -1,7 +1,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <strings.h>
 
 #include "core/topic.h"
 #include "core/workflow_compile_parts.h"
@@ -132,7 +131,11 @@ static void draft_start(struct query_draft *draft, const json_t *text)
     draft->spec.variables = NULL; // There is no instance yet.
     draft->spec.variable_count = 0;
     draft->spec.where = member_text(start, "where");
-    draft_add(draft, start, "key", false);
+    if (start != NULL) {
+        draft_add(draft, start, "key", false);
+    } else {
+        draft->parts[draft->spec.part_count++] = (struct query_part){"key", "my.key", false, false};
+    }
     for (uint32_t i = 0; i < definition->variable_count; i++) {
         const char *name = definition->variables[i];
         uint32_t part = draft->spec.part_count++;
@@ -146,35 +149,15 @@ static void draft_start(struct query_draft *draft, const json_t *text)
     }
 }
 
-// Without a start there is no event that variables could be had from.
-static enum err check_no_start(struct compiler *compiler)
-{
-    const char *name;
-    json_t *expression;
-    json_object_foreach(json_object_get(compiler->program->text, "variables"), name, expression)
-    {
-        const char *own = json_string_value(expression);
-        if (own != NULL && strcasecmp(own, "NULL") != 0) {
-            error_set(compiler->e, ERR_CONFIG,
-                      "no event starts this workflow, so that its variables come from \"with\" of "
-                      "the step that runs it; those of its own are made by a set step");
-            return compile_fault(compiler, "/variables", name, NULL);
-        }
-    }
-    return ERR_OK;
-}
-
 static enum err compile_start(struct compiler *compiler)
 {
     struct workflow_definition *definition = compiler->definition;
-    if (definition->filter == NULL) {
-        return check_no_start(compiler);
-    }
     struct query_draft *draft = malloc(sizeof(*draft));
     if (draft == NULL) {
         return compile_no_memory(compiler);
     }
-    draft_init(draft, compiler, "/start", QUERY_EVENT);
+    bool is_run = definition->filter == NULL; // By others alone, which give the key.
+    draft_init(draft, compiler, "/start", is_run ? QUERY_VARIABLES : QUERY_EVENT);
     draft_start(draft, compiler->program->text);
     uint32_t variables = definition->variable_count, part = 0;
     enum err rc = workflow_query_create(&definition->start, compiler->space, &draft->spec, &part,

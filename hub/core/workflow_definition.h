@@ -16,7 +16,8 @@
 //  ["start": {"from": "<filter>" or "$rule/<rule>", ["where": sql], "key": sql,
 //            "running": "ignore"|"queue"|"restart"|"parallel"}],       over the event; without it
 //                                          only other workflows run it
-//  ["variables": {"<name>": sql, ...}],    over the event; also those that steps set later (null)
+//  ["variables": {"<name>": sql, ...}],    over the event; also those that steps set later (null);
+//                                          without a start: of those that are not given
 //  ["within": ms],                          of an instance as a whole: it fails with "timeout"
 //  "failure": "undo"|"park",                what comes first when no step handles an error
 //  "keep": ms,                              how long instances that have ended can be looked at
@@ -181,7 +182,8 @@ struct workflow_definition {
     const char *name;
     char version[17];             // Hexadecimal fingerprint of the text.
     const char *filter;           // start: topic filter; NULL: only other workflows run it.
-    struct workflow_query *start; // NULL without it. Over the event: key, then each variable; no row: not for us.
+    struct workflow_query *start; // Over the event (without a filter: none): key, then each
+                                  // variable; no row: not for us.
     enum workflow_running running;
     int64_t within_ms, keep_ms;
     bool is_parking; // failure: park

@@ -13,7 +13,37 @@ static enum err give(const struct visit *visit, json_t *with, const char *name, 
                : error_set(e, ERR_NO_MEMORY, "out of memory for a workflow's variables");
 }
 
-// All variables that the child has: those that are given, null else.
+// All variables that the child has, as they begin: null where only an event could tell.
+static enum err begin_variables(struct visit *visit, const struct workflow_definition *definition,
+                                json_t *variables, struct move *move, struct error *e)
+{
+    struct query_input input;
+    struct event_value *values = event_memory_take(
+        visit->workflows->memory, (definition->variable_count + 1) * sizeof(values[0]));
+    bool has_row = false;
+    enum err rc = values == NULL || variables == NULL
+                      ? error_set(e, ERR_NO_MEMORY, "out of memory for a workflow")
+                      : ERR_OK;
+    if (rc == ERR_OK && definition->filter == NULL) {
+        workflows_input(visit->workflows, NULL, NULL, &input);
+        rc = move_fail_on(visit, workflow_query_run(definition->start, &input, values, &has_row, e),
+                          WORKFLOW_EXPRESSION, move, e);
+    }
+    for (uint32_t i = 0; rc == ERR_OK && move->kind != MOVE_FAIL && i < definition->variable_count;
+         i++) {
+        json_t *value = json_null();
+        if (has_row) {
+            rc = move_fail_on(visit, query_value_to_json(&values[i + 1], &value, e),
+                              WORKFLOW_EXPRESSION, move, e);
+        }
+        if (rc == ERR_OK && move->kind != MOVE_FAIL) {
+            rc = give(visit, variables, definition->variables[i], value, e);
+        }
+    }
+    return rc;
+}
+
+// Those that are given before those that it begins with.
 static enum err make_variables(struct visit *visit, const struct workflow_definition *definition,
                                json_t *given, json_t **out_variables, struct move *move,
                                struct error *e)
@@ -21,19 +51,18 @@ static enum err make_variables(struct visit *visit, const struct workflow_defini
     json_t *variables = json_object();
     const char *name;
     json_t *value;
-    enum err rc =
-        variables == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory for a workflow") : ERR_OK;
-    for (uint32_t i = 0; rc == ERR_OK && i < definition->variable_count; i++) {
-        rc = give(visit, variables, definition->variables[i], json_null(), e);
-    }
+    enum err rc = begin_variables(visit, definition, variables, move, e);
     json_object_foreach(given, name, value)
     {
         uint32_t variable = workflow_variable_find(definition, name);
-        if (rc == ERR_OK && variable == UINT32_MAX) {
+        if (rc != ERR_OK || move->kind == MOVE_FAIL) {
+            break;
+        }
+        if (variable == UINT32_MAX) {
             move_fail(move, WORKFLOW_EXPRESSION,
                       visit_text(visit, "step %s: workflow %s has no variable %s",
                                  visit->step->name, definition->name, name));
-        } else if (rc == ERR_OK) {
+        } else {
             rc = give(visit, variables, definition->variables[variable], json_incref(value), e);
         }
     }

@@ -266,10 +266,10 @@ static void what_is_wrong_is_told_with_its_place(void **state)
         {"a call of the hub itself",
          DEFINITION("", "{\"name\":\"a\",\"do\":\"call\",\"to\":\"rules\"}"), "/steps/0/to",
          "emit is for them", -1},
-        {"variables of nothing",
-         "{\"format\":1,\"name\":\"o\",\"variables\":{\"a\":null,\"b\":\"1\"},\"steps\":[" SLEEP(
-             "s") "]}",
-         "/variables/b", "no event starts this workflow", -1},
+        {"variables of no event",
+         "{\"format\":1,\"name\":\"o\",\"variables\":{\"a\":null,\"b\":\"event.x\"},\"steps\":"
+         "[" SLEEP("s") "]}",
+         "/variables/b", "event.x: no event is at hand here", 0},
         {"an empty branch",
          DEFINITION("", "{\"name\":\"p\",\"do\":\"parallel\",\"branches\":{\"x\":[]}}"),
          "/steps/0/branches", "there is no step in it", -1},

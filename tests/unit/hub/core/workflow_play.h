@@ -25,6 +25,7 @@
 #include <pipit/v1/pipit.pb-c.h>
 
 #include "core/core.h"
+#include "workflow_books.h"
 
 #define PLAY_TEXT_MAX       20000
 #define PLAY_INPUTS_MAX     64
@@ -228,6 +229,7 @@ static inline enum err play_try(struct play *play)
     enum err rc =
         core_step(play->core, play->inputs, play->count, play->now_ms, &outcome, &play->e);
     play->count = 0;
+    workflow_books_check(play->store);
     return rc;
 }
 

@@ -117,12 +117,13 @@ static void verdict_print(const json_t *rule)
 {
     const char *name = text_of(rule, "rule"), *why = text_of(rule, "why");
     size_t deliveries = json_array_size(json_object_get(rule, "deliveries"));
-    const char *verdict = deliveries > 0 ? "fires" : "does not fire";
+    bool is_firing = deliveries > 0 || json_integer_value(json_object_get(rule, "rows")) > 0;
+    const char *verdict = is_firing ? "fires" : "does not fire";
     if (text_of(rule, "failure") != NULL) {
         verdict = "fails";
     }
     printf("%srule %s%s: %s%s%s", colour(COLOUR_BOLD), name, colour(COLOUR_NONE),
-           colour(deliveries > 0 ? COLOUR_GREEN : COLOUR_RED), verdict, colour(COLOUR_NONE));
+           colour(is_firing ? COLOUR_GREEN : COLOUR_RED), verdict, colour(COLOUR_NONE));
     printf("%s%s\n", why == NULL ? "" : ": ", why == NULL ? "" : why);
     printf("    filter %s%s\n", text_of(rule, "filter"),
            json_is_true(json_object_get(rule, "matches")) ? " matches" : " does not match");

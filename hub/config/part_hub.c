@@ -29,9 +29,8 @@ const struct option_spec hub_options[] = {
      "Memory that SQLite may take for one rule on one event, or window, before the rule fails on "
      "it. No text of it is longer than a quarter."},
     {"instances", OPTION_INT, false, "200000", 1, 10000000, NULL,
-     "Most instances of workflows, running and queued. What would start one more is held up as by "
-     "a "
-     "full store."},
+     "Most instances of workflows, running and queued. An event that would start one more is "
+     "rejected into the quarantine."},
     {"stats_every", OPTION_DURATION, false, "10 s", 0, 86400000, NULL,
      "How often retained statistics are published under `pipit/v1/$hub/<id>/`; 0 turns them off."},
     {"stats_source", OPTION_TEXT, false, NULL, 0, 0, NULL,

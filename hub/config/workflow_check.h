@@ -23,8 +23,9 @@ void workflows_warn(struct reader *reader, const struct config_file *file,
 
 // ---- workflow_circle.c --------------------------------------------------------------------------
 
-// Every circle of workflows: those that are gone round in any case are faults, the others warnings.
+// Every circle of workflows. is_check: those that are gone round in any case and at once, which are
+// faults; else the others, which are warnings.
 void workflow_circles_tell(struct reader *reader, const struct config_file *file,
-                           const struct wired *wired, bool is_certain);
+                           const struct wired *wired, bool is_check);
 
 #endif

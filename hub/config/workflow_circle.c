@@ -1,5 +1,6 @@
 // workflow_circle.c - workflows that lead to each other: by running one, or by an event that starts
-// one. The hub stops them after WORKFLOW_HOPS_MAX; a circle that nothing can leave is a mistake.
+// one. The hub stops them after WORKFLOW_HOPS_MAX unless something is waited for on the way round.
+// A circle without that which nothing can leave is a mistake.
 #include <stdlib.h>
 #include <string.h>
 
@@ -11,6 +12,7 @@
 struct edge {
     uint32_t to;
     bool is_certain; // Every instance goes it.
+    bool is_waited;  // Each has waited before.
     const char *step, *path;
 };
 
@@ -31,8 +33,14 @@ struct circles {
     const struct wired *wired;
     struct vertex *vertices;
     uint32_t count;
-    uint32_t at;     // The workflow whose steps are walked.
-    bool is_certain; // So far in the list that is walked.
+    uint32_t at;                // The workflow whose steps are walked.
+    bool is_certain, is_waited; // So far in the list that is walked.
+};
+
+enum circle_kind {
+    CIRCLE_AT_ONCE, // All instances go round, without a pause.
+    CIRCLE_FOREVER, // All go round.
+    CIRCLE_PERHAPS, // Some may, without a pause.
 };
 
 static void edge_add(struct circles *circles, struct edge edge)
@@ -64,7 +72,8 @@ static void edges_of_run(struct circles *circles, const json_t *step, const char
     const char *name = text_of(step, "workflow");
     for (uint32_t i = 0; i < circles->count; i++) {
         if (strcmp(circles->file->config.core.workflows[i].name, name) == 0) {
-            edge_add(circles, (struct edge){i, circles->is_certain, text_of(step, "name"), path});
+            edge_add(circles, (struct edge){i, circles->is_certain, circles->is_waited,
+                                            text_of(step, "name"), path});
         }
     }
 }
@@ -85,8 +94,8 @@ static void edges_of_topic(void *context, const char *topic, bool is_direct)
         if (to->from != NULL && rule_graph_may_feed(topic, to->from)) {
             bool is_sure =
                 circles->is_certain && is_direct && !to->has_where && strchr(topic, '{') == NULL;
-            edge_add(circles,
-                     (struct edge){i, is_sure, text_of(emission->step, "name"), emission->path});
+            edge_add(circles, (struct edge){i, is_sure, circles->is_waited,
+                                            text_of(emission->step, "name"), emission->path});
         }
     }
 }
@@ -112,12 +121,24 @@ static bool may_leave(const char *kind, const json_t *step)
     return json_object_get(step, "on_error") != NULL;
 }
 
+// What brings an instance on is from outside then, and no chain of workflows.
+static bool is_waiting(const char *kind)
+{
+    static const char *const kinds[] = {"sleep", "until", "await", "call", "command"};
+    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
+        if (strcmp(kind, kinds[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
 static void walk_list(void *context, const char *name, const char *path, const json_t *list);
 
 static void walk_step(struct circles *circles, const json_t *step, const char *path)
 {
     const char *kind = text_of(step, "do");
-    bool was_certain = circles->is_certain;
+    bool was_certain = circles->is_certain, was_waited = circles->is_waited;
     if (strcmp(kind, "run") == 0) {
         edges_of_run(circles, step, path);
     } else if (strcmp(kind, "emit") == 0) {
@@ -125,12 +146,13 @@ static void walk_step(struct circles *circles, const json_t *step, const char *p
     }
     workflow_json_lists(circles->reader->arena, step, path, walk_list, circles);
     circles->is_certain = was_certain && !may_leave(kind, step);
+    circles->is_waited = was_waited || is_waiting(kind);
 }
 
 static void walk_list(void *context, const char *name, const char *path, const json_t *list)
 {
     struct circles *circles = context;
-    bool was_certain = circles->is_certain;
+    bool was_certain = circles->is_certain, was_waited = circles->is_waited;
     // Branches of a parallel are all gone; lists within other steps are for some instances only.
     circles->is_certain = was_certain && (strcmp(name, "") == 0 ||
                                           strncmp(name, "branches/", strlen("branches/")) == 0);
@@ -144,6 +166,7 @@ static void walk_list(void *context, const char *name, const char *path, const j
         }
     }
     circles->is_certain = was_certain;
+    circles->is_waited = was_waited;
 }
 
 static bool vertices_build(struct circles *circles)
@@ -162,13 +185,20 @@ static bool vertices_build(struct circles *circles)
     for (uint32_t i = 0; circles->vertices != NULL && i < circles->count; i++) {
         circles->at = i;
         circles->is_certain = true;
+        circles->is_waited = false;
         walk_list(circles, "", "/steps", json_object_get(circles->vertices[i].definition, "steps"));
     }
     return circles->vertices != NULL;
 }
 
+static bool is_part_of(const struct edge *edge, enum circle_kind kind)
+{
+    bool is_at_once = kind == CIRCLE_FOREVER || !edge->is_waited;
+    return is_at_once && (kind == CIRCLE_PERHAPS || edge->is_certain);
+}
+
 // Breadth first from `start` back to it; false: there is no way. The last edge is in *out_last.
-static bool circle_find(struct circles *circles, uint32_t start, bool is_certain,
+static bool circle_find(struct circles *circles, uint32_t start, enum circle_kind kind,
                         uint32_t *out_from, uint32_t *out_edge)
 {
     uint32_t *queue = arena_alloc(circles->reader->arena, circles->count * sizeof(queue[0]));
@@ -183,7 +213,7 @@ static bool circle_find(struct circles *circles, uint32_t start, bool is_certain
         struct vertex *vertex = &circles->vertices[at];
         for (uint32_t i = 0; i < vertex->edge_count; i++) {
             uint32_t to = vertex->edges[i].to;
-            if (is_certain && !vertex->edges[i].is_certain) {
+            if (!is_part_of(&vertex->edges[i], kind)) {
                 continue;
             }
             if (to == start) {
@@ -245,36 +275,53 @@ static bool is_first_of(const struct circles *circles, uint32_t start, uint32_t 
     return true;
 }
 
-static void circle_tell(struct circles *circles, uint32_t start, bool is_certain)
+static bool circle_tell(struct circles *circles, uint32_t start, enum circle_kind kind)
 {
     uint32_t from = 0, edge = 0;
-    if (!circle_find(circles, start, is_certain, &from, &edge) ||
-        !is_first_of(circles, start, from)) {
-        return;
+    for (uint32_t i = 0; i < circles->count; i++) {
+        circles->vertices[i].mark = 0;
+    }
+    if (!circle_find(circles, start, kind, &from, &edge)) {
+        return false;
     }
     const struct config_file *file = circles->file;
+    const char *name = file->config.core.workflows[start].name;
     const char *way = circle_text(circles, start, from, edge);
     struct position at = workflow_map_locate(file->workflow_maps[start], file->document,
                                              first_edge(circles, start, from, edge)->path, -1);
-    if (is_certain) {
+    if (!is_first_of(circles, start, from)) {
+        return true; // Told already.
+    }
+    if (kind == CIRCLE_AT_ONCE) {
         reader_problem(circles->reader, at,
                        "workflow %s starts itself, whatever happens: %s; to repeat steps use "
                        "`goto`, to end it put the step into an `if`",
-                       file->config.core.workflows[start].name, way);
+                       name, way);
+    } else if (kind == CIRCLE_FOREVER) {
+        reader_problem(circles->reader, at,
+                       "warning: workflow %s starts itself again and again: %s; `goto` repeats "
+                       "steps in one instance",
+                       name, way);
     } else {
         reader_problem(circles->reader, at,
-                       "warning: workflow %s may start itself: %s; after %d times the hub stops it",
-                       file->config.core.workflows[start].name, way, WORKFLOW_HOPS_MAX);
+                       "warning: workflow %s may start itself: %s; after %d times without a pause "
+                       "the hub stops it",
+                       name, way, WORKFLOW_HOPS_MAX);
     }
+    return true;
 }
 
 void workflow_circles_tell(struct reader *reader, const struct config_file *file,
-                           const struct wired *wired, bool is_certain)
+                           const struct wired *wired, bool is_check)
 {
     struct circles circles = {.reader = reader, .file = file, .wired = wired};
     if (vertices_build(&circles)) {
         for (uint32_t i = 0; i < circles.count; i++) {
-            circle_tell(&circles, i, is_certain);
+            if (is_check) {
+                circle_tell(&circles, i, CIRCLE_AT_ONCE);
+            } else if (!circle_tell(&circles, i, CIRCLE_FOREVER)) {
+                circle_tell(&circles, i, CIRCLE_PERHAPS);
+            }
         }
     }
     for (uint32_t i = 0; circles.vertices != NULL && i < circles.count; i++) {

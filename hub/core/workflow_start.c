@@ -85,7 +85,8 @@ static enum err check_bounds(const struct workflows *workflows, const struct ins
     }
     if (workflow_set_active(workflows->set) >= max) {
         return error_set(e, ERR_INVALID,
-                         "%" PRIu64 " instances are running or queued, workflow_instances is %u: "
+                         "%" PRIu64
+                         " instances are running or queued, the hub's `instances` is %u: "
                          "raise it, or see what they wait for with: pipit workflow stats",
                          workflow_set_active(workflows->set), max);
     }

@@ -216,6 +216,28 @@ static enum err run_rule(const struct explain_options *options, const struct rul
     return rc;
 }
 
+static void note_add(json_t *rule, json_t *take_note)
+{
+    json_t *notes = json_object_get(rule, "notes");
+    if (notes == NULL) {
+        notes = json_array();
+        json_object_set_new(rule, "notes", notes);
+    }
+    json_array_append_new(notes, take_note);
+}
+
+// Its last route is for workflows where some start by it: see RULE_TOPIC.
+static void note_workflows(const struct rule_spec *spec, json_t *rule)
+{
+    const struct route_spec *last =
+        spec->route_count == 0 ? NULL : &spec->routes[spec->route_count - 1];
+    if (last != NULL && last->target == ROUTE_TO_RULES &&
+        strncmp(last->topic, RULE_TOPIC, strlen(RULE_TOPIC)) == 0 &&
+        json_integer_value(json_object_get(rule, "rows")) > 0) {
+        note_add(rule, json_string("workflows start by its rows"));
+    }
+}
+
 // What it remembers of earlier events is not known here.
 static void note_memory(const char *sql, json_t *rule)
 {
@@ -227,10 +249,8 @@ static void note_memory(const char *sql, json_t *rule)
             word.kind == SQL_WORD && sql_word_name(&word, name, sizeof(name)) ? function_find(name)
                                                                               : NULL;
         if (found != NULL && found->kind == FUNCTION_MEMORY) {
-            json_object_set_new(rule, "notes",
-                                json_pack("[o]", json_sprintf("%s() remembers earlier events; here "
-                                                              "this one is the first",
-                                                              found->name)));
+            note_add(rule, json_sprintf("%s() remembers earlier events; here this one is the first",
+                                        found->name));
             return;
         }
     }
@@ -250,7 +270,9 @@ static enum err explain_match(const struct explain_options *options, const struc
     }
     note_memory(spec->sql, rule);
     enum err rc = explain_terms(options, rules, index, json_object_get(read, "fields"), rule, e);
-    return rc == ERR_OK ? run_rule(options, spec, rule, e) : rc;
+    rc = rc == ERR_OK ? run_rule(options, spec, rule, e) : rc;
+    note_workflows(spec, rule);
+    return rc;
 }
 
 static enum err explain_rule(const struct explain_options *options, const struct rules *rules,

@@ -34,7 +34,7 @@ HOMES = {
     "mqtt_protocol.h": ["hub/intake/", "hub/connectors/", "hub/cli/client.c", "tests/"],
     "yaml.h": ["hub/config/document.c"],
     "yajl/": ["hub/core/json_tape.c"],
-    "jansson.h": ["hub/base/", "hub/core/", "hub/connectors/", "hub/trial/", "hub/admin/",
+    "jansson.h": ["hub/base/", "hub/core/", "hub/config/", "hub/connectors/", "hub/trial/", "hub/admin/",
                   "hub/cli/", "tests/"],
     "MQTTAsync.h": ["device-sdk/ports/paho/paho_session.h"],
     "cbor.h": ["hub/core/"],

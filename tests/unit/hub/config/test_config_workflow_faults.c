@@ -267,9 +267,17 @@ static void workflows_that_start_themselves_are_said(void **state)
          "5:46: workflow v starts itself, whatever happens: v (step a) -> v; to repeat steps use "
          "`goto`, to end it put the step into an `if`"},
         {"by running itself, after a step",
-         TWO("{a: {sleep: 1 s}}, {b: {run: {workflow: v}}}", "b: {sleep: 1 s}"),
-         "5:66: workflow v starts itself, whatever happens: v (step b) -> v; to repeat steps use "
+         TWO("{a: {set: {n: 1}}}, {b: {run: {workflow: v}}}", "b: {sleep: 1 s}"),
+         "5:67: workflow v starts itself, whatever happens: v (step b) -> v; to repeat steps use "
          "`goto`, to end it put the step into an `if`"},
+        {"with a pause it is fine, and hardly meant",
+         TWO("{a: {sleep: 1 s}}, {b: {run: {workflow: v}}}", "b: {sleep: 1 s}"),
+         "5:66: warning: workflow v starts itself again and again: v (step b) -> v; `goto` repeats "
+         "steps in one instance"},
+        {"with a pause and a condition it is how one repeats",
+         TWO("{a: {sleep: 1 s}}, {c: {if: \"my.key > 1\", then: {b: {run: {workflow: v}}}}}",
+             "b: {sleep: 1 s}"),
+         ""},
         {"by way of another", TWO(EMIT("a", "a/w"), "b: {run: {workflow: v}}"),
          "5:46: workflow v starts itself, whatever happens: v (step a) -> w (step b) -> v; to "
          "repeat steps use `goto`, to end it put the step into an `if`"},
@@ -279,20 +287,20 @@ static void workflows_that_start_themselves_are_said(void **state)
          "`goto`, to end it put the step into an `if`"},
         {"perhaps, for there is a condition",
          TWO("a: {if: \"my.started > 1\", then: {" EMIT("b", "a/v") "}}", "b: {sleep: 1 s}"),
-         "5:79: warning: workflow v may start itself: v (step b) -> v; after 32 times the hub "
-         "stops it"},
+         "5:79: warning: workflow v may start itself: v (step b) -> v; after 32 times without a "
+         "pause the hub stops it"},
         {"perhaps, for it depends on a value", TWO(EMIT("a", "\"a/{my.key}\""), "b: {sleep: 1 s}"),
-         "5:46: warning: workflow v may start itself: v (step a) -> v; after 32 times the hub "
-         "stops it"},
+         "5:46: warning: workflow v may start itself: v (step a) -> v; after 32 times without a "
+         "pause the hub stops it"},
         {"perhaps, for it may have ended before",
          TWO("{a: {if: 1, then: {e: {end: }}}}, {b: {run: {workflow: v}}}", "b: {sleep: 1 s}"),
-         "5:81: warning: workflow v may start itself: v (step b) -> v; after 32 times the hub "
-         "stops it"},
+         "5:81: warning: workflow v may start itself: v (step b) -> v; after 32 times without a "
+         "pause the hub stops it"},
         {"perhaps, by way of a rule",
          TOP "rules: {r: {sql: 'SELECT 1 AS no FROM \"a/r\"'}}\n"
              "workflows: {w: {start: {rule: r, key: no}, steps: {" EMIT("a", "a/r") "}}}\n",
-         "5:52: warning: workflow w may start itself: w (step a) -> w; after 32 times the hub "
-         "stops it"},
+         "5:52: warning: workflow w may start itself: w (step a) -> w; after 32 times without a "
+         "pause the hub stops it"},
         {"not at all: another topic", TWO(EMIT("a", "a/w"), "b: {sleep: 1 s}"), ""},
     };
     CHECK(cases);

@@ -22,6 +22,42 @@ struct scenario {
     const char *variables; // NULL: they are not looked at.
 };
 
+// What has to hold whatever has happened.
+static inline void play_check(struct play *play, const char *why)
+{
+    static const struct {
+        const char *what, *sql; // Gives 0 rows, or what is wrong.
+    } laws[] = {
+        {"who is over waits for nothing",
+         "SELECT w.instance FROM pipit_workflow_wait AS w LEFT JOIN pipit_workflow_instance AS i"
+         " ON i.id = w.instance WHERE i.id IS NULL OR i.state NOT IN (1, 2)"},
+        {"who is over has no tokens and nothing to undo",
+         "SELECT id FROM pipit_workflow_instance WHERE state >= 4 AND (json_array_length("
+         "coalesce(tokens, '[]')) > 0 OR json_array_length(coalesce(undo, '[]')) > 0)"},
+        {"who has arrived at a step has left it or is there",
+         "SELECT 1 WHERE NOT EXISTS(SELECT 1 FROM pipit_workflow_instance WHERE state = 3) AND"
+         " (SELECT coalesce(sum(arrived - departed), 0) FROM pipit_workflow_step) <> (SELECT"
+         " coalesce(sum(json_array_length(coalesce(tokens, '[]'))), 0)"
+         " FROM pipit_workflow_instance)"},
+        {"who has begun is in one state",
+         "SELECT name FROM pipit_workflow WHERE started <> queued + running + undoing + parked +"
+         " completed + failed + cancelled"},
+        {"the counters say what the rows say",
+         "SELECT 1 WHERE (SELECT sum(completed) FROM pipit_workflow) <> (SELECT count(*) FROM"
+         " pipit_workflow_instance WHERE state = 4)"},
+    };
+    for (size_t i = 0; i < sizeof(laws) / sizeof(laws[0]); i++) {
+        if (play_ask(play, laws[i].sql)[0] != '\0') {
+            fail_msg("%s (mode %d): %s", why, play->mode, laws[i].what);
+        }
+    }
+    struct books books;
+    core_books(play->core, &books);
+    assert_int_equal(books.enqueued, books.delivered + books.waiting + books.dead + books.dropped);
+    assert_int_equal(books.received,
+                     books.routed + books.filtered + books.duplicate + books.rejected);
+}
+
 // child: another definition, "child"; NULL: there is none.
 static inline void play_scenario(const struct scenario *scenario, const char *child)
 {
@@ -40,6 +76,7 @@ static inline void play_scenario(const struct scenario *scenario, const char *ch
         if (scenario->variables != NULL && !play_has_variables(play, scenario->variables)) {
             fail_msg("%s (mode %d): variables %s", scenario->why, mode, play_variables(play));
         }
+        play_check(play, scenario->why);
         play_destroy(play);
     }
 }

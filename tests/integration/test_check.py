@@ -40,7 +40,7 @@ def test_example_of_the_manual_is_fine(tmp_path):
     (tmp_path / "hub.password").write_text("secret\n")
     done = check(tmp_path, example)
     assert done.returncode == 0, done.stderr
-    assert "1 source, 2 targets, 2 rules, 1 device identity" in done.stdout
+    assert "1 source, 2 targets, 2 rules, 1 workflow, 1 device identity" in done.stdout
     assert not (tmp_path / "hub.db").exists(), "check must not touch the store"
 
 

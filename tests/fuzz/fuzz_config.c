@@ -34,6 +34,24 @@ size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
         "  m: {from: \"m/+\", protobuf: {descriptors: /dev/null, message: a.B}}\n"
         "  t: {from: \"t/#\", json: {}, closed: true, fields: {level: number, unit: \"text?\"}}\n"
         "  g: {from: g, cbor: {}}\n  x: {from: x, text: {}}\n  n: {from: n, number: }\n",
+        "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [a]}}\ntargets: {b: {mqtt: "
+        "{url: \"mqtt://h\"}}, w: {http: {url: \"http://h\"}}}\nrules: {r: {sql: 'SELECT 1 FROM "
+        "\"a\"'}}\nworkflows:\n  v: {start: {rule: r, key: k}, steps: {x: {run: {workflow: w, "
+        "with: "
+        "{n: 1}}}}}\n  w:\n    start: {from: \"a/+\", where: x, key: k, running: queue}\n    "
+        "variables: {n: n, m: }\n    within: 1 d\n    steps:\n      - a: {call: {to: w, method: "
+        "PUT, "
+        "path: \"/i/{n}\", fields: {n: n}}, within: 1 s, retry: {attempts: 2, errors: [timeout]}, "
+        "take: {t: body.x}, undo: {u: {emit: {topic: x, payload: text, text: \"{n}\"}}}}\n",
+        "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [a]}}\ntargets: {b: {mqtt: "
+        "{url: \"mqtt://h\"}}}\nworkflows:\n  w:\n    steps:\n      - a: {if: n, then: {b: {sleep: "
+        "1 s}}, else: [{c: {goto: a}}]}\n      - d: {switch: n, cases: {x: {e: {until: n}}}}\n     "
+        " "
+        "- f: {parallel: {p: {g: {set: {n: 1}}}}, wait: any}\n      - h: {for_each: n, as: i, "
+        "steps: "
+        "{j: {command: {device: n, name: x}}}, on_error: {k: {fail: x}}}\n      - l: {await: "
+        "{from: a, "
+        "key: k, keep: 1 h}}\n      - m: {end: {r: n}}\n",
         "? [a]\n: {b: c}\n--- |\n x\n...\n&a *a !t 'q' \"\\x41\\u00e9\" # c\n",
     };
     size_t count = sizeof(texts) / sizeof(texts[0]);

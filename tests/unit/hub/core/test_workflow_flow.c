@@ -256,6 +256,17 @@ static const struct {
     {{"its parent is cancelled", WORKFLOW("", RUN(",'wait':true")), START "c undo 1;",
       "started sub> subx cancelled | started nap> napx cancelled", "", NULL},
      CHILD(NAP("nap"))},
+    {{"one that no event starts begins with its own values",
+      WORKFLOW("", RUN(",'with':{'b':'1'},'wait':true,'take':{'sum':'body.sum'}")), START,
+      "started sub> sub+ completed | started stop+ completed", "", "{'sum':[7,1,'child-1']}"},
+     "{'format':1,'name':'child','keep':864000000,'variables':{'a':'3 + "
+     "4','b':'99','c':'my.workflow','d':null},"
+     "'steps':[{'name':'stop','do':'end','result':{'sum':'json_array(a, b, my.workflow || `-` || "
+     "my.key)'}}]}"},
+    {{"which may be none", WORKFLOW("", RUN(",'wait':true")), START,
+      "started sub!expression failed", "", NULL},
+     "{'format':1,'name':'child','keep':864000000,'variables':{'a':'json_extract(`{`, `$`)'},"
+     "'steps':[{'name':'stop','do':'end'}]}"},
     {{"a variable that it has not", WORKFLOW("", RUN(",'with':{'z':'1'},'wait':true")), START,
       "started sub!expression failed", "", NULL},
      CHILD(NAP("nap"))},

@@ -33,9 +33,8 @@ static const struct option_spec options[] = {
     {"headers", OPTION_SECRET, false, NULL, 0, 0, NULL,
      "Headers of every call, a line `Name: value` each. A property of a route replaces the one of "
      "its name. As they may hold keys they are never printed."},
-    {"version", OPTION_ENUM, false, "auto", 0, 0, "auto|1.1|2",
-     "HTTP version; auto is HTTP/2 where the server speaks it over TLS, else 1.1. 2 takes it for "
-     "granted without TLS, too."},
+    {"version", OPTION_ENUM, false, "auto", 0, 0, "auto|1.1",
+     "HTTP version; auto is HTTP/2 where the server speaks it over TLS, else 1.1."},
     {"timeout", OPTION_DURATION, false, "30 s", 10, 3600000, NULL,
      "Longest wait for a whole answer; what comes of the call is not known then, and it is tried "
      "again with the same Idempotency-Key."},

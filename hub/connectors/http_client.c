@@ -8,7 +8,7 @@
 #include <string.h>
 #include <strings.h>
 
-#define POLL_MS            1000 // libcurl's own timeouts wake it earlier.
+#define POLL_MS            1000 // libcurl wakes up earlier where it has a reason.
 #define CONTENT_TYPE_BYTES 256
 #define URL_BYTES_MAX      10000
 
@@ -123,18 +123,15 @@ static void set_login(CURL *easy, const struct http_client_options *given)
     }
 }
 
-static long version_of(const struct http_client_options *given)
+// Calls wait for the first connection to see whether it takes them all; without TLS it never does,
+// and they would wait for its answer.
+static void set_version(CURL *easy, const struct http_client_options *given)
 {
-    bool is_tls = strncasecmp(given->url, "https:", 6) == 0;
-    switch (given->version) {
-    case HTTP_VERSION_1_1:
-        return CURL_HTTP_VERSION_1_1;
-    case HTTP_VERSION_2:
-        return is_tls ? CURL_HTTP_VERSION_2TLS : CURL_HTTP_VERSION_2_PRIOR_KNOWLEDGE;
-    case HTTP_VERSION_AUTO:
-        break;
-    }
-    return CURL_HTTP_VERSION_2TLS;
+    bool may_be_2 =
+        given->version == HTTP_VERSION_AUTO && strncasecmp(given->url, "https:", 6) == 0;
+    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                     may_be_2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, may_be_2 ? 1L : 0L);
 }
 
 static void set_peer(CURL *easy, const struct http_client_options *given, char *error)
@@ -147,11 +144,10 @@ static void set_peer(CURL *easy, const struct http_client_options *given, char *
     curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
     curl_easy_setopt(easy, CURLOPT_PROXY, given->proxy == NULL ? "" : given->proxy);
     curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, version_of(given));
+    set_version(easy, given);
     curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)given->connect_timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)given->timeout_ms);
     curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, 1L);
     set_tls(easy, given);
     set_login(easy, given);
 }
@@ -378,9 +374,9 @@ static bool is_unsent(CURL *easy, CURLcode code)
     return false;
 }
 
-static const char *error_text(const struct call *call)
+static const char *error_text(CURLcode code, const char *error)
 {
-    return call->error[0] != '\0' ? call->error : curl_easy_strerror(call->code);
+    return error[0] != '\0' ? error : curl_easy_strerror(code);
 }
 
 static void tell_failure(const struct call *call, struct http_result *out)
@@ -396,7 +392,7 @@ static void tell_failure(const struct call *call, struct http_result *out)
         snprintf(out->error, sizeof(out->error), "no whole answer within %lld ms",
                  (long long)call->client->given.timeout_ms);
     } else {
-        snprintf(out->error, sizeof(out->error), "%s", error_text(call));
+        snprintf(out->error, sizeof(out->error), "%s", error_text(call->code, call->error));
     }
 }
 
@@ -495,9 +491,8 @@ enum err http_client_probe(struct http_client *client, struct error *e)
     }
     rc = run_probe(client, multi, &code, e);
     if (rc == ERR_OK && code != CURLE_OK) {
-        rc =
-            error_set(e, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE, "%s: %s",
-                      client->given.url, error[0] != '\0' ? error : curl_easy_strerror(code));
+        rc = error_set(e, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
+                       "%s: %s", client->given.url, error_text(code, error));
     }
     curl_multi_remove_handle(multi, easy);
 cleanup:

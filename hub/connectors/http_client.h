@@ -23,7 +23,7 @@
 #define HTTP_TEXT_BYTES       512         // Of a body that is not wanted whole: for the reason.
 #define HTTP_ERROR_BYTES      300
 
-enum http_version { HTTP_VERSION_AUTO, HTTP_VERSION_1_1, HTTP_VERSION_2 };
+enum http_version { HTTP_VERSION_AUTO, HTTP_VERSION_1_1 };
 
 struct http_client_options {
     const char *url;                         // Without the path of a call.

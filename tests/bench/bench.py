@@ -46,6 +46,15 @@ PIPELINE_RULE = """  pipeline:
       - bus: {topic: "out/{device}", qos: 1}
 """
 
+# An instance for each event, which waits for up to 30 days.
+WAITING_WORKFLOW = """workflows:
+  waiting:
+    start: {from: "pipit/v1/+/+/event/load", key: "device || '/' || sequence"}
+    variables: {value: value}
+    steps:
+      - paid: {await: {from: "pipit/v1/+/+/event/paid", key: order_id}, within: 30 d}
+"""
+
 
 def idle_rules(count):
     rows = []
@@ -128,14 +137,17 @@ class Bench:
             raise SystemExit(f"bench: {process.args[0]} gave nothing: {err}")
         return json.loads(out)
 
-    def hub(self, rules):
+    def hub(self, rules, more=""):
         self.runs += 1
         directory = os.path.join(self.work, f"hub-{self.runs}")
         os.mkdir(directory)
         conf = os.path.join(directory, "hub.yaml")
         with open(conf, "w", encoding="ascii") as f:
-            f.write(HUB_CONF.format(run=self.runs, dir=directory, port=self.port, rules=("rules:\n" + rules) if rules else ""))
-        log = open(os.path.join(directory, "log"), "w", encoding="utf-8")
+            f.write(HUB_CONF.format(run=self.runs, dir=directory, port=self.port, rules=("rules:\n" + rules if rules else "") + more))
+        return self.start(conf)
+
+    def start(self, conf):
+        log = open(os.path.join(os.path.dirname(conf), "log"), "a", encoding="utf-8")
         process = subprocess.Popen([self.pipit, "hub", "-c", conf], stderr=log)
         process.conf = conf
         wait_for(lambda: self.is_subscribed(process), 20, "the hub")
@@ -238,9 +250,25 @@ class Bench:
         self.stop(hub)
         return idle, value, peak, rate
 
+    def waiting(self, count):
+        """RSS of a hub with so many instances of a workflow that wait, at its most and after a restart, and how
+        long the restart took."""
+        hub = self.hub("", WAITING_WORKFLOW)
+        self.load(count)
+        wait_for(lambda: self.status(hub)["books"]["routed"] >= count, 120, "all instances wait")
+        peak = rss_mb(hub.pid, "VmHWM")
+        self.stop(hub)
+        begun = time.monotonic()
+        hub = self.start(hub.conf)
+        seconds = time.monotonic() - begun
+        time.sleep(2)
+        value = rss_mb(hub.pid)
+        self.stop(hub)
+        return value, peak, seconds
+
     def queries(self, tool, events, rounds):
         done = subprocess.run([os.path.join(self.tools, tool), str(events), str(rounds)], capture_output=True, text=True,
-                              check=True)
+                              check=True, cwd=self.work)
         return json.loads(done.stdout)
 
     def client(self, kind, count):
@@ -262,6 +290,26 @@ def machine_facts():
     version = subprocess.run(["mosquitto", "-h"], capture_output=True, text=True, check=False).stdout.splitlines()
     return {"cpu": model, "cores": os.cpu_count(), "kernel": platform.release(),
             "broker": version[0] if version else "mosquitto"}
+
+
+def workflow_rows(bench, row, notes, rounds, scale):
+    runs = [bench.queries("bench_workflows", 100000 // scale, 2000 // scale) for _ in range(rounds)]
+
+    def of(*path):
+        values = runs
+        for name in path:
+            values = [value[name] for value in values]
+        return median(values)
+
+    row("workflow_steps_per_s", of("steps_per_s"), "calls answered, durable, in batches of up to 200", rounds)
+    row("workflow_starts_per_s", of("many", "starts_per_s"), "instances, durable, in batches of 500", rounds)
+    row("workflow_bytes_per_instance", of("many", "bytes_per_instance"), "bytes of store for one that waits", rounds)
+    notes.append(f"workflows: a step (a call goes out, its answer comes back) costs {of('step_cpu_us'):.1f} CPU-us; one after "
+                 f"the other, each with a sync of its own, {of('single_steps_per_s'):.0f} steps/s")
+    for name in ("few", "many"):
+        notes.append(f"workflows, {of(name, 'waiting'):.0f} wait: an event wakes one for {of(name, 'wake_cpu_us'):.1f} CPU-us, "
+                     f"the core opens in {of(name, 'core_open_ms'):.1f} ms (the store, with its check, in "
+                     f"{of(name, 'store_open_ms'):.1f} ms)")
 
 
 def measure(bench, rounds, scale):
@@ -310,6 +358,13 @@ def measure(bench, rounds, scale):
     row("rss_1000_rules_mb", busy, "MB with 1,000 rules on 1,000 filters, after events of 10,000 devices", 1)
     notes.append(f"1,000 rules and 10,000 devices: {rate:.0f} events/s, {peak:.1f} MB at most")
     notes.append(f"1,000 rules: {idle:.1f} MB idle (1 rule: {one:.1f}), which is {(idle - one) * 1024 / 999:.1f} KB a rule")
+
+    few, _, few_s = bench.waiting(1000)
+    many, peak, many_s = bench.waiting(100000 // scale)
+    row("rss_100k_instances_mb", many, "MB with 100,000 instances that wait for up to 30 days", 1)
+    notes.append(f"{100000 // scale} instances that wait: {many:.1f} MB after a restart that took {many_s:.2f} s until all "
+                 f"was up, {peak:.1f} MB at most while they began; 1,000: {few:.1f} MB, {few_s:.2f} s")
+    workflow_rows(bench, row, notes, rounds, scale)
 
     queries = bench.queries("bench_queries", 1000000 // scale, rounds)
     queries.update(bench.queries("bench_windows", 1000000 // scale, rounds))

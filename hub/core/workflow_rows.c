@@ -39,8 +39,9 @@ struct workflow_rows {
             {"SELECT count(*) FROM pipit_workflow_instance WHERE ended IS NULL AND definition = "  \
              "?1",                                                                                 \
              &(rows)->count},                                                                      \
-            {"UPDATE pipit_workflow_instance SET state = ?2, changed = ?3, ended = ?3, until = "   \
-             "?3,"                                                                                 \
+            {"UPDATE pipit_workflow_instance SET state = ?2, changed = ?3, ended = ?3,"            \
+             " until = ?3 + coalesce((SELECT json_extract(text, '$.keep') FROM"                    \
+             " pipit_workflow_definition AS d WHERE d.id = definition), 0),"                       \
              " tokens = NULL, undo = NULL WHERE id = ?1 AND ended IS NULL",                        \
              &(rows)->abandon},                                                                    \
             {"DELETE FROM pipit_workflow_wait WHERE instance = ?1", &(rows)->forget_waits},        \

@@ -8,6 +8,7 @@ enum err core_attach_memory(struct core *core, struct rules *rules, const struct
                             struct error *e)
 {
     enum err rc = memo_claim(core->memo, rules, spec, &core->notes, e);
+    rc = rc == ERR_OK ? rules_keep_latest(rules, e) : rc; // Workflows may read it.
     return rc == ERR_OK && !rules_reads_latest(rules) ? tables_drop_latest(core->store, e) : rc;
 }
 

@@ -166,8 +166,14 @@ enum err rule_feeds_note_rule(struct rule_feeds *feeds, const char *filter, stru
 enum err rule_feeds_ready(struct rule_feeds *feeds, struct error *e)
 {
     feeds->space->feeds = NULL;
-    return feeds->reads_latest ? feed_table_open_latest(&feeds->latest, feeds->space->db, e)
-                               : ERR_OK;
+    return feeds->reads_latest ? rule_feeds_keep_latest(feeds, e) : ERR_OK;
+}
+
+enum err rule_feeds_keep_latest(struct rule_feeds *feeds, struct error *e)
+{
+    feeds->reads_latest = true;
+    return feeds->latest == NULL ? feed_table_open_latest(&feeds->latest, feeds->space->db, e)
+                                 : ERR_OK;
 }
 
 bool rule_feeds_is_idle(const struct rule_feeds *feeds)

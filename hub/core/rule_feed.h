@@ -35,6 +35,9 @@ enum err rule_feeds_note_rule(struct rule_feeds *feeds, const char *filter, stru
 // After the rules have been compiled: is `latest` read? Then it is kept up to date.
 enum err rule_feeds_ready(struct rule_feeds *feeds, struct error *e);
 
+// An expression reads `latest`, too.
+enum err rule_feeds_keep_latest(struct rule_feeds *feeds, struct error *e);
+
 bool rule_feeds_is_idle(const struct rule_feeds *feeds); // Nothing is fed.
 // Of an event: may it change a table, and may a rule read one for it?
 bool rule_feeds_writes(struct rule_feeds *feeds, struct bytes topic);

@@ -62,7 +62,8 @@ static enum err add_filter(struct rule_statement *statement, const char *sql, co
 {
     const char *place = strstr(sql, table); // SQLite gives none for tables.
     int32_t offset = place == NULL ? -1 : (int32_t)(place - sql);
-    if (strcasecmp(table, LATEST_TABLE) == 0 && statement->space->feeds != NULL) {
+    bool may_feed = statement->space->feeds != NULL || statement->frame != NULL;
+    if (strcasecmp(table, LATEST_TABLE) == 0 && may_feed) {
         return rule_feeds_make_latest(statement->space, e);
     }
     const char *problem = topic_filter_problem(bytes_from_text(table));

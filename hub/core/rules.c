@@ -360,6 +360,11 @@ bool rules_reads_latest(const struct rules *rules)
     return rule_feeds_reads_latest(rules->feeds);
 }
 
+enum err rules_keep_latest(struct rules *rules, struct error *e)
+{
+    return rules->space->reads_latest ? rule_feeds_keep_latest(rules->feeds, e) : ERR_OK;
+}
+
 void rules_rollback(struct rules *rules)
 {
     rule_feeds_rollback(rules->feeds);

@@ -96,6 +96,8 @@ void rules_set_window_sink(struct rules *rules, const struct rule_window_sink *s
 struct windows *rules_windows(struct rules *rules);
 // Is the built-in table read?
 bool rules_reads_latest(const struct rules *rules);
+// What was compiled since rules_open reads it, too: then it is kept up to date.
+enum err rules_keep_latest(struct rules *rules, struct error *e);
 // The transaction was rolled back, and with it what events have put into tables.
 void rules_rollback(struct rules *rules);
 

@@ -59,6 +59,9 @@
 // Names in SQL: variables (also as my.<name>), and my.key, my.workflow, my.instance, my.started,
 // my.error, my.reason. Over an event also its columns and payload fields (event.<name>); over an
 // answer answer.status, answer.reason and the fields of its body (body.<name>).
+// A name that a variable and an event may both have is written with its table: my.x, event.x.
+// Tables of the configuration and `latest` can be read in sub-selects; they are as after the events
+// that came together with the one at hand.
 #ifndef PIPIT_CORE_WORKFLOW_DEFINITION_H
 #define PIPIT_CORE_WORKFLOW_DEFINITION_H
 

@@ -13,7 +13,7 @@
 
 static const char *const names[] = {"amount", "price",  "name",     "ok",       "gone",
                                     "list",   "device", "x",        "empty",    "dots",
-                                    "Mixed",   "scoped", "order_id", "odd name", "order"};
+                                    "Mixed",  "scoped", "order_id", "odd name", "order"};
 #define NAME_COUNT (sizeof(names) / sizeof(names[0]))
 
 static struct query_spec spec_of(enum query_over over, const struct query_part *part)

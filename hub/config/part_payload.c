@@ -156,6 +156,20 @@ static const char *name_problem(const char *name, const struct route_spec *route
     return NULL;
 }
 
+void properties_check(struct builder *builder, const struct node *section, const char *what,
+                      const struct connector_type *type)
+{
+    const struct node *node = section == NULL ? NULL : section->first;
+    for (; type->property_problem != NULL && node != NULL; node = node->next) {
+        bool is_told = node->key == NULL || property_problem(node->key->text) != NULL;
+        const char *problem = is_told ? NULL : type->property_problem(node->key->text);
+        if (problem != NULL) {
+            reader_problem(&builder->reader, node->key->at, "%s: properties: the name '%.80s' %s",
+                           what, node->key->text, problem);
+        }
+    }
+}
+
 static void fill_properties(struct builder *builder, const struct node *section, const char *what,
                             struct route_spec *out_route)
 {

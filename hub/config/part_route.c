@@ -252,6 +252,7 @@ static void route_build(struct builder *builder, const struct node *node, const 
         out_route->is_url = type->is_url;
         route_fill(builder, common, own, out_route);
         route_check(builder, node, out_route, what);
+        properties_check(builder, node_get(node, "properties"), what, type);
     }
     options_destroy(common);
     options_destroy(own);

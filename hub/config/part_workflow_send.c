@@ -286,6 +286,10 @@ static void message_put(struct workflow_step_part *step, const struct config_tar
     address_put(step, target, address);
     fields_put(step);
     properties_put(step);
+    if (target != NULL) {
+        properties_check(step->part->builder, node_get(step->inner, "properties"), step->inner_what,
+                         target->type);
+    }
     uses_check(step);
 }
 

@@ -65,6 +65,9 @@ void payload_build(struct builder *builder, const struct shape *shape, const str
 #define ROUTE_PROPERTIES_MAX 32 // Of a route, or of what a workflow sends.
 // Why a property cannot have this name; NULL: it can.
 const char *property_problem(const char *name);
+// Reports those of the mapping (may be NULL) that the target's connector has no use for.
+void properties_check(struct builder *builder, const struct node *section, const char *what,
+                      const struct connector_type *type);
 // A FileDescriptorSet from the file that node, of `what`, names; empty after a reported problem.
 struct bytes descriptors_read(struct builder *builder, const struct node *node, const char *what,
                               const char *path);

@@ -12,7 +12,7 @@ struct workflow_warning {
     const struct config_file *file;
     const struct wired *wired;
     uint32_t workflow;
-    const json_t *definition;
+    const json_t *definition, *run; // run: names of those that others run.
 };
 
 static void warn(const struct workflow_warning *warning, const char *path, const char *text,
@@ -139,37 +139,36 @@ static void warn_of_variables(const struct workflow_warning *warning)
 
 // ---- start --------------------------------------------------------------------------------------
 
-struct runner {
-    const char *name;
-    bool is_run;
-};
-
-static void look_for_run(void *context, const json_t *step, const char *path)
+// The names of those that steps run: {"<name>": true}.
+static void gather_run(void *context, const json_t *step, const char *path)
 {
     (void)path;
-    struct runner *runner = context;
     const char *kind = json_string_value(json_object_get(step, "do"));
     const char *name = json_string_value(json_object_get(step, "workflow"));
-    runner->is_run = runner->is_run || (kind != NULL && strcmp(kind, "run") == 0 && name != NULL &&
-                                        strcmp(name, runner->name) == 0);
+    if (kind != NULL && strcmp(kind, "run") == 0 && name != NULL) {
+        json_object_set_new(context, name, json_true());
+    }
+}
+
+static json_t *gather_runs(struct arena *arena, const struct core_spec *core)
+{
+    json_t *names = json_object();
+    for (uint32_t i = 0; i < core->workflow_count; i++) {
+        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
+        workflow_json_steps(arena, definition, gather_run, names);
+        json_decref(definition);
+    }
+    return names;
 }
 
 static void warn_of_start(const struct workflow_warning *warning)
 {
-    const struct core_spec *core = &warning->file->config.core;
+    const char *name = warning->file->config.core.workflows[warning->workflow].name;
     const json_t *start = json_object_get(warning->definition, "start");
-    struct runner runner = {.name = core->workflows[warning->workflow].name};
     if (start != NULL) {
         warn_of_filter(warning, "/start/from", json_string_value(json_object_get(start, "from")));
         warn_of_key(warning, "/start/key", json_string_value(json_object_get(start, "key")));
-        return;
-    }
-    for (uint32_t i = 0; i < core->workflow_count; i++) {
-        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
-        workflow_json_steps(warning->reader->arena, definition, look_for_run, &runner);
-        json_decref(definition);
-    }
-    if (!runner.is_run) {
+    } else if (json_object_get(warning->run, name) == NULL) {
         warn(warning, "", "it has no 'start', and no workflow runs it", "");
     }
 }
@@ -178,13 +177,15 @@ void workflows_warn(struct reader *reader, const struct config_file *file,
                     const struct wired *wired)
 {
     const struct core_spec *core = &file->config.core;
+    json_t *run = gather_runs(reader->arena, core);
     for (uint32_t i = 0; i < core->workflow_count; i++) {
         json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
-        struct workflow_warning warning = {reader, file, wired, i, definition};
+        struct workflow_warning warning = {reader, file, wired, i, definition, run};
         warn_of_start(&warning);
         warn_of_variables(&warning);
         workflow_json_steps(reader->arena, definition, on_step, &warning);
         json_decref(definition);
     }
+    json_decref(run);
     workflow_circles_tell(reader, file, wired, false);
 }

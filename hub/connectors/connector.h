@@ -75,6 +75,8 @@ struct connector_type {
     // Checks what open would need and that can be known without the peer (files readable, URL
     // form).
     enum err (*check)(const struct options *options, struct error *e);
+    // Why a delivery's property cannot have this name; NULL: it can. May be NULL itself.
+    const char *(*property_problem)(const char *name);
 };
 
 // NULL-terminated.

@@ -247,6 +247,7 @@ static void start(struct http_state *state, uint32_t place)
         .has_body = has_body(address.method),
         .headers = state->headers.headers,
         .header_count = state->headers.count,
+        .timeout_ms = delivery->timeout_ms,
         .is_wanted = delivery->is_answered,
         .place = place,
     };
@@ -438,6 +439,7 @@ const struct connector_type connector_http = {
     .options = options,
     .route_options = route_options,
     .is_url = true,
+    .property_problem = http_header_problem,
     .batch_count_max = BATCH_MAX,
     .state_bytes = sizeof(struct http_state),
     .open = http_open,

@@ -21,6 +21,7 @@ struct call {
     uint32_t place;
     bool is_wanted, is_cut;
     uint64_t received;
+    int64_t timeout_ms;
     size_t header_bytes;
     char *body; // Grows up to body_max.
     size_t len, capacity;
@@ -271,6 +272,11 @@ static struct call *free_call(struct http_client *client)
     return NULL;
 }
 
+static int64_t shorter(int64_t all_ms, int64_t this_ms)
+{
+    return this_ms > 0 && this_ms < all_ms ? this_ms : all_ms;
+}
+
 uint32_t http_client_open_count(const struct http_client *client)
 {
     return client->open_count;
@@ -289,6 +295,8 @@ enum err http_client_start(struct http_client *client, const struct http_request
     call->received = 0;
     call->header_bytes = call->len = 0;
     set_peer(call->easy, &client->given, call->error);
+    call->timeout_ms = shorter(client->given.timeout_ms, request->timeout_ms);
+    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
     if (!set_headers(call, request) || !set_url(call, request)) {
         forget(call);
         return no_memory(e);
@@ -390,7 +398,7 @@ static void tell_failure(const struct call *call, struct http_result *out)
                  HTTP_HEADER_BYTES_MAX / 1024);
     } else if (is_timeout && out->outcome == HTTP_BROKEN) {
         snprintf(out->error, sizeof(out->error), "no whole answer within %lld ms",
-                 (long long)call->client->given.timeout_ms);
+                 (long long)call->timeout_ms);
     } else {
         snprintf(out->error, sizeof(out->error), "%s", error_text(call->code, call->error));
     }

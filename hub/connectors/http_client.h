@@ -58,8 +58,9 @@ struct http_request {
     bool has_body;                   // Else none is sent, not even an empty one.
     const struct http_header *headers;
     uint32_t header_count;
-    bool is_wanted; // The answer's body, whole; else its first HTTP_TEXT_BYTES.
-    uint32_t place; // For the caller.
+    int64_t timeout_ms; // If shorter than the client's; 0: as that.
+    bool is_wanted;     // The answer's body, whole; else its first HTTP_TEXT_BYTES.
+    uint32_t place;     // For the caller.
 };
 
 enum http_outcome {

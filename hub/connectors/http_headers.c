@@ -58,6 +58,12 @@ static const char *problem_of(const struct http_header *header)
     return is_value(header->value) ? NULL : "has a control character in its value";
 }
 
+const char *http_header_problem(const char *name)
+{
+    const struct http_header header = {name, ""};
+    return problem_of(&header);
+}
+
 static char *trim(char *text)
 {
     text += strspn(text, " \t\r");

@@ -31,6 +31,9 @@ struct http_headers {
     size_t used;
 };
 
+// Why a delivery's property cannot be a header, by its name; NULL: it can.
+const char *http_header_problem(const char *name);
+
 // NULL: they are there. Else what is wrong, to be read after "the delivery ...", in problem.
 const char *http_headers_make(struct http_headers *headers, const struct http_fixed *fixed,
                               const struct delivery *delivery, char problem[200]);

@@ -153,6 +153,11 @@ static void what_a_kind_needs_is_said(void **state)
          STEPS(S "a: {call: {to: web, properties: {idempotency-key: x}}}\n"),
          "9:42: workflow w: step a: call: properties: the name 'idempotency-key' is set by the hub "
          "itself"},
+        {"what is no header",
+         STEPS(S "a: {call: {to: web, properties: {\"a b\": x, Host: y, X-A: z}}}\n"),
+         "9:42: workflow w: step a: call: properties: the name 'a b' is no name of a header\n"
+         "9:52: workflow w: step a: call: properties: the name 'Host' is a header that the hub "
+         "sets itself"},
         {"a filter that is none", STEPS(S "a: {await: {from: \"a/#/b\", key: k}}\n"),
          "9:27: workflow w: step a: await: from: topic filter \"a/#/b\" has a # that is not its "
          "last level"},

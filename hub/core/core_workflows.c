@@ -157,6 +157,7 @@ enum err core_settle(struct core *core, const struct settlement *settlement, str
         .reason = settlement->reason,
         .reply = settlement->reply,
         .delivery = settlement->delivery_id,
+        .retry_after_ms = settlement->retry_after_ms,
     };
     return workflows_answer(core->workflows, &answer, e);
 }

@@ -22,8 +22,9 @@ struct delivery {
     struct bytes properties;  // Name, value, name, value, ... each ended by a zero byte.
     uint8_t qos;
     bool is_retained;
-    bool is_answered; // What the peer says is wanted, not only whether it has it.
-    uint32_t attempts; // Made before this one.
+    bool is_answered;   // What the peer says is wanted, not only whether it has it.
+    int64_t timeout_ms; // Nobody waits longer for its answer; 0: as long as the target says.
+    uint32_t attempts;  // Made before this one.
     int64_t created_ms;
 };
 

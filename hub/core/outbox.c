@@ -9,7 +9,7 @@
 
 #define COLUMNS                                                                                    \
     "id, route, idempotency_key, key, topic, payload, content_type, qos, retain, attempts, "       \
-    "next_at, created_at, properties"
+    "next_at, created_at, properties, timeout"
 
 #define TALLY_IS "(enqueued, delivered, waiting, waiting_bytes, dead, dropped, retried) = "
 
@@ -17,7 +17,7 @@ static void list_statements(struct outbox *outbox, struct sql_text out_texts[STA
 {
     const struct sql_text texts[STATEMENTS] = {
         {"INSERT INTO pipit_outbox(" COLUMNS ")"
-         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)",
+         " VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)",
          &outbox->insert},
         {"DELETE FROM pipit_outbox WHERE id = ?1", &outbox->remove},
         {"UPDATE pipit_outbox SET attempts = ?2, next_at = ?3 WHERE id = ?1", &outbox->update},

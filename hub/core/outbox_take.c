@@ -36,6 +36,7 @@ static struct queue_row *read_row(struct outbox *outbox, struct outbox_target *t
         .attempts = (uint32_t)sqlite3_column_int64(load, 9),
         .created_ms = sqlite3_column_int64(load, 11),
         .properties = sql_bytes(load, 12),
+        .timeout_ms = sqlite3_column_int64(load, 13),
     };
     struct queue_row *row = queue_row_create(&delivery, target, route);
     if (row != NULL) {

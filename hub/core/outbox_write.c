@@ -166,6 +166,7 @@ enum err outbox_insert(struct outbox *outbox, const struct queue_row *row, struc
     sqlite3_bind_int64(insert, 11, row->next_at_ms);
     sqlite3_bind_int64(insert, 12, delivery->created_ms);
     sql_bind_blob(insert, 13, delivery->properties);
+    sqlite3_bind_int64(insert, 14, delivery->timeout_ms);
     return sql_run(outbox->store, insert, "put into the outbox", e);
 }
 

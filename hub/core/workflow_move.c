@@ -279,7 +279,7 @@ static enum err make_fail(struct visit *visit, struct move *move, struct error *
     if (rc != ERR_OK) {
         return rc;
     }
-    int64_t at_ms = workflow_retry_at(visit, move->error);
+    int64_t at_ms = workflow_retry_at(visit, move);
     return at_ms != 0 ? back_off(visit, move, at_ms, e) : give_up(visit, move, e);
 }
 
@@ -371,15 +371,24 @@ static enum err step_on(struct visit *visit, const char *bound, struct error *e)
     return workflow_move(visit, &move, e);
 }
 
+uint32_t *workflow_moves(const struct workflows *workflows, struct workflow_instance *instance)
+{
+    if (instance->round != workflows->engine.round) {
+        instance->round = workflows->engine.round;
+        instance->moves = 0;
+    }
+    return &instance->moves;
+}
+
 static enum err run_token(struct workflows *workflows, struct workflow_instance *instance,
-                          uint32_t token_id, uint32_t *inout_moves_all, struct error *e)
+                          uint32_t token_id, struct error *e)
 {
     enum err rc = ERR_OK;
     struct visit visit = visit_of(workflows, instance, token_id);
     for (uint32_t moves = 1; rc == ERR_OK && is_active(instance) && visit.token != NULL &&
                              visit.token->phase == TOKEN_READY;
          moves++) {
-        rc = step_on(&visit, beyond(&visit, moves, ++*inout_moves_all), e);
+        rc = step_on(&visit, beyond(&visit, moves, ++*workflow_moves(workflows, instance)), e);
         visit = visit_of(workflows, instance, token_id);
     }
     return rc;
@@ -412,10 +421,9 @@ enum err workflow_drive(struct workflows *workflows, struct workflow_instance *i
                         struct error *e)
 {
     enum err rc = ERR_OK;
-    uint32_t moves_all = 0;
     const struct workflow_token *ready = next_ready(instance);
     while (rc == ERR_OK && is_active(instance) && ready != NULL) {
-        rc = run_token(workflows, instance, ready->id, &moves_all, e);
+        rc = run_token(workflows, instance, ready->id, e);
         reap(instance);
         ready = next_ready(instance);
     }

@@ -19,8 +19,9 @@
 
 #include "core/workflow_parts.h"
 
-#define WORKFLOW_MOVES_ALL_MAX 40000 // Steps of all branches of an instance without waiting.
-#define WORKFLOW_UNDOS_MAX     10000 // Steps of an instance that can be undone.
+#define WORKFLOW_MOVES_ALL_MAX                                                                     \
+    40000                        // Steps of all branches of an instance, and of those that it runs.
+#define WORKFLOW_UNDOS_MAX 10000 // Steps of an instance that can be undone.
 
 struct visit {
     struct workflows *workflows;
@@ -49,6 +50,7 @@ struct move {
     enum workflow_error error; // FAIL
     const char *reason;        // FAIL
     bool has_happened;         // FAIL: what the step does outside may have been done.
+    int64_t retry_after_ms;    // FAIL: another attempt not before; 0: as the step says.
     json_t *data;              // For the journal; OVER: the result.
 };
 
@@ -80,6 +82,8 @@ struct visit visit_of(struct workflows *workflows, struct workflow_instance *ins
 // Runs every token that is ready until all wait or the instance is over.
 enum err workflow_drive(struct workflows *workflows, struct workflow_instance *instance,
                         struct error *e);
+// Steps of the instance since something came in.
+uint32_t *workflow_moves(const struct workflows *workflows, struct workflow_instance *instance);
 // News for the token that fit what it waits for move it; others change nothing.
 enum err workflow_hear(struct visit *visit, const struct workflow_news_item *news, struct error *e);
 enum err workflow_move(struct visit *visit, struct move *take_move, struct error *e);
@@ -117,7 +121,7 @@ enum err visit_set(struct visit *visit, struct move *move, struct error *e);
 // ---- workflow_retry.c ---------------------------------------------------------------------------
 
 // When the step is tried again after this error; 0: it is not.
-int64_t workflow_retry_at(const struct visit *visit, enum workflow_error error);
+int64_t workflow_retry_at(const struct visit *visit, const struct move *move);
 
 // ---- workflow_undo.c ----------------------------------------------------------------------------
 

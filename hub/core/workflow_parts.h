@@ -39,6 +39,7 @@
 // calls itself. In the batch's memory.
 struct workflow_engine {
     bool is_running;
+    uint64_t round; // Numbers what comes in: an event, an answer, a time.
     struct engine_task *first, *last;
 };
 
@@ -131,12 +132,13 @@ struct workflow_news_item {
     enum workflow_news kind;
     struct event_batch *batch; // EVENT, REPLY: the event, ANSWER and CHILD: the body; else NULL.
     uint32_t event_index;
-    const char *event_id; // EVENT: for the record.
-    enum verdict verdict; // ANSWER: DONE, RETRY or REJECT. REPLY, CHILD: DONE or REJECT.
-    int32_t status;       // ANSWER, REPLY.
-    const char *reason;   // May be NULL.
-    bool is_cut;          // ANSWER: the body was too long.
-    uint64_t delivery;    // ANSWER: which one; 0: not known.
+    const char *event_id;   // EVENT: for the record.
+    enum verdict verdict;   // ANSWER: DONE, RETRY or REJECT. REPLY, CHILD: DONE or REJECT.
+    int32_t status;         // ANSWER, REPLY.
+    const char *reason;     // May be NULL.
+    bool is_cut;            // ANSWER: the body was too long.
+    uint64_t delivery;      // ANSWER: which one; 0: not known.
+    int64_t retry_after_ms; // ANSWER: the target asks not to be tried again before.
 };
 
 // What the token's await looks for in events: its `match` or the instance's key, in the batch's

@@ -27,13 +27,15 @@ static int64_t backoff_ms(const struct visit *visit)
     return wait_ms - half_ms + (int64_t)(chance % ((uint64_t)half_ms + 1));
 }
 
-int64_t workflow_retry_at(const struct visit *visit, enum workflow_error error)
+int64_t workflow_retry_at(const struct visit *visit, const struct move *move)
 {
     const struct workflow_retry *retry = &visit->step->retry;
-    if (visit->token->attempt >= retry->attempts_max || (retry->errors & 1u << error) == 0) {
+    if (visit->token->attempt >= retry->attempts_max || (retry->errors & 1u << move->error) == 0) {
         return 0;
     }
-    int64_t wait_ms = backoff_ms(visit);
+    int64_t wait_ms = backoff_ms(visit), asked_ms = move->retry_after_ms;
+    asked_ms = asked_ms < OUTBOX_WAIT_MAX_MS ? asked_ms : OUTBOX_WAIT_MAX_MS;
+    wait_ms = wait_ms > asked_ms ? wait_ms : asked_ms;
     int64_t since_ms = visit->workflows->now_ms - visit->token->arrived_ms;
     if (retry->within_ms != 0 && since_ms + wait_ms > retry->within_ms) {
         return 0;

@@ -102,7 +102,8 @@ static enum err send_outside(struct sending *sending, bool is_answered, struct e
                      .content_type = sending->made.content_type,
                      .properties = sending->made.properties,
                      .qos = is_command ? 1 : message->qos,
-                     .is_retained = !is_command && message->is_retained},
+                     .is_retained = !is_command && message->is_retained,
+                     .timeout_ms = is_answered && !is_command ? sending->step->within_ms : 0},
     };
     uint64_t id = 0;
     struct workflows *workflows = sending->workflows;

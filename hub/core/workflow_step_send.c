@@ -75,6 +75,7 @@ static void hear_failure(struct visit *visit, const struct workflow_news_item *n
     visit->token->delivery = 0;
     if (news->verdict == VERDICT_RETRY) {
         fail_unknown(move, WORKFLOW_UNAVAILABLE, reason_of(visit, news));
+        move->retry_after_ms = news->retry_after_ms;
     } else {
         move_fail(move, WORKFLOW_REFUSED, reason_of(visit, news));
     }
@@ -116,11 +117,14 @@ static enum err hear_call(struct visit *visit, const struct workflow_news_item *
 
 // ---- command ------------------------------------------------------------------------------------
 
-// Until when it waits for the device: as long as there may be attempts.
+// Until when it waits for the device: as long as an attempt may take, and there may be attempts.
 static int64_t patience(const struct visit *visit)
 {
-    int64_t within_ms = visit->step->retry.within_ms;
-    return within_ms == 0 ? 0 : visit->token->arrived_ms + within_ms;
+    int64_t within_ms = visit->step->within_ms, retry_ms = visit->step->retry.within_ms;
+    int64_t attempt_ends_ms = within_ms == 0 ? INT64_MAX : visit->workflows->now_ms + within_ms;
+    int64_t retry_ends_ms = retry_ms == 0 ? INT64_MAX : visit->token->arrived_ms + retry_ms;
+    int64_t ends_ms = attempt_ends_ms < retry_ends_ms ? attempt_ends_ms : retry_ends_ms;
+    return ends_ms == INT64_MAX ? 0 : ends_ms;
 }
 
 static void fail_offline(const struct visit *visit, const char *device, struct move *move)
@@ -219,8 +223,8 @@ static enum err hear_command(struct visit *visit, const struct workflow_news_ite
     case NEWS_TIME:
         if (is_offline) {
             move_fail(move, WORKFLOW_OFFLINE,
-                      visit_text(visit, "step %s: the device has not come online within %lld ms",
-                                 visit->step->name, (long long)visit->step->retry.within_ms));
+                      visit_text(visit, "step %s: the device has not come online in time",
+                                 visit->step->name));
         } else {
             fail_late(visit, move);
         }

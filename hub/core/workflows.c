@@ -249,6 +249,7 @@ enum err workflows_answer(struct workflows *workflows, const struct workflow_ans
         .verdict = answer->verdict,
         .reason = answer->reason,
         .delivery = answer->delivery,
+        .retry_after_ms = answer->retry_after_ms,
     };
     if (answer->reply != NULL) {
         news.status = answer->reply->status;

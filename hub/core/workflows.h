@@ -76,6 +76,7 @@ struct workflow_answer {
     const char *reason;
     const struct reply *reply;
     uint64_t delivery;
+    int64_t retry_after_ms; // As in struct settlement.
 };
 enum err workflows_answer(struct workflows *workflows, const struct workflow_answer *answer,
                           struct error *e);

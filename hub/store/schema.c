@@ -238,6 +238,8 @@ static const char *const version_3[] = {
     "ALTER TABLE pipit_books ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_route ADD COLUMN answered INTEGER NOT NULL DEFAULT 0;"
     "ALTER TABLE pipit_route ADD COLUMN withdrawn INTEGER NOT NULL DEFAULT 0;"
+    // timeout: milliseconds that somebody waits for its answer; 0: as long as the target says.
+    "ALTER TABLE pipit_outbox ADD COLUMN timeout INTEGER NOT NULL DEFAULT 0;"
     // What devices say of themselves: \"<group>/<name>\".
     "CREATE TABLE pipit_presence(device TEXT PRIMARY KEY, online INTEGER NOT NULL,"
     " at INTEGER NOT NULL) WITHOUT ROWID;"

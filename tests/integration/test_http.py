@@ -40,7 +40,7 @@ def publish(client, *numbers, place="hall"):
 
 
 def books(hub):
-    b = hub.status()["books"]
+    b = json.loads(hub.run("status", "--json", "--interval", "0").stdout)["books"]
     assert b["enqueued"] == b["delivered"] + b["waiting"] + b["dead"] + b["dropped"], b
     return b
 

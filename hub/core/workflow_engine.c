@@ -146,6 +146,8 @@ static enum err child_has_ended(struct workflows *workflows, const struct engine
     if (visit.step->kind != STEP_RUN) {
         return ERR_OK;
     }
+    // A child that came to its end without waiting is nothing that its parent has waited for.
+    *workflow_moves(workflows, parent) += *workflow_moves(workflows, child);
     rc = tell_parent(&visit, child, e);
     return rc == ERR_OK ? workflow_drive(workflows, parent, e) : rc;
 }
@@ -175,7 +177,8 @@ static bool begin(struct workflows *workflows)
 {
     bool is_first = !workflows->engine.is_running;
     if (is_first) {
-        workflows->engine = (struct workflow_engine){.is_running = true};
+        workflows->engine =
+            (struct workflow_engine){.is_running = true, .round = workflows->engine.round + 1};
     }
     return is_first;
 }
@@ -188,7 +191,7 @@ static enum err finish(struct workflows *workflows, enum err rc, struct error *e
         engine->first = task->next;
         rc = do_task(workflows, task, e);
     }
-    *engine = (struct workflow_engine){.is_running = false};
+    *engine = (struct workflow_engine){.round = engine->round};
     return rc;
 }
 

@@ -211,6 +211,15 @@ enum err workflow_instance_abandon(struct workflow_instances *instances, int64_t
     return workflow_rows_abandon(instances->rows, id, now_ms, out_was_there, e);
 }
 
+enum err workflow_instance_write(struct workflow_instances *instances,
+                                 struct workflow_instance *instance, struct error *e)
+{
+    enum err rc = workflow_rows_update(instances->rows, instance, e);
+    instance->is_dirty = instance->is_new = rc != ERR_OK;
+    instances->until_ms = workflow_state_is_over(instance->state) ? INT64_MIN : instances->until_ms;
+    return rc;
+}
+
 enum err workflow_instances_write(struct workflow_instances *instances, struct error *e)
 {
     struct workflow_instance *instance, *next;
@@ -218,10 +227,7 @@ enum err workflow_instances_write(struct workflow_instances *instances, struct e
     HASH_ITER(hh, instances->loaded, instance, next)
     {
         if (rc == ERR_OK && instance->is_dirty) {
-            rc = workflow_rows_update(instances->rows, instance, e);
-            instance->is_dirty = instance->is_new = rc != ERR_OK;
-            instances->until_ms =
-                workflow_state_is_over(instance->state) ? INT64_MIN : instances->until_ms;
+            rc = workflow_instance_write(instances, instance, e);
         }
     }
     return rc;

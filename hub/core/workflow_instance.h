@@ -92,6 +92,8 @@ struct workflow_instance {
     uint8_t counted;                    // By the tally: under 1 + this state; 0: not yet.
     UT_hash_handle hh;                  // By id.
     struct workflow_instance *next_due; // For lists of who loads them.
+    uint64_t round;                     // Of the engine, in which it has made so many moves.
+    uint32_t moves;
 };
 
 struct workflow_instances;
@@ -151,6 +153,8 @@ enum err workflow_instances_prune(struct workflow_instances *instances, int64_t 
                                   uint32_t rows_max, bool *out_more, struct error *e);
 
 // Writes what was touched; its next users load it again or find it in memory.
+enum err workflow_instance_write(struct workflow_instances *instances,
+                                 struct workflow_instance *instance, struct error *e);
 enum err workflow_instances_write(struct workflow_instances *instances, struct error *e);
 int64_t workflow_instances_due_ms(struct workflow_instances *instances); // Of prune; INT64_MAX.
 // Ends one that cannot be loaded (its definition does not compile any more): cancelled, at once.

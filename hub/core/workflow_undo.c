@@ -419,6 +419,8 @@ enum err workflow_finish(struct visit *visit, enum workflow_state state, struct 
     instance->state = state;
     instance->ended_ms = visit->workflows->now_ms;
     rc = note_instance(visit, entry_of(state), e);
+    // At once, so that who looks for those of its key that are not over need not pass it by.
+    rc = rc == ERR_OK ? workflow_instance_write(visit->workflows->instances, instance, e) : rc;
     rc = rc == ERR_OK ? workflow_engine_tell_parent(visit, e) : rc;
     return rc == ERR_OK ? workflow_start_next(visit->workflows, instance, e) : rc;
 }

@@ -1,0 +1,160 @@
+// The engine: workflows that would never come to an end, or grow without one.
+#include "workflow_scenario.h"
+
+// Plays it and gives what SQL says then.
+static void expect(const char *why, const char *const *definitions, const char *script,
+                   const char *sql, const char *wanted)
+{
+    for (int mode = 0; mode < PLAY_MODES; mode++) {
+        struct play *play = play_create(definitions, (enum play_mode)mode);
+        play_script(play, script);
+        const char *got = play_ask(play, sql);
+        if (strcmp(got, wanted) != 0) {
+            fail_msg("%s (mode %d): %s, not %s", why, mode, got, wanted);
+        }
+        play_check(play, why);
+        play_destroy(play);
+    }
+}
+
+#define LAST_ENTRIES                                                                               \
+    "SELECT group_concat(step || '.' || what || coalesce('!' || error, ''), ' ') FROM (SELECT *"   \
+    " FROM pipit_workflow_entry WHERE instance = 1 ORDER BY number DESC LIMIT 2)"
+
+static void a_circle_whose_waits_never_wait(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("'variables':{'n':'0'},",
+                 "{'name':'then','do':'until','at':'1'}," SET(
+                     "more", "n", "n + 1") ",{'name':'back','do':'goto','step':'then'}"),
+        NULL};
+    (void)state;
+    expect("until 1970 is over", definitions, START, LAST_ENTRIES,
+           ".failed!bound more.error!bound");
+    expect("until 1970 is over", definitions, START,
+           "SELECT json_extract(variables, '$.n') FROM pipit_workflow_instance", "333");
+}
+
+static void a_circle_through_on_error(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("", "{'name':'then','do':'until','at':'1'},{'name':'no','do':'fail','reason':'x',"
+                     "'on_error':[{'name':'back','do':'goto','step':'then'}]}"),
+        NULL};
+    (void)state;
+    // Whichever step it is that is one too many.
+    expect("a failure leads back", definitions, START,
+           "SELECT state || error FROM pipit_workflow_instance", "5bound");
+}
+
+static void items_of_items_of_items(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("'variables':{'list':'(WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL SELECT i + 1 "
+                 "FROM c WHERE i < 300) SELECT json_group_array(i) FROM c)'},",
+                 "{'name':'a','do':'for_each','in':'list','as':'x','at_once':300,'steps':[{'name':"
+                 "'b','do':'for_each','in':'list','as':'y','at_once':1,'steps':[" SET("s", "n",
+                                                                                      "1") "]}]}"),
+        NULL};
+    (void)state;
+    struct play *play = play_create(definitions, PLAY_PLAIN);
+    play_script(play, START);
+    assert_string_equal(play_ask(play, "SELECT state || error || (reason LIKE '%: 40000 steps"
+                                       " without waiting') FROM pipit_workflow_instance"),
+                        "5failed1");
+    play_check(play, "90000 steps that do not wait");
+    play_destroy(play);
+}
+
+static void more_items_than_there_may_be(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("", "{'name':'a','do':'for_each','in':'(WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL"
+                     " SELECT i + 1 FROM c WHERE i < 10001) SELECT json_group_array(i) FROM c)',"
+                     "'as':'x','at_once':1,'steps':[" SLEEP("nap", "1") "]}"),
+        NULL};
+    (void)state;
+    expect("10001 items", definitions, START, LAST_ENTRIES, ".failed!bound a.error!bound");
+}
+
+static void variables_that_grow(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("'variables':{'t':'`12345678`'},",
+                 SET("more", "t", "t || t") "," SLEEP("nap", "1") ",{'name':'back','do':'goto',"
+                                                                  "'step':'more'}"),
+        NULL};
+    (void)state;
+    expect("twice as long each time", definitions,
+           START "t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;", LAST_ENTRIES,
+           ".failed!bound more.error!bound");
+    expect("the last that fitted stays", definitions,
+           START "t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;t 1;",
+           "SELECT length(json_extract(variables, '$.t')) FROM pipit_workflow_instance", "32768");
+}
+
+static void one_that_runs_itself(void **state)
+{
+    static const char *const waits[] = {
+        WORKFLOW("", "{'name':'sub','do':'run','workflow':'w','key':'my.key','wait':true}"), NULL};
+    static const char *const goes[] = {
+        WORKFLOW("", "{'name':'sub','do':'run','workflow':'w','key':'my.key','wait':false}"), NULL};
+    (void)state;
+    expect("and waits for itself", waits, START,
+           "SELECT count(*) || ' ' || sum(state = 5) FROM pipit_workflow_instance", "33 33");
+    expect("and does not wait", goes, START,
+           "SELECT count(*) || ' ' || sum(state = 5) || ' ' || sum(state = 4)"
+           " FROM pipit_workflow_instance",
+           "33 1 32");
+}
+
+static void many_children_one_after_the_other(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("'variables':{'n':'0'},",
+                 SET("more", "n", "n + 1") ",{'name':'sub','do':'run','workflow':'child','key':'n',"
+                                           "'wait':true},{'name':'if','do':'if','when':'n < 2000',"
+                                           "'then':[{'name':'back','do':'goto','step':'more'}]}"),
+        "{'format':1,'name':'child','start':{'from':'never','key':'k','running':'ignore'},"
+        "'failure':'undo','keep':864000000,'steps':[{'name':'stop','do':'end'}]}",
+        NULL};
+    (void)state;
+    struct play *play = play_create(definitions, PLAY_PLAIN);
+    play_script(play, START);
+    assert_string_equal(play_ask(play, "SELECT count(*) || ' ' || sum(state = 4)"
+                                       " FROM pipit_workflow_instance"),
+                        "2001 2001");
+    play_destroy(play);
+}
+
+static void children_without_end(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("", "{'name':'sub','do':'run','workflow':'child','key':'my.key','wait':true},"
+                     "{'name':'back','do':'goto','step':'sub'}"),
+        "{'format':1,'name':'child','start':{'from':'never','key':'k','running':'ignore'},"
+        "'failure':'undo','keep':864000000,'steps':[{'name':'stop','do':'end'}]}",
+        NULL};
+    (void)state;
+    struct play *play = play_create(definitions, PLAY_PLAIN);
+    play_script(play, START);
+    assert_string_equal(
+        play_ask(play, "SELECT state || error FROM pipit_workflow_instance WHERE id = 1"),
+        "5bound");
+    play_destroy(play);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_circle_whose_waits_never_wait),
+        cmocka_unit_test(a_circle_through_on_error),
+        cmocka_unit_test(items_of_items_of_items),
+        cmocka_unit_test(more_items_than_there_may_be),
+        cmocka_unit_test(variables_that_grow),
+        cmocka_unit_test(one_that_runs_itself),
+        cmocka_unit_test(many_children_one_after_the_other),
+        cmocka_unit_test(children_without_end),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

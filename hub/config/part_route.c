@@ -294,7 +294,7 @@ static void item_build(struct builder *builder, const struct node *item, const c
     route_build(builder, node, route_what, type, spec, route);
 }
 
-// Behind all others: the rule's rows are events for the workflows that start by it.
+// Behind all others: the rule's rows are events for the workflows that start by it or await it.
 static void workflow_route_add(struct builder *builder, struct rule_spec *spec,
                                struct route_spec *routes)
 {
@@ -309,11 +309,11 @@ void routes_build(struct builder *builder, const struct node *rule, const char *
     struct reader *reader = &builder->reader;
     const char *what = arena_print(reader->arena, "rule %s", spec->name);
     const struct node *list = node_get(rule, name);
-    bool is_start = spec->branch == BRANCH_MAIN && workflows_start_by(builder, spec->name);
+    bool is_heard = spec->branch == BRANCH_MAIN && workflows_hear_rule(builder, spec->name);
     if (what == NULL) {
         return;
     }
-    if (!(is_start && list == NULL) &&
+    if (!(is_heard && list == NULL) &&
         (list == NULL || list->kind != NODE_LIST || list->count == 0)) {
         reader_problem(reader, list == NULL ? rule->at : list->at,
                        "%s: '%s' must be a list of routes, such as - bus: {topic: "
@@ -321,7 +321,7 @@ void routes_build(struct builder *builder, const struct node *rule, const char *
                        what, name);
         return;
     }
-    uint32_t count = (list == NULL ? 0 : list->count) + is_start;
+    uint32_t count = (list == NULL ? 0 : list->count) + is_heard;
     struct route_spec *routes = arena_alloc(reader->arena, count * sizeof(routes[0]));
     if (routes == NULL) {
         return;
@@ -331,7 +331,7 @@ void routes_build(struct builder *builder, const struct node *rule, const char *
          item = item->next) {
         item_build(builder, item, what, spec, routes);
     }
-    if (is_start) {
+    if (is_heard) {
         workflow_route_add(builder, spec, routes);
     }
 }

@@ -1,8 +1,5 @@
 // part_workflow.c - the section `workflows`: each becomes one JSON text.
-#include <string.h>
-
 #include "config/part_workflow.h"
-#include "core/topic.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -35,43 +32,6 @@ const struct option_spec workflow_start_options[] = {
     {NULL},
 };
 
-static void start_rule(struct workflow_step_part *start, const struct node *rule)
-{
-    struct arena *arena = start->part->builder->file->arena;
-    if (rule->kind != NODE_TEXT || node_is_empty(rule) ||
-        !workflow_name_check(start->part, rule, "rules", start->what)) {
-        return;
-    }
-    const char *topic = arena_print(arena, RULE_TOPIC "%s", rule->text);
-    workflow_put(start->part, start->json, "from", json_string(topic == NULL ? "" : topic));
-    workflow_map_add(start->part->map, workflow_path(arena, start->path, "from"), rule, 0);
-    json_object_del(start->json, "rule");
-}
-
-static void start_check(struct workflow_step_part *start)
-{
-    struct reader *reader = &start->part->builder->reader;
-    const struct node *from = node_get(start->node, "from"), *rule = node_get(start->node, "rule");
-    if ((from == NULL) == (rule == NULL)) {
-        reader_problem(reader, rule == NULL ? start->node->at : rule->key->at,
-                       "%s: starts by the events of a topic filter, 'from', or by the rows of a "
-                       "'rule': %s",
-                       start->what, from == NULL ? "which?" : "not by both");
-        return;
-    }
-    if (rule != NULL) {
-        start_rule(start, rule);
-        return;
-    }
-    const char *problem = from->kind == NODE_TEXT && !node_is_empty(from)
-                              ? topic_filter_problem(bytes_from_text(from->text))
-                              : NULL;
-    if (problem != NULL) {
-        reader_problem(reader, from->at, "%s: from: topic filter \"%.80s\" %s", start->what,
-                       from->text, problem);
-    }
-}
-
 static void start_build(struct workflow_part *part, json_t *definition)
 {
     struct arena *arena = part->builder->file->arena;
@@ -87,7 +47,7 @@ static void start_build(struct workflow_part *part, json_t *definition)
         what == NULL ? NULL : workflow_options_read(&start, node, workflow_start_options, NULL);
     if (options != NULL && node->kind == NODE_MAPPING) {
         workflow_put_options(&start, node, options);
-        start_check(&start);
+        workflow_events_build(&start);
     }
     options_destroy(options);
 }
@@ -177,21 +137,6 @@ static void workflow_build(struct builder *builder, const struct node *node,
     workflow_map_add(part.map, "", node, 0);
     *out_spec = (struct workflow_spec){node->key->text, definition_build(&part)};
     *out_map = part.map;
-}
-
-bool workflows_start_by(const struct builder *builder, const char *rule)
-{
-    const struct node *section = node_get(document_root(builder->file->document), "workflows");
-    const struct node *node =
-        section == NULL || section->kind != NODE_MAPPING ? NULL : section->first;
-    for (; node != NULL; node = node->next) {
-        const struct node *start = node_get(node, "start");
-        const struct node *name = start == NULL ? NULL : node_get(start, "rule");
-        if (name != NULL && name->kind == NODE_TEXT && strcmp(name->text, rule) == 0) {
-            return true;
-        }
-    }
-    return false;
 }
 
 void workflows_build(struct builder *builder)

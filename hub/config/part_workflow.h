@@ -4,6 +4,7 @@
 //   part_workflow_step.c    lists of steps; what every step may have; the table of kinds
 //   part_workflow_kinds.c   what each kind has of its own
 //   part_workflow_send.c    messages: emit, call, command
+//   part_workflow_events.c  what starts and await hear
 //   part_workflow_names.c   names that steps use of each other and of other workflows
 //
 // Threads:   one.
@@ -99,6 +100,11 @@ void workflow_steps_build(struct workflow_part *part, const struct node *node, c
 workflow_kind_fn step_emit_build, step_call_build, step_command_build, step_await_build,
     step_if_build, step_switch_build, step_parallel_build, step_for_each_build, step_set_build,
     step_run_build, step_end_build, step_value_build, step_goto_build;
+
+// ---- part_workflow_events.c ---------------------------------------------------------------------
+
+// `from` or `rule` of what stands behind `start` or `await`, once its options have been put.
+void workflow_events_build(struct workflow_step_part *step);
 
 // ---- part_workflow_names.c ----------------------------------------------------------------------
 

@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "config/part_workflow.h"
-#include "core/topic.h"
 
 #define DAY_MS INT64_C(86400000)
 
@@ -50,7 +49,11 @@ const struct option_spec step_parallel_options[] = {
 };
 
 const struct option_spec step_await_options[] = {
-    {"from", OPTION_TEXT, true, NULL, 0, 0, NULL, "Topic filter of the events."},
+    {"from", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "Topic filter of the events. Either this or `rule`."},
+    {"rule", OPTION_TEXT, false, NULL, 0, 0, NULL,
+     "Name of a rule: its rows are the events, their columns the fields. Such a rule needs no "
+     "`to`."},
     {"key", OPTION_TEXT, true, NULL, 0, 0, NULL,
      "SQL expression over the event. The event is for the instance whose key (or `match`) it "
      "gives."},
@@ -74,19 +77,6 @@ const struct option_spec step_run_options[] = {
     {NULL},
 };
 
-// Everything but `from`, a key that is a topic filter, is read by the tables.
-static void filter_check(struct workflow_step_part *step, const struct node *node)
-{
-    const char *problem = node == NULL || node->kind != NODE_TEXT
-                              ? NULL
-                              : topic_filter_problem(bytes_from_text(node->text));
-    if (problem != NULL && !node_is_empty(node)) {
-        reader_problem(&step->part->builder->reader, node->at,
-                       "%s: from: topic filter \"%.80s\" %s", step->inner_what, node->text,
-                       problem);
-    }
-}
-
 // The mapping behind the kind by its table. Gives whether it is one.
 static bool inner_build(struct workflow_step_part *step, const struct option_spec *table,
                         const char *const *others)
@@ -103,7 +93,7 @@ static bool inner_build(struct workflow_step_part *step, const struct option_spe
 void step_await_build(struct workflow_step_part *step)
 {
     if (inner_build(step, step_await_options, NULL)) {
-        filter_check(step, node_get(step->inner, "from"));
+        workflow_events_build(step);
     }
 }
 

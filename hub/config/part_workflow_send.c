@@ -29,8 +29,8 @@ const struct option_spec step_command_options[] = {
     {"expires", OPTION_DURATION, false, NULL, 1, INT64_C(366) * 86400000, NULL,
      "A device with a clock does not begin it later than this after the step began."},
     {"offline", OPTION_ENUM, false, "wait", 0, 0, "wait|send|fail",
-     "What is done for a device that is known to be offline: `wait` until it is online, `send` all "
-     "the same, or `fail` with `offline`."},
+     "What is done for a device that is known to be offline: `wait` until it is online, as long as "
+     "`within` says, `send` all the same, or `fail` with `offline`."},
     {NULL},
 };
 

@@ -19,11 +19,18 @@ struct config_file {
     struct workflow_map **workflow_maps; // Parallel to core.workflows: where its parts are written.
 };
 
+// A rule that workflows name.
+struct rule_use {
+    const char *rule;
+    const struct rule_use *next;
+};
+
 struct builder {
     struct config_file *file;
     struct reader reader;
     const struct option_spec *source_table;
-    bool is_out_of_memory;
+    const struct rule_use *rule_uses; // See workflows_hear_rule.
+    bool has_rule_uses, is_out_of_memory;
 };
 
 // As options_create; NULL is remembered, and the load fails with ERR_NO_MEMORY.
@@ -45,8 +52,9 @@ void targets_build(struct builder *builder);
 void tables_build(struct builder *builder);
 void rules_build(struct builder *builder);
 void workflows_build(struct builder *builder);
-// Does a workflow start by the rule of that name? As the file says it: rules are read before.
-bool workflows_start_by(const struct builder *builder, const char *rule);
+// Does a workflow start by the rule's rows, or await them? As the file says it: rules are read
+// before workflows.
+bool workflows_hear_rule(struct builder *builder, const char *rule);
 
 // The files of tables; faults go to the reader.
 void tables_read(struct reader *reader, const struct config_file *file);

@@ -28,8 +28,7 @@ static void warn(const struct workflow_warning *warning, const char *path, const
 static void warn_of_filter(const struct workflow_warning *warning, const char *path,
                            const char *filter)
 {
-    if (filter != NULL && strncmp(filter, RULE_TOPIC, strlen(RULE_TOPIC)) != 0 &&
-        !wired_reaches(warning->wired, filter)) {
+    if (filter != NULL && !wired_reaches(warning->wired, filter)) {
         const char *quoted = arena_print(warning->reader->arena, "\"%s\" matches", filter);
         warn(warning, path, "no source, rule or workflow gives anything that ",
              quoted == NULL ? filter : quoted);

@@ -93,6 +93,11 @@ static void what_is_no_step_is_said(void **state)
          "9:19: workflow w: step a: goto: there is no step 'pauze'; did you mean 'pause'?"},
         {"an unknown key of a step", STEPS(S "a: {sleep: 1 s, on_eror: {b: {sleep: 1 s}}}\n"),
          "9:25: unknown key 'on_eror' in workflow w: step a; did you mean 'on_error'?"},
+        {"an await of nothing",
+         STEPS(S "a: {await: {key: k}}\n" S "b: {await: {rule: r, key: k}}\n"),
+         "9:20: workflow w: step a: await: which events? Those of a topic filter, 'from', or the "
+         "rows of a 'rule'\n"
+         "10:27: workflow w: step b: await: there is no rule 'r'"},
         {"an unknown key of a kind", STEPS(S "a: {await: {form: x, key: k}}\n"),
          "9:21: unknown key 'form' in workflow w: step a: await; did you mean 'from'?"},
         {"a key of a workflow", TOP "workflows: {w: {step: {a: {sleep: 1 s}}}}\n",
@@ -197,11 +202,13 @@ static void starts_that_are_none_are_said(void **state)
     (void)state;
     static const struct fault_case cases[] = {
         {"neither", START("{key: no}"),
-         "6:12: workflow w: start: starts by the events of a topic filter, 'from', or by the rows "
-         "of a 'rule': which?"},
+         "6:12: workflow w: start: which events? Those of a topic filter, 'from', or the rows of a "
+         "'rule'"},
         {"both", START("{from: \"a/+\", rule: r, key: no}"),
-         "6:26: workflow w: start: starts by the events of a topic filter, 'from', or by the rows "
-         "of a 'rule': not by both"},
+         "6:26: workflow w: start: which events? Those of a topic filter, 'from', or the rows of a "
+         "'rule', not both"},
+        {"the topic of a rule's rows is the hub's business", START("{from: $rule/hot, key: no}"),
+         "6:19: workflow w: start: from: for the rows of a rule write rule: hot"},
         {"no such rule",
          TOP "rules: {hot: {sql: 'SELECT 1 AS no FROM \"a/#\"'}}\nworkflows:\n  w:\n"
              "    start: {rule: hott, key: no}\n    steps: {a: {sleep: 1 s}}\n",

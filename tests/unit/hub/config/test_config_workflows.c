@@ -42,6 +42,11 @@ static void what_is_written_is_what_the_definition_says(void **state)
              "workflows: {w: {start: {rule: r, key: id}, steps: {b: {sleep: 1 s}}}}\n",
          "{\"format\":1,\"name\":\"w\",\"start\":{\"key\":\"id\",\"running\":\"ignore\","
          "\"from\":\"$rule/r\"},\"variables\":{}" MIDDLE NAP "]}"},
+        {"so have those that are awaited",
+         TOP "rules: {r: {sql: 'SELECT 1 AS id FROM \"a/#\"'}}\n"
+             "workflows: {w: {steps: {a: {await: {rule: r, key: id}}}}}\n",
+         "{\"format\":1,\"name\":\"w\",\"variables\":{}" MIDDLE
+         "{\"name\":\"a\",\"do\":\"await\",\"key\":\"id\",\"keep\":0,\"from\":\"$rule/r\"}]}"},
         {"without a start it is for others to run",
          TOP "workflows: {w: {variables: {n: }, steps: {b: {sleep: 1 s}}}}\n",
          "{\"format\":1,\"name\":\"w\",\"variables\":{\"n\":null}" MIDDLE NAP "]}"},

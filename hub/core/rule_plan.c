@@ -96,6 +96,9 @@ static enum err explain(struct rule_statement *statement, const char *sql, struc
         }
     }
     sqlite3_finalize(program);
+    if (rc == SQLITE_NOMEM) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a rule");
+    }
     return rc == SQLITE_DONE
                ? ERR_OK
                : error_set(e, ERR_INTERNAL, "explain the statement: %s", sqlite3_errmsg(db));

@@ -121,7 +121,8 @@ enum err rule_table_show(struct rule_statement *statement, struct error *e)
     int rc = sqlite3_create_module_v2(db, statement->table_name.name, &rule_table_module, statement,
                                       NULL);
     if (rc != SQLITE_OK) {
-        return error_set(e, ERR_INTERNAL, "register topic filter \"%s\": %s", statement->filter,
+        enum err code = rc == SQLITE_NOMEM ? ERR_NO_MEMORY : ERR_INTERNAL;
+        return error_set(e, code, "register topic filter \"%s\": %s", statement->filter,
                          sqlite3_errmsg(db));
     }
     statement->is_shown = true;

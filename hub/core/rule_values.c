@@ -142,9 +142,11 @@ enum err rule_values_show(struct rule_values *values, struct rule_space *space, 
         return ERR_OK;
     }
     values->space = space;
-    if (sqlite3_create_module_v2(space->db, values->table, &module, values, NULL) != SQLITE_OK) {
+    int rc = sqlite3_create_module_v2(space->db, values->table, &module, values, NULL);
+    if (rc != SQLITE_OK) {
         values->space = NULL;
-        return error_set(e, ERR_INTERNAL, "register the values of \"%s\": %s", values->alias,
+        return error_set(e, rc == SQLITE_NOMEM ? ERR_NO_MEMORY : ERR_INTERNAL,
+                         "register the values of \"%s\": %s", values->alias,
                          sqlite3_errmsg(space->db));
     }
     return ERR_OK;

@@ -65,6 +65,9 @@ static enum err read_text(struct compiler *compiler, const char *text)
         return compile_fault(compiler, "", NULL, NULL);
     }
     compiler->program->text = json_loads(text, JSON_REJECT_DUPLICATES, &problem);
+    if (compiler->program->text == NULL && problem.text[0] == '\0') { // It says nothing else.
+        return compile_no_memory(compiler);
+    }
     if (compiler->program->text == NULL) {
         error_set(compiler->e, ERR_CONFIG, "the definition is no JSON: %s", problem.text);
         return compile_fault(compiler, "", NULL, NULL);

@@ -27,6 +27,7 @@
 #define PATH_BYTES  512
 #define SAY_BYTES   200
 #define LINE_BYTES  1024
+#define FIELDS_MAX  16
 #define SLOTS       8
 #define SLOT_BYTES  600
 #define STOP_MS     5000
@@ -152,6 +153,68 @@ static void add_fields(const struct node *node, const struct pipit_command *comm
     (void)pipit_reply_add(reply, &PIPIT_UNSIGNED("executed", node->executed));
 }
 
+// ---- events -------------------------------------------------------------------------------------
+
+static bool find_text(const struct pipit_command *command, const char *name,
+                      struct pipit_bytes *out_text)
+{
+    struct pipit_field field;
+    if (pipit_command_field(command, name, &field) != PIPIT_OK || field.kind != PIPIT_KIND_TEXT) {
+        return false;
+    }
+    *out_text = field.value.bytes;
+    return true;
+}
+
+// "FIELD=VALUE", which stays as long as the field.
+static struct pipit_field field_of(const struct pipit_command *command, char *word)
+{
+    char *value = strchr(word, '='), *end = NULL;
+    if (value == NULL) {
+        fail(word, PIPIT_ERR_ARGUMENT);
+    }
+    *value++ = '\0';
+    struct pipit_field field = PIPIT_TEXT(word, value);
+    double real = strtod(value, &end);
+    if (value[0] == '$' && !find_text(command, value + 1, &field.value.bytes)) {
+        fail(value, PIPIT_ERR_ARGUMENT);
+    } else if (end != value && *end == '\0') {
+        field = PIPIT_DOUBLE(word, real);
+    }
+    return field;
+}
+
+static void publish_line(struct node *node, const struct pipit_command *command, char *line)
+{
+    struct pipit_field fields[FIELDS_MAX];
+    size_t count = 0;
+    char *save = NULL;
+    const char *type = strtok_r(line, " ", &save);
+    for (char *word; (word = strtok_r(NULL, " ", &save)) != NULL && count < FIELDS_MAX;) {
+        fields[count++] = field_of(command, word);
+    }
+    enum pipit_err rc =
+        type == NULL ? PIPIT_OK : pipit_publish_fields(&node->device, type, fields, count, NULL);
+    if (rc != PIPIT_OK) {
+        fail(type, rc);
+    }
+}
+
+static void publish_events(struct node *node, const struct pipit_command *command)
+{
+    char path[PATH_BYTES], line[LINE_BYTES];
+    (void)snprintf(path, sizeof(path), "%s/%s.%.*s", folder, node->name, (int)command->name.len,
+                   (const char *)command->name.ptr);
+    FILE *file = fopen(path, "re");
+    while (file != NULL && fgets(line, sizeof(line), file) != NULL) {
+        line[strcspn(line, "\n")] = '\0';
+        publish_line(node, command, line);
+    }
+    if (file != NULL) {
+        (void)fclose(file);
+    }
+}
+
 static int32_t on_command(void *context, const struct pipit_command *command,
                           struct pipit_sink *reply)
 {
@@ -166,6 +229,7 @@ static int32_t on_command(void *context, const struct pipit_command *command,
     (void)pipit_reply_text(reply, say[0] == '\0' ? "done" : message + strspn(message, " "));
     if (status == 0) {
         add_fields(node, command, reply);
+        publish_events(node, command);
     }
     return (int32_t)status;
 }

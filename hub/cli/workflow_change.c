@@ -189,6 +189,7 @@ static int select_ids(struct workflow_run *run, const struct change *change, str
 static void tell(const struct workflow_run *run, const struct change *change, int64_t id,
                  const struct operated *operated)
 {
+    progress_end();
     if (run->is_json) {
         json_t *json = json_pack("{s:I, s:s}", "instance", (json_int_t)id, "done", change->done);
         if (json != NULL && operated->instance != 0) {
@@ -225,17 +226,20 @@ static int change_all(struct workflow_run *run, const struct change *change, con
         };
         struct operated operated = {0};
         struct error e = {0};
+        progress_show("%zu of %zu instances", i + 1, ids->count);
         enum err rc = operate(run->config, &operation, &operated, &e);
         if (rc == ERR_OK) {
             tell(run, change, ids->list[i], &operated);
             continue;
         }
+        progress_end();
         fprintf(stderr, "pipit %s: %s\n", run->usage->name, e.text);
         code = is_refused(rc) ? EXIT_FAILED : exit_code_of(rc);
         if (!is_refused(rc)) {
             return code;
         }
     }
+    progress_end();
     return code;
 }
 

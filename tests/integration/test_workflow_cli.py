@@ -43,6 +43,21 @@ RESERVE = """
       - ask: {call: {to: stock, path: "/reserve/{my.key}", fields: {amount: amount}}, within: 10 s}
       - told: {emit: {to: bus, topic: "reserved/{my.key}", fields: {amount: amount}}}
 """
+UNDO = """
+  book:
+    start: {from: shop/book, key: number, running: queue}
+    variables: {amount: amount}
+    steps:
+      - booked:
+          call: {to: stock, path: "/book/{my.key}", fields: {amount: amount}}
+          within: 10 s
+          undo: [{unbook: {call: {to: stock, method: DELETE, path: "/book/{my.key}"}, within: 10 s}}]
+      - lent:
+          parallel:
+            one: [{one_back: {await: {from: shop/back, key: number, where: "event.half = 1"}}}]
+            two: [{two_back: {await: {from: shop/back, key: number, where: "event.half = 2"}}}]
+      - wait: {sleep: 1 h}
+"""
 TRANSITIONS = "pipit/v1/$hub/shop/workflow/#"
 
 
@@ -288,6 +303,46 @@ def test_parked_retried_and_replayed(start_hub, broker, shop):
             told.wait(2)
         keys = stock.keys()
         assert len(keys) == 3 and keys[2] not in keys[:2], "another instance, another key"
+        balanced(hub)
+        books(hub)
+
+
+def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, shop):
+    refusing = set()
+    with HttpPeer(lambda request: Answer(409 if request.method in refusing else 200, {})) as stock:
+        hub = start_hub(config(broker, stock.url, UNDO)).wait_ready()
+        for number in ("1", "1", "2"):
+            shop.tell("book", number=number, amount=5)
+        wait_for(lambda: [i["state"] for i in lines(hub, "list")] == ["running", "queued", "running"], what=hub.tail)
+        wait_for(lambda: all(len(i["steps"]) == 3 for i in lines(hub, "list", "--state", "running")))
+        shop.tell("back", number="1", half=1)
+        wait_for(lambda: sorted(s["step"] for s in lines(hub, "show", "1")[0]["steps"]) == ["lent", "two_back"])
+        text = hub.run("workflow", "show", "1").stdout
+        assert "its branches: 1 of 2 done" in text and "would undo" in text, text
+        balanced(hub)
+        assert hub.run("workflow", "list").stdout.count("lent") == 2
+
+        refusing.add("DELETE")
+        hub.run("workflow", "cancel", "1", "2")
+        ended = lambda: [i["state"] for i in lines(hub, "list", "--state", "all")]
+        wait_for(lambda: ended() == ["parked", "cancelled", "running"], what=ended)
+        balanced(hub)
+        books(hub)
+        done = hub.run("workflow", "cancel", "1", check=False)
+        assert done.returncode == 1 and "an undo of it has failed" in done.stderr, done.stderr
+        refusing.clear()
+        hub.run("workflow", "retry", "1")
+        wait_for(lambda: ended() == ["cancelled", "cancelled", "running"], what=ended)
+        story = [(e.get("step"), e["what"]) for e in lines(hub, "show", "1")[0]["history"]]
+        assert story.count(("unbook", "entered")) == 2 and ("booked", "undone") in story, story
+        assert [r.method for r in stock.requests if r.path == "/book/1"] == ["POST", "DELETE", "DELETE"]
+
+        refusing.add("DELETE")
+        hub.run("workflow", "cancel", "3")
+        wait_for(lambda: ended()[2] == "parked", what=ended)
+        hub.terminate()
+        hub.run("workflow", "cancel", "3", "--abandon")
+        assert ended()[2] == "cancelled"
         balanced(hub)
         books(hub)
 

@@ -1,4 +1,5 @@
-// A configuration that anybody may have typed: it is read, or every fault has a place in the file.
+// A configuration that anybody may have typed: it is read and compiled, or every fault has a place
+// in the file.
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -66,6 +67,13 @@ static void on_fault(void *context, const struct error *fault)
     assert(fault->text[0] != '\0' && strlen(fault->text) < sizeof(fault->text));
 }
 
+static enum err source_is_fine(const char *hub_id, const char *name, const struct options *options,
+                               struct error *e)
+{
+    (void)hub_id, (void)name, (void)options, (void)e;
+    return ERR_OK;
+}
+
 void fuzz_one(const uint8_t *ptr, size_t len)
 {
     static char path[64];
@@ -82,6 +90,9 @@ void fuzz_one(const uint8_t *ptr, size_t len)
     enum err rc = config_load(&config, path, source_table, on_fault, NULL, &e);
     assert((rc == ERR_OK) == (config != NULL));
     assert(rc == ERR_OK || e.text[0] != '\0');
+    if (rc == ERR_OK && config_check(config, source_is_fine, on_fault, NULL, &e) == ERR_OK) {
+        assert(config_warn(config, on_fault, NULL, &e) == ERR_OK);
+    }
     config_destroy(config);
     unlink(path);
 }

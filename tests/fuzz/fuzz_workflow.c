@@ -54,6 +54,7 @@ static const char *const texts[] = {
 
 static sqlite3 *db;
 static struct rule_space *space;
+static struct event_batch *batch; // One event, which is an answer's body, too.
 
 size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
 {
@@ -224,15 +225,28 @@ static void finish(void)
 {
     printf("%u definitions, %u are read, their expressions gave %u values and %u failures\n",
            counts.tried, counts.read, counts.values, counts.failures);
+    event_batch_destroy(batch);
     sqlite3_close(db);
 }
 
 static void start(void)
 {
+    static const char payload[] = "{\"id\":\"a/b\",\"amount\":5,\"list\":[1,{\"x\":null}]}";
     struct error e = {0};
     int sqlite_rc = sqlite3_open(":memory:", &db);
     assert(sqlite_rc == SQLITE_OK);
     enum err rc = rule_space_get(db, &space, &e);
+    assert(rc == ERR_OK);
+    rc = event_batch_create(&batch, 1, &e);
+    assert(rc == ERR_OK);
+    static const struct message message = {
+        .topic = {(const uint8_t *)"shop/pay", 8},
+        .payload = {(const uint8_t *)payload, sizeof(payload) - 1},
+        .received_ms = 1700000000000};
+    struct event *event;
+    rc = event_batch_add(batch, &message, &event, &e);
+    assert(rc == ERR_OK);
+    rc = event_validate(event, &e);
     assert(rc == ERR_OK);
     atexit(finish);
 }
@@ -280,6 +294,7 @@ static void run(struct workflow_query *query)
     event_memory_init(&memory);
     const struct query_input input = {.key = "k",
                                       .workflow = "w",
+                                      .batch = batch,
                                       .memory = &memory,
                                       .steps_max = STEPS_MAX,
                                       .memory_max = MEMORY};

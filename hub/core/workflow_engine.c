@@ -266,15 +266,19 @@ static enum err refuse_cancel(const struct workflow_instance *instance, enum wor
         return ERR_OK;
     }
     if (instance->state == INSTANCE_UNDOING) {
-        return error_set(e, ERR_INVALID,
-                         "workflow %s, key %s: it is being undone already; abandon it to stop that",
-                         name, instance->key);
+        return error_set(
+            e, ERR_INVALID,
+            "workflow %s, key %s: it is being undone already; to stop that: pipit workflow "
+            "cancel --abandon %lld",
+            name, instance->key, (long long)instance->id);
     }
     if (instance->state == INSTANCE_PARKED && workflow_is_parked_undoing(instance)) {
-        return error_set(e, ERR_INVALID,
-                         "workflow %s, key %s: an undo of it has failed; retry it once it can "
-                         "succeed, or abandon it",
-                         name, instance->key);
+        return error_set(
+            e, ERR_INVALID,
+            "workflow %s, key %s: an undo of it has failed; once it can succeed: pipit "
+            "workflow retry %lld; or leave things as they are: pipit workflow cancel "
+            "--abandon %lld",
+            name, instance->key, (long long)instance->id, (long long)instance->id);
     }
     return ERR_OK;
 }

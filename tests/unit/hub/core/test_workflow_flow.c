@@ -277,6 +277,37 @@ static const struct {
      CHILD(NAP("nap"))},
 };
 
+// ---- times of attempts --------------------------------------------------------------------------
+
+static int64_t wait_ms(struct play *play)
+{
+    return core_next_timer_ms(play->core) - play->now_ms;
+}
+
+static void backoff_doubles_up_to_its_most(void **state)
+{
+    static const char *const definitions[] = {WORKFLOW("", CALL("go", ATTEMPTS(9))), NULL};
+    static const int64_t most_ms[] = {1000, 2000, 4000, 8000, 16000, 32000, 60000, 60000};
+    int64_t waited_ms[8];
+    (void)state;
+    for (int mode = PLAY_PLAIN; mode <= PLAY_REOPENED; mode++) {
+        struct play *play = play_create(definitions, (enum play_mode)mode);
+        bool is_even = true;
+        play_script(play, START);
+        for (size_t i = 0; i < sizeof(most_ms) / sizeof(most_ms[0]); i++) {
+            play_script(play, "a /go retry;");
+            int64_t ms = wait_ms(play);
+            assert_in_range(ms, most_ms[i] / 2, most_ms[i]);
+            assert_true(mode == PLAY_PLAIN || ms == waited_ms[i]); // Chance, but always the same.
+            is_even = is_even && ms % 500 == 0;
+            waited_ms[i] = ms;
+            play_script(play, "w;");
+        }
+        assert_false(is_even);
+        play_destroy(play);
+    }
+}
+
 #define GROUP(name)                                                                                \
     static void the_##name(void **state)                                                           \
     {                                                                                              \
@@ -300,9 +331,13 @@ static void the_children(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_retries),  cmocka_unit_test(the_branches),
-        cmocka_unit_test(the_items),    cmocka_unit_test(the_awaits),
-        cmocka_unit_test(the_commands), cmocka_unit_test(the_children),
+        cmocka_unit_test(backoff_doubles_up_to_its_most),
+        cmocka_unit_test(the_retries),
+        cmocka_unit_test(the_branches),
+        cmocka_unit_test(the_items),
+        cmocka_unit_test(the_awaits),
+        cmocka_unit_test(the_commands),
+        cmocka_unit_test(the_children),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -10,7 +10,7 @@
 //   o GROUP/DEVICE on|off     its status
 //   t MS                      so much time passes
 //   w                         time passes until something is due
-//   c undo|abandon|retry N    an operator, for instance N; c! ...: is refused
+//   c undo|abandon|retry N    an operator, for instance N; c! ...: is refused; c? ...: or not
 //   s MS                      so much time passes while the hub is down
 //
 // The record of an instance, entry by entry: step> entered, step+ done, step~ERROR backs off,
@@ -62,6 +62,7 @@ struct play {
     struct play_delivery deliveries[PLAY_DELIVERIES_MAX];
     uint32_t delivery_count;
     char sent[PLAY_TEXT_MAX]; // Topics, in order.
+    char last;                // Kind of the last line.
     struct error e;
 };
 
@@ -352,7 +353,7 @@ static inline void play_status(struct play *play, const char *rest)
     play_message(play, topic, bytes_of(packed, pipit__v1__status__pack(&status, packed)));
 }
 
-static inline void play_operate(struct play *play, const char *rest, bool is_refused)
+static inline void play_operate(struct play *play, const char *rest, char refused)
 {
     char what[20] = "";
     uint64_t instance = 0;
@@ -367,7 +368,7 @@ static inline void play_operate(struct play *play, const char *rest, bool is_ref
                       .cancel = strcmp(what, "abandon") == 0 ? CANCEL_ABANDON : CANCEL_UNDO},
     };
     enum err rc = play_try(play);
-    if ((rc != ERR_OK) != is_refused) {
+    if (refused != '?' && (rc != ERR_OK) != (refused == '!')) {
         fail_msg("%s: %s", rest, rc == ERR_OK ? "was not refused" : play->e.text);
     }
 }
@@ -387,6 +388,10 @@ static inline void play_line(struct play *play, const char *line)
 {
     char topic[200] = "", payload[3000] = "{}";
     const char *rest = line + 2;
+    if ((line[0] == 'a') != (play->last == 'a')) {
+        play_flush(play); // What comes in one batch has no order but among its like.
+    }
+    play->last = line[0];
     switch (line[0]) {
     case 'e':
         sscanf(rest, "%199s %2999[^;]", topic, payload);
@@ -412,7 +417,7 @@ static inline void play_line(struct play *play, const char *line)
         play_time(play, core_next_timer_ms(play->core) - play->now_ms, false);
         break;
     case 'c':
-        play_operate(play, rest + (line[1] == '!'), line[1] == '!');
+        play_operate(play, rest + (line[1] != ' '), line[1]);
         break;
     default:
         fail_msg("no such line: %s", line);

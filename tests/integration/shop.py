@@ -182,4 +182,5 @@ def check_books(hub, count):
     check(books["enqueued"] == books["delivered"] + books["waiting"] + books["dead"] + books["dropped"], books)
     check(books["routed"] == count, lambda: f"{count} events changed state {books['routed']} times: {books}")
     check(books["waiting"] == books["dead"] == books["rejected"] == books["missing"] == 0, books)
+    hub.run("workflow", "stats")  # Ends with 1 where a step's counters and the instances do not add up.
     return books

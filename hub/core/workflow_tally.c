@@ -56,7 +56,7 @@ struct workflow_tally {
     struct store *store;
     struct workflow_row *workflows, *dirty_workflows; // By id; those of this batch.
     struct step_row *steps, *dirty_steps;
-    sqlite3_stmt *read_workflows, *save_workflow, *read_steps, *save_step;
+    sqlite3_stmt *read_workflows, *save_workflow, *read_steps, *save_step, *sum_steps;
 };
 
 #define STATEMENTS(tally)                                                                          \
@@ -73,6 +73,11 @@ struct workflow_tally {
              " JOIN pipit_workflow_definition AS d ON d.id = s.definition"                         \
              " ORDER BY s.definition, s.step",                                                     \
              &(tally)->read_steps},                                                                \
+            {"SELECT w.name, s.name, sum(s.arrived), sum(s.departed), sum(s.failed),"              \
+             " sum(s.retried), sum(s.residence) FROM pipit_workflow_step AS s"                     \
+             " JOIN pipit_workflow_definition AS d ON d.id = s.definition"                         \
+             " JOIN pipit_workflow AS w ON w.id = d.workflow GROUP BY w.name, s.name",             \
+             &(tally)->sum_steps},                                                                 \
         {                                                                                          \
             "INSERT OR REPLACE INTO pipit_workflow_step(definition, step, name, arrived,"          \
             " departed, failed, retried, residence, area, first, last)"                            \
@@ -470,14 +475,39 @@ static void tell_workflow(sqlite3_stmt *row, core_counter_fn *each, void *contex
     }
 }
 
-// From the store, which also has those that nothing has started yet.
-void workflow_tally_tell(const struct workflow_tally *tally, core_counter_fn *each, void *context)
+// Of a step, all versions together. What visits took is below zero only while the clock is behind.
+static void tell_step(sqlite3_stmt *row, core_counter_fn *each, void *context)
 {
-    sqlite3_stmt *rows = tally->read_workflows;
+    static const char *const names[] = {"arrived", "departed", "failed", "retried"};
+    char name[600];
+    const char *workflow = text_at(row, 0), *step = text_at(row, 1);
+    int64_t residence_ms = sqlite3_column_int64(row, 6);
+    for (int i = 0; i < 4; i++) {
+        snprintf(name, sizeof(name), "workflow/%s/steps/%s/%s", workflow, step, names[i]);
+        each(context, name, sql_u64(row, 2 + i));
+    }
+    snprintf(name, sizeof(name), "workflow/%s/steps/%s/in", workflow, step);
+    each(context, name, sql_u64(row, 2) - sql_u64(row, 3));
+    snprintf(name, sizeof(name), "workflow/%s/steps/%s/took_ms", workflow, step);
+    each(context, name, residence_ms < 0 ? 0 : (uint64_t)residence_ms);
+}
+
+typedef void tell_fn(sqlite3_stmt *row, core_counter_fn *each, void *context);
+
+static void tell_all(const struct workflow_tally *tally, sqlite3_stmt *rows, tell_fn *tell,
+                     core_counter_fn *each, void *context)
+{
     bool has_row = false;
     while (sql_next(tally->store, rows, "read the counters of workflows", &has_row, NULL) ==
                ERR_OK &&
            has_row) {
-        tell_workflow(rows, each, context);
+        tell(rows, each, context);
     }
+}
+
+// From the store, which also has those that nothing has started yet.
+void workflow_tally_tell(const struct workflow_tally *tally, core_counter_fn *each, void *context)
+{
+    tell_all(tally, tally->read_workflows, tell_workflow, each, context);
+    tell_all(tally, tally->sum_steps, tell_step, each, context);
 }

@@ -195,6 +195,8 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     assert "workflows" in hub.run("status", "--interval", "0").stdout
     with Subscriber(broker.port, "pipit/v1/$hub/shop/workflows/order/#") as stats:
         wait_for(lambda: {m.topic.split("/")[-1]: m.text() for m in stats.messages}.get("running") == "1")
+        wait_for(lambda: [m.text() for m in stats.on("+/+/+/+/+/+/steps/paid/in")][-1:] == ["1"],
+                 what=lambda: sorted((m.topic, m.text()) for m in stats.messages))
 
 
 def test_a_check_that_does_not_add_up_is_said(start_hub, broker, shop):

@@ -336,13 +336,13 @@ static void add_counter(void *context, const char *name, uint64_t value)
 {
     char *text = context;
     size_t len = strlen(text);
-    snprintf(text + len, 600 - len, "%s %llu\n", name, (unsigned long long)value);
+    snprintf(text + len, 1200 - len, "%s %llu\n", name, (unsigned long long)value);
 }
 
 static void counters_are_told_also_of_what_nothing_has_started(void **state)
 {
     struct fixture *fixture = *state;
-    char text[600] = "";
+    char text[1200] = "";
     workflow_tally_tell(fixture->workflows.tally, add_counter, text);
     assert_non_null(strstr(text, "workflow/order/started 0\n"));
     begin(fixture);
@@ -354,6 +354,18 @@ static void counters_are_told_also_of_what_nothing_has_started(void **state)
     assert_non_null(strstr(text, "workflow/order/started 2\n"));
     assert_non_null(strstr(text, "workflow/order/running 1\n"));
     assert_non_null(strstr(text, "workflow/order/parked 1\n"));
+    assert_null(strstr(text, "/steps/"));
+    begin(fixture);
+    arrive(fixture, 1);
+    arrive(fixture, 1);
+    fixture->workflows.now_ms += 40;
+    depart(fixture, 0, true);
+    commit(fixture);
+    text[0] = '\0';
+    workflow_tally_tell(fixture->workflows.tally, add_counter, text);
+    assert_non_null(strstr(text, "workflow/order/steps/two/in 1\n"));
+    assert_non_null(strstr(text, "workflow/order/steps/two/failed 1\n"));
+    assert_non_null(strstr(text, "workflow/order/steps/two/took_ms 40\n"));
 }
 
 int main(void)

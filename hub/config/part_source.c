@@ -76,6 +76,12 @@ static void source_build(struct builder *builder, const struct node *node,
     reader_name(reader, node->key, "source");
     struct shape shape = {.what = what, .others = keys};
     reader_options(reader, node, &shape);
+    if (node_is_empty(node)) {
+        reader_problem(reader, node->key->at,
+                       "%s: 'mqtt' and 'topics' are missing; write for instance {mqtt: {url: "
+                       "\"mqtt://127.0.0.1:1883\"}, topics: [\"pipit/v1/#\"]}",
+                       what);
+    }
     if (node->kind != NODE_MAPPING) {
         return;
     }

@@ -82,6 +82,9 @@ static void test_hub_and_sources(void **state)
          "1:1: the section 'sources' is missing or empty; at least one source is needed"},
         {"empty sources", GOOD_HUB "sources:\n",
          "2:1: the section 'sources' is missing or empty; at least one source is needed"},
+        {"a source of nothing", GOOD_HUB "sources: {s: }\n",
+         "2:11: source s: 'mqtt' and 'topics' are missing; write for instance {mqtt: {url: "
+         "\"mqtt://127.0.0.1:1883\"}, topics: [\"pipit/v1/#\"]}"},
         {"sources is a list", GOOD_HUB "sources: [a]\n",
          "2:10: sources: must be a mapping (key: value), not a list"},
         {"an unknown section", GOOD_TOP "outposts: {}\n",

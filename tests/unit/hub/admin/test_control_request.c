@@ -31,6 +31,10 @@ static void wishes_are_read(void **state)
          OPERATION_DEAD_DROP, 2, 9},
         {"all of them", "{\"op\": \"quarantine_replay\"}", CONTROL_OPERATE,
          OPERATION_QUARANTINE_REPLAY, 0, UINT64_MAX},
+        {"an instance", "{\"op\": \"workflow_retry\", \"instance\": 17}", CONTROL_OPERATE,
+         OPERATION_WORKFLOW_RETRY, 17, 17},
+        {"an instance anew", "{\"op\": \"workflow_replay\", \"instance\": 1}", CONTROL_OPERATE,
+         OPERATION_WORKFLOW_REPLAY, 1, 1},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         struct control_ask ask;
@@ -42,6 +46,24 @@ static void wishes_are_read(void **state)
         assert_int_equal(ask.client, 3);
         control_request_destroy(ask.request);
     }
+}
+
+static void a_cancel_says_how_and_why(void **state)
+{
+    (void)state;
+    struct control_ask ask;
+    assert_null(read_line("{\"op\": \"workflow_cancel\", \"instance\": 17}", &ask));
+    assert_int_equal(ask.operation.kind, OPERATION_WORKFLOW_CANCEL);
+    assert_int_equal(ask.operation.cancel, CANCEL_UNDO);
+    assert_null(ask.operation.reason);
+    control_request_destroy(ask.request);
+    assert_null(read_line("{\"op\": \"workflow_cancel\", \"instance\": 17, \"abandon\": true,"
+                          " \"reason\": \"why\"}",
+                          &ask));
+    assert_int_equal(ask.operation.first, 17);
+    assert_int_equal(ask.operation.cancel, CANCEL_ABANDON);
+    assert_string_equal(ask.operation.reason, "why");
+    control_request_destroy(ask.request);
 }
 
 static void what_is_none_is_answered(void **state)
@@ -63,6 +85,10 @@ static void what_is_none_is_answered(void **state)
         {"cut base64", "{\"op\": \"dead_edit\", \"payload_base64\": \"abc\"}", "must be strings"},
         {"both", "{\"op\": \"dead_edit\", \"payload\": \"\", \"payload_base64\": \"\"}",
          "must be strings"},
+        {"a cancel of nothing", "{\"op\": \"workflow_cancel\"}", "instance must be"},
+        {"a cancel of all", "{\"op\": \"workflow_cancel\", \"instance\": 0}", "instance must be"},
+        {"a reason that is none", "{\"op\": \"workflow_cancel\", \"instance\": 1, \"reason\": 5}",
+         "reason must be"},
         {"a replay of nothing", "{\"op\": \"replay_begin\", \"rule\": \"r\"}", "must be texts"},
         {"no deliveries", "{\"op\": \"replay_chunk\", \"replay\": 1, \"number\": 1}",
          "must be a list"},
@@ -134,9 +160,8 @@ static void bytes_go_there_and_back(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(wishes_are_read),
-        cmocka_unit_test(what_is_none_is_answered),
-        cmocka_unit_test(a_chunk_is_read_whole),
+        cmocka_unit_test(wishes_are_read),          cmocka_unit_test(a_cancel_says_how_and_why),
+        cmocka_unit_test(what_is_none_is_answered), cmocka_unit_test(a_chunk_is_read_whole),
         cmocka_unit_test(bytes_go_there_and_back),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

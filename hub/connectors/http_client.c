@@ -1,12 +1,12 @@
 #include "connectors/http_client.h"
 
-#include <curl/curl.h>
 #include <poll.h>
-#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+
+#include "connectors/http_library.h"
 
 #define POLL_MS            1000 // libcurl wakes up earlier where it has a reason.
 #define CONTENT_TYPE_BYTES 256
@@ -37,13 +37,6 @@ struct http_client {
     struct call calls[HTTP_CALLS_MAX];
 };
 
-static CURLcode global_rc;
-
-static void global_init(void)
-{
-    global_rc = curl_global_init(CURL_GLOBAL_DEFAULT);
-}
-
 static enum err no_memory(struct error *e)
 {
     return error_set(e, ERR_NO_MEMORY, "out of memory for HTTP");
@@ -52,20 +45,23 @@ static enum err no_memory(struct error *e)
 enum err http_client_create(struct http_client **out_client,
                             const struct http_client_options *options, struct error *e)
 {
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, global_init);
-    struct http_client *client = global_rc == CURLE_OK ? calloc(1, sizeof(*client)) : NULL;
+    enum err rc = http_library_load(e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    struct http_client *client = calloc(1, sizeof(*client));
     if (client == NULL) {
         return no_memory(e);
     }
     client->given = *options;
-    client->multi = curl_multi_init();
+    client->multi = http_library.multi_init();
     if (client->multi == NULL) {
         free(client);
         return no_memory(e);
     }
-    curl_multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)options->calls_max);
-    curl_multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS, (long)options->calls_max);
+    http_library.multi_setopt(client->multi, CURLMOPT_MAXCONNECTS, (long)options->calls_max);
+    http_library.multi_setopt(client->multi, CURLMOPT_MAX_TOTAL_CONNECTIONS,
+                              (long)options->calls_max);
     *out_client = client;
     return ERR_OK;
 }
@@ -73,10 +69,10 @@ enum err http_client_create(struct http_client **out_client,
 static void forget(struct call *call)
 {
     if (call->is_open) {
-        curl_multi_remove_handle(call->client->multi, call->easy);
+        http_library.multi_remove_handle(call->client->multi, call->easy);
         call->client->open_count--;
     }
-    curl_slist_free_all(call->headers);
+    http_library.slist_free_all(call->headers);
     call->headers = NULL;
     call->is_open = call->is_done = false;
 }
@@ -89,10 +85,10 @@ void http_client_destroy(struct http_client *client)
     for (uint32_t i = 0; i < HTTP_CALLS_MAX; i++) {
         struct call *call = &client->calls[i];
         forget(call);
-        curl_easy_cleanup(call->easy);
+        http_library.easy_cleanup(call->easy);
         free(call->body);
     }
-    curl_multi_cleanup(client->multi);
+    http_library.multi_cleanup(client->multi);
     free(client);
 }
 
@@ -101,26 +97,27 @@ void http_client_destroy(struct http_client *client)
 static void set_tls(CURL *easy, const struct http_client_options *given)
 {
     if (given->ca != NULL) {
-        curl_easy_setopt(easy, CURLOPT_CAINFO, given->ca);
+        http_library.easy_setopt(easy, CURLOPT_CAINFO, given->ca);
     }
     if (given->cert != NULL) {
-        curl_easy_setopt(easy, CURLOPT_SSLCERT, given->cert);
-        curl_easy_setopt(easy, CURLOPT_SSLKEY, given->key);
+        http_library.easy_setopt(easy, CURLOPT_SSLCERT, given->cert);
+        http_library.easy_setopt(easy, CURLOPT_SSLKEY, given->key);
     }
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, given->is_verified ? 1L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, given->is_verified ? 2L : 0L);
-    curl_easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
+    http_library.easy_setopt(easy, CURLOPT_SSL_VERIFYPEER, given->is_verified ? 1L : 0L);
+    http_library.easy_setopt(easy, CURLOPT_SSL_VERIFYHOST, given->is_verified ? 2L : 0L);
+    http_library.easy_setopt(easy, CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
 }
 
 static void set_login(CURL *easy, const struct http_client_options *given)
 {
     if (given->token != NULL) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
-        curl_easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, given->token);
+        http_library.easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BEARER);
+        http_library.easy_setopt(easy, CURLOPT_XOAUTH2_BEARER, given->token);
     } else if (given->username != NULL) {
-        curl_easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
-        curl_easy_setopt(easy, CURLOPT_USERNAME, given->username);
-        curl_easy_setopt(easy, CURLOPT_PASSWORD, given->password == NULL ? "" : given->password);
+        http_library.easy_setopt(easy, CURLOPT_HTTPAUTH, CURLAUTH_BASIC);
+        http_library.easy_setopt(easy, CURLOPT_USERNAME, given->username);
+        http_library.easy_setopt(easy, CURLOPT_PASSWORD,
+                                 given->password == NULL ? "" : given->password);
     }
 }
 
@@ -130,25 +127,25 @@ static void set_version(CURL *easy, const struct http_client_options *given)
 {
     bool may_be_2 =
         given->version == HTTP_VERSION_AUTO && strncasecmp(given->url, "https:", 6) == 0;
-    curl_easy_setopt(easy, CURLOPT_HTTP_VERSION,
-                     may_be_2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
-    curl_easy_setopt(easy, CURLOPT_PIPEWAIT, may_be_2 ? 1L : 0L);
+    http_library.easy_setopt(easy, CURLOPT_HTTP_VERSION,
+                             may_be_2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
+    http_library.easy_setopt(easy, CURLOPT_PIPEWAIT, may_be_2 ? 1L : 0L);
 }
 
 static void set_peer(CURL *easy, const struct http_client_options *given, char *error)
 {
-    curl_easy_reset(easy);
+    http_library.easy_reset(easy);
     error[0] = '\0';
-    curl_easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
-    curl_easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
-    curl_easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
-    curl_easy_setopt(easy, CURLOPT_PROXY, given->proxy == NULL ? "" : given->proxy);
-    curl_easy_setopt(easy, CURLOPT_NOPROXY, "");
+    http_library.easy_setopt(easy, CURLOPT_ERRORBUFFER, error);
+    http_library.easy_setopt(easy, CURLOPT_NOSIGNAL, 1L);
+    http_library.easy_setopt(easy, CURLOPT_PROTOCOLS_STR, "http,https");
+    http_library.easy_setopt(easy, CURLOPT_FOLLOWLOCATION, 0L);
+    http_library.easy_setopt(easy, CURLOPT_PROXY, given->proxy == NULL ? "" : given->proxy);
+    http_library.easy_setopt(easy, CURLOPT_NOPROXY, "");
     set_version(easy, given);
-    curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)given->connect_timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)given->timeout_ms);
-    curl_easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
+    http_library.easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, (long)given->connect_timeout_ms);
+    http_library.easy_setopt(easy, CURLOPT_TIMEOUT_MS, (long)given->timeout_ms);
+    http_library.easy_setopt(easy, CURLOPT_TCP_KEEPALIVE, 1L);
     set_tls(easy, given);
     set_login(easy, given);
 }
@@ -198,7 +195,7 @@ static bool add_header(struct call *call, const char *name, const char *value)
     }
     // "Name;" is libcurl's way to write a header without a value.
     snprintf(line, size, value[0] == '\0' ? "%s;%s" : "%s: %s", name, value);
-    struct curl_slist *headers = curl_slist_append(call->headers, line);
+    struct curl_slist *headers = http_library.slist_append(call->headers, line);
     free(line);
     call->headers = headers == NULL ? call->headers : headers;
     return headers != NULL;
@@ -213,10 +210,11 @@ static bool set_headers(struct call *call, const struct http_request *request)
         is_good = add_header(call, header->name, header->value);
     }
     // Without an interim answer, and of no type that nobody has named.
-    struct curl_slist *headers = is_good ? curl_slist_append(call->headers, "Expect:") : NULL;
+    struct curl_slist *headers =
+        is_good ? http_library.slist_append(call->headers, "Expect:") : NULL;
     if (headers != NULL && !has_type) {
         call->headers = headers;
-        headers = curl_slist_append(headers, "Content-Type:");
+        headers = http_library.slist_append(headers, "Content-Type:");
     }
     call->headers = headers == NULL ? call->headers : headers;
     return headers != NULL;
@@ -233,7 +231,7 @@ static bool set_url(struct call *call, const struct http_request *request)
     int len = snprintf(client->url, sizeof(client->url), "%.*s%.*s", (int)base, client->given.url,
                        (int)request->path.len, (const char *)request->path.ptr);
     return len > 0 && (size_t)len < sizeof(client->url) &&
-           curl_easy_setopt(call->easy, CURLOPT_URL, client->url) == CURLE_OK;
+           http_library.easy_setopt(call->easy, CURLOPT_URL, client->url) == CURLE_OK;
 }
 
 static void set_request(struct call *call, const struct http_request *request)
@@ -242,21 +240,22 @@ static void set_request(struct call *call, const struct http_request *request)
     snprintf(method, sizeof(method), "%.*s", (int)request->method.len,
              (const char *)request->method.ptr);
     if (strcmp(method, "HEAD") == 0) {
-        curl_easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
+        http_library.easy_setopt(call->easy, CURLOPT_NOBODY, 1L);
     } else if (request->has_body) {
-        curl_easy_setopt(call->easy, CURLOPT_POST, 1L);
-        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)request->body.len);
-        curl_easy_setopt(call->easy, CURLOPT_POSTFIELDS,
-                         request->body.len == 0 ? "" : (const char *)request->body.ptr);
+        http_library.easy_setopt(call->easy, CURLOPT_POST, 1L);
+        http_library.easy_setopt(call->easy, CURLOPT_POSTFIELDSIZE_LARGE,
+                                 (curl_off_t)request->body.len);
+        http_library.easy_setopt(call->easy, CURLOPT_POSTFIELDS,
+                                 request->body.len == 0 ? "" : (const char *)request->body.ptr);
     }
-    curl_easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
-    curl_easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
-    curl_easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
-    curl_easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_body);
-    curl_easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
-    curl_easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, on_header);
-    curl_easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
-    curl_easy_setopt(call->easy, CURLOPT_PRIVATE, call);
+    http_library.easy_setopt(call->easy, CURLOPT_CUSTOMREQUEST, method);
+    http_library.easy_setopt(call->easy, CURLOPT_PATH_AS_IS, 1L);
+    http_library.easy_setopt(call->easy, CURLOPT_HTTPHEADER, call->headers);
+    http_library.easy_setopt(call->easy, CURLOPT_WRITEFUNCTION, on_body);
+    http_library.easy_setopt(call->easy, CURLOPT_WRITEDATA, call);
+    http_library.easy_setopt(call->easy, CURLOPT_HEADERFUNCTION, on_header);
+    http_library.easy_setopt(call->easy, CURLOPT_HEADERDATA, call);
+    http_library.easy_setopt(call->easy, CURLOPT_PRIVATE, call);
 }
 
 static struct call *free_call(struct http_client *client)
@@ -265,7 +264,7 @@ static struct call *free_call(struct http_client *client)
         struct call *call = &client->calls[i];
         if (!call->is_open && !call->is_done) {
             call->client = client;
-            call->easy = call->easy == NULL ? curl_easy_init() : call->easy;
+            call->easy = call->easy == NULL ? http_library.easy_init() : call->easy;
             return call->easy == NULL ? NULL : call;
         }
     }
@@ -296,13 +295,13 @@ enum err http_client_start(struct http_client *client, const struct http_request
     call->header_bytes = call->len = 0;
     set_peer(call->easy, &client->given, call->error);
     call->timeout_ms = shorter(client->given.timeout_ms, request->timeout_ms);
-    curl_easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
+    http_library.easy_setopt(call->easy, CURLOPT_TIMEOUT_MS, (long)call->timeout_ms);
     if (!set_headers(call, request) || !set_url(call, request)) {
         forget(call);
         return no_memory(e);
     }
     set_request(call, request);
-    if (curl_multi_add_handle(client->multi, call->easy) != CURLM_OK) {
+    if (http_library.multi_add_handle(client->multi, call->easy) != CURLM_OK) {
         forget(call);
         return no_memory(e);
     }
@@ -322,9 +321,10 @@ static bool is_readable(int fd)
 static void take_messages(struct http_client *client, bool *out_is_done)
 {
     int left;
-    for (CURLMsg *message; (message = curl_multi_info_read(client->multi, &left)) != NULL;) {
+    for (CURLMsg *message;
+         (message = http_library.multi_info_read(client->multi, &left)) != NULL;) {
         struct call *call = NULL;
-        curl_easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
+        http_library.easy_getinfo(message->easy_handle, CURLINFO_PRIVATE, (char **)&call);
         call->code = message->data.result;
         call->is_done = true;
         *out_is_done = true;
@@ -341,7 +341,7 @@ enum err http_client_wait(struct http_client *client, int fd, struct error *e)
     bool is_done = false;
     int running;
     for (;;) {
-        if (curl_multi_perform(client->multi, &running) != CURLM_OK) {
+        if (http_library.multi_perform(client->multi, &running) != CURLM_OK) {
             return no_memory(e);
         }
         take_messages(client, &is_done);
@@ -351,8 +351,8 @@ enum err http_client_wait(struct http_client *client, int fd, struct error *e)
         if (is_done || client->open_count == 0 || is_readable(fd)) {
             return ERR_OK;
         }
-        if (curl_multi_poll(client->multi, count == 0 ? NULL : first, count, POLL_MS, NULL) !=
-            CURLM_OK) {
+        if (http_library.multi_poll(client->multi, count == 0 ? NULL : first, count, POLL_MS,
+                                    NULL) != CURLM_OK) {
             return no_memory(e);
         }
     }
@@ -376,7 +376,7 @@ static bool is_unsent(CURL *easy, CURLcode code)
     case CURLE_PROXY:
         return true;
     case CURLE_OPERATION_TIMEDOUT:
-        curl_easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+        http_library.easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
         return ready_us == 0;
     }
     return false;
@@ -384,7 +384,7 @@ static bool is_unsent(CURL *easy, CURLcode code)
 
 static const char *error_text(CURLcode code, const char *error)
 {
-    return error[0] != '\0' ? error : curl_easy_strerror(code);
+    return error[0] != '\0' ? error : http_library.easy_strerror(code);
 }
 
 static void tell_failure(const struct call *call, struct http_result *out)
@@ -408,8 +408,8 @@ static void tell_answer(struct call *call, struct http_result *out)
 {
     const char *type = NULL;
     curl_off_t retry_after_s = 0;
-    curl_easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
-    curl_easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+    http_library.easy_getinfo(call->easy, CURLINFO_CONTENT_TYPE, &type);
+    http_library.easy_getinfo(call->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
     char *copy = call->client->content_type;
     snprintf(copy, CONTENT_TYPE_BYTES, "%s", type == NULL ? "" : type);
     out->outcome = HTTP_ANSWERED;
@@ -429,7 +429,7 @@ bool http_client_next(struct http_client *client, struct http_result *out_result
         }
         long status = 0;
         *out_result = (struct http_result){.place = call->place, .content_type = ""};
-        curl_easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
+        http_library.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         out_result->status = (int32_t)status;
         if (status >= 200 && (call->code == CURLE_OK || call->is_cut)) {
             tell_answer(call, out_result);
@@ -463,18 +463,18 @@ static enum err run_probe(struct http_client *client, CURLM *multi, CURLcode *ou
     unsigned count = stop.fd >= 0 ? 1 : 0;
     int running = 1, left;
     while (running > 0) {
-        if (curl_multi_perform(multi, &running) != CURLM_OK) {
+        if (http_library.multi_perform(multi, &running) != CURLM_OK) {
             return no_memory(e);
         }
         if (is_readable(stop.fd)) {
             return error_set(e, ERR_UNAVAILABLE, "stopped");
         }
-        if (running > 0 &&
-            curl_multi_poll(multi, count == 0 ? NULL : &stop, count, POLL_MS, NULL) != CURLM_OK) {
+        if (running > 0 && http_library.multi_poll(multi, count == 0 ? NULL : &stop, count, POLL_MS,
+                                                   NULL) != CURLM_OK) {
             return no_memory(e);
         }
     }
-    const CURLMsg *message = curl_multi_info_read(multi, &left);
+    const CURLMsg *message = http_library.multi_info_read(multi, &left);
     *out_code = message == NULL ? CURLE_FAILED_INIT : message->data.result;
     return ERR_OK;
 }
@@ -483,17 +483,17 @@ enum err http_client_probe(struct http_client *client, struct error *e)
 {
     char error[CURL_ERROR_SIZE];
     CURLcode code = CURLE_OK;
-    CURL *easy = curl_easy_init();
-    CURLM *multi = curl_multi_init();
+    CURL *easy = http_library.easy_init();
+    CURLM *multi = http_library.multi_init();
     enum err rc = ERR_OK;
     if (easy == NULL || multi == NULL) {
         rc = no_memory(e);
         goto cleanup;
     }
     set_peer(easy, &client->given, error);
-    curl_easy_setopt(easy, CURLOPT_URL, client->given.url);
-    curl_easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
-    if (curl_multi_add_handle(multi, easy) != CURLM_OK) {
+    http_library.easy_setopt(easy, CURLOPT_URL, client->given.url);
+    http_library.easy_setopt(easy, CURLOPT_CONNECT_ONLY, 1L);
+    if (http_library.multi_add_handle(multi, easy) != CURLM_OK) {
         rc = no_memory(e);
         goto cleanup;
     }
@@ -502,19 +502,19 @@ enum err http_client_probe(struct http_client *client, struct error *e)
         rc = error_set(e, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
                        "%s: %s", client->given.url, error_text(code, error));
     }
-    curl_multi_remove_handle(multi, easy);
+    http_library.multi_remove_handle(multi, easy);
 cleanup:
-    curl_easy_cleanup(easy);
-    curl_multi_cleanup(multi);
+    http_library.easy_cleanup(easy);
+    http_library.multi_cleanup(multi);
     return rc;
 }
 
 static const char *url_problem(CURLU *parts, const char *url)
 {
     char *text = NULL;
-    CURLUcode code = curl_url_set(parts, CURLUPART_URL, url, 0);
+    CURLUcode code = http_library.url_set(parts, CURLUPART_URL, url, 0);
     if (code != CURLUE_OK) {
-        return curl_url_strerror(code);
+        return http_library.url_strerror(code);
     }
     static const struct {
         CURLUPart part;
@@ -526,8 +526,8 @@ static const char *url_problem(CURLU *parts, const char *url)
         {CURLUPART_FRAGMENT, "a fragment (#) is not sent to servers"},
     };
     for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
-        if (curl_url_get(parts, unwanted[i].part, &text, 0) == CURLUE_OK) {
-            curl_free(text);
+        if (http_library.url_get(parts, unwanted[i].part, &text, 0) == CURLUE_OK) {
+            http_library.free(text);
             return unwanted[i].problem;
         }
     }
@@ -543,13 +543,17 @@ enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
                          "https://stock.example:8443/api",
                          url);
     }
-    CURLU *parts = curl_url();
+    enum err rc = http_library_load(e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    CURLU *parts = http_library.url();
     if (parts == NULL) {
         return no_memory(e);
     }
     const char *problem =
         strlen(url) > 2000 ? "is longer than 2000 bytes" : url_problem(parts, url);
-    curl_url_cleanup(parts);
+    http_library.url_cleanup(parts);
     if (problem != NULL) { // It may hold a password.
         return error_set(e, ERR_CONFIG, "%s", problem);
     }

@@ -1,5 +1,5 @@
 // http_client.h - calls to one HTTP server, several at the same time, over connections that are
-// kept [RFC 9110, 9112, 9113]: the one file that knows libcurl.
+// kept [RFC 9110, 9112, 9113], by libcurl.
 //
 // Threads:   one at a time.
 //

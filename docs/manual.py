@@ -47,6 +47,7 @@ CHAPTERS = [
      "in the store: a hub that was killed closes the right windows with the right contents."),
     ("table", "Tables", "Enrichment is a JOIN."),
     ("route", "Routes", "Where rows go, in which order, and what happens when there are too many."),
+    ("target", "Targets", "Where routes lead, besides MQTT brokers and files."),
     ("history", "History", "What came in, kept for a while."),
     ("case", "Cases", "What `cases.yaml` can say beyond the above."),
 ]
@@ -63,12 +64,12 @@ def split(folder):
     return heading, text, rest
 
 
-def without_frame(text):
+def without_frame(text, frame):
     """Leaves out the top-level sections that are the same in all examples."""
     kept, is_frame = [], False
     for line in text.splitlines():
         if line and not line[0].isspace() and not line.startswith("#"):
-            is_frame = line.split(":")[0] in ("hub", "sources", "targets") and "history" not in line
+            is_frame = line.split(":")[0] in frame and "history" not in line
         if not is_frame:
             kept.append(line)
     return "\n".join(kept).strip("\n")
@@ -76,10 +77,11 @@ def without_frame(text):
 
 def example(folder):
     heading, text, configuration = split(folder)
+    frame = ("hub", "sources") if chapter_of(folder) == "target" else ("hub", "sources", "targets")
     yield f"### {heading}\n"
     yield f"{text[:1].upper()}{text[1:]}\n" if text else ""
     yield f"[examples/{folder.name}](examples/{folder.name})\n"
-    yield f"```yaml\n{without_frame(configuration)}\n```\n"
+    yield f"```yaml\n{without_frame(configuration, frame)}\n```\n"
     cases = (folder / "cases.yaml").read_text(encoding="utf-8").rstrip("\n")
     yield f"```yaml\n{cases}\n```\n"
 

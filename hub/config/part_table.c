@@ -141,7 +141,7 @@ static void table_build(struct builder *builder, const struct node *node,
         .rows_max = out_spec->rows_max,
         .size_bytes = (uint64_t)option_int(options, "size"),
     };
-    if (node->kind == NODE_MAPPING) {
+    if (node->kind == NODE_MAPPING || node_is_empty(node)) {
         check_kind(builder, node, what, out_table, out_spec);
     }
     options_destroy(options);

@@ -100,8 +100,10 @@ static void target_build(struct builder *builder, const struct node *node,
     if (connector == NULL) {
         const char *const *names = connector_names(reader->arena);
         const char *hint = names == NULL ? NULL : reader_hint(reader, "", names);
-        if (node->kind == NODE_MAPPING && !has_unknown_key(node)) {
-            reader_problem(reader, node->at, "%s: does not say where to%s", what, hint ? hint : "");
+        bool is_empty = node_is_empty(node);
+        if ((node->kind == NODE_MAPPING || is_empty) && !has_unknown_key(node)) {
+            reader_problem(reader, is_empty ? node->key->at : node->at,
+                           "%s: does not say where to%s", what, hint ? hint : "");
         }
         return;
     }

@@ -80,7 +80,8 @@ static void fill(struct workflow_part *part, json_t *definition)
     struct workflow_step_part all = {part,       part->node, part->node, part->what,
                                      part->what, "",         definition};
     struct options *options = workflow_options_read(&all, part->node, workflow_options, others);
-    if (options == NULL || part->node->kind != NODE_MAPPING) {
+    bool is_there = part->node->kind == NODE_MAPPING || node_is_empty(part->node);
+    if (options == NULL || !is_there) {
         options_destroy(options);
         return;
     }
@@ -91,7 +92,7 @@ static void fill(struct workflow_part *part, json_t *definition)
     options_destroy(options);
     const struct node *steps = node_get(part->node, "steps");
     if (steps == NULL) {
-        reader_problem(&part->builder->reader, part->node->at,
+        reader_problem(&part->builder->reader, part->node->key->at,
                        "%s: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]",
                        part->what);
         return;

@@ -169,6 +169,11 @@ static void test_targets_and_devices(void **state)
     static const struct fault_case cases[] = {
         {"an unknown connector", GOOD_HUB GOOD_SOURCES "targets:\n  bus: {mqt: {url: u}}\n",
          "4:9: unknown key 'mqt' in target bus; did you mean 'mqtt'?"},
+        {"a target of nothing", GOOD_HUB GOOD_SOURCES "targets: {bus: }\n",
+         "3:11: target bus: does not say where to; known are: file, http, mqtt"},
+        {"a table of nothing", GOOD_TOP "tables: {t: }\n",
+         "4:10: table t: must have one of 'csv', 'sql' and 'events', which say where its rows come "
+         "from"},
         {"no connector", GOOD_HUB GOOD_SOURCES "targets:\n  bus: {attempts: 3}\n",
          "4:8: target bus: does not say where to; known are: file, http, mqtt"},
         {"two connectors",

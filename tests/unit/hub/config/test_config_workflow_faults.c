@@ -83,7 +83,9 @@ static void what_is_no_step_is_said(void **state)
          "9:7: workflow w: steps: must be a list of steps, such as - pause: {sleep: 5 min}, not an "
          "empty one"},
         {"steps are missing", TOP "workflows: {w: {variables: {n: n}}}\n",
-         "4:16: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]"},
+         "4:13: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]"},
+        {"nothing", TOP "workflows: {w: }\n",
+         "4:13: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]"},
         {"a name twice", STEPS(S "a: {if: n, then: {b: {sleep: 1 s}}}\n" S "b: {sleep: 1 s}\n"),
          "10:9: workflow w: step b is already there on line 9, column 27; names are for all steps "
          "of the workflow"},
@@ -101,7 +103,7 @@ static void what_is_no_step_is_said(void **state)
         {"an unknown key of a kind", STEPS(S "a: {await: {form: x, key: k}}\n"),
          "9:21: unknown key 'form' in workflow w: step a: await; did you mean 'from'?"},
         {"a key of a workflow", TOP "workflows: {w: {step: {a: {sleep: 1 s}}}}\n",
-         "4:16: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]\n"
+         "4:13: workflow w: 'steps' is missing: a list such as [{pause: {sleep: 5 min}}]\n"
          "4:17: unknown key 'step' in workflow w; did you mean 'steps'?"},
         {"a duration that is none", STEPS(S "a: {sleep: 5 mins}\n"),
          "9:20: workflow w: step a: sleep: must be a duration from 1 ms to 3660 d (ms, s, min, h "

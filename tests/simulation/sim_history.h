@@ -77,9 +77,9 @@ bool sim_is_expected(const struct sim_event *event, uint32_t flow);
 
 // After every successful step.
 void sim_check_books(struct sim_history *history, const struct books *books);
-// When all is quiet. windows: results that windows gave. is_dead tells whether a key is among the
-// dead letters.
-void sim_check_end(struct sim_history *history, const struct books *books, uint64_t windows,
+// When all is quiet. others: results of windows, deliveries of workflows. is_dead tells whether a
+// key is among the dead letters.
+void sim_check_end(struct sim_history *history, const struct books *books, uint64_t others,
                    bool (*is_dead)(void *context, const char *key), void *context);
 
 #endif

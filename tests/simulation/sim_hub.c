@@ -8,6 +8,7 @@
 #include "core/fault.h"
 #include "sim_vfs.h"
 #include "sim_windows.h"
+#include "sim_workflows.h"
 #include "store/store.h"
 
 #define STORE_PATH "/sim/hub.db"
@@ -104,6 +105,8 @@ static struct core_spec make_spec(enum sim_plant plant)
         .rule_count = sizeof(rules) / sizeof(rules[0]),
         .identities = identities,
         .identity_count = 1,
+        .workflows = &sim_workflow,
+        .workflow_count = 1,
         .targets = targets,
         .target_count = SIM_TARGETS,
         .store_limit_bytes = 64u << 20,
@@ -113,6 +116,7 @@ static struct core_spec make_spec(enum sim_plant plant)
         .faults = plant == SIM_PLANT_DEDUPE             ? FAULT_DEDUPE_OFF_BY_ONE
                   : plant == SIM_PLANT_SETTLE_OUTSIDE   ? FAULT_SETTLE_OUTSIDE
                   : plant == SIM_PLANT_WINDOW_IN_MEMORY ? FAULT_WINDOW_IN_MEMORY
+                  : plant == SIM_PLANT_TIMER_KEPT       ? FAULT_WORKFLOW_TIMER_KEPT
                                                         : 0,
     };
 }
@@ -177,14 +181,18 @@ static uint32_t add_answers(struct sim_hub *hub, struct input *inputs)
 {
     uint32_t count = 0;
     for (uint32_t i = 0; i < hub->flight_count; i++) {
-        const struct sim_flight *flight = &hub->flights[i];
+        struct sim_flight *flight = &hub->flights[i];
+        flight->reply = (struct reply){.status = 200,
+                                       .body = bytes_from_text(flight->body),
+                                       .content_type = "application/json"};
         if (flight->answer_at_ms <= hub->history->now_ms) {
             bool is_good = flight->verdict == VERDICT_DONE || flight->verdict == VERDICT_NOT_SENT;
             inputs[count++] = (struct input){
                 .kind = INPUT_SETTLEMENT,
                 .settlement = {.delivery_id = flight->id,
                                .verdict = flight->verdict,
-                               .reason = is_good ? NULL : "the target said no"},
+                               .reason = is_good ? NULL : "the target said no",
+                               .reply = flight->is_of_workflow ? &flight->reply : NULL},
             };
         }
     }
@@ -197,7 +205,11 @@ static void drop_answered(struct sim_hub *hub)
     uint32_t kept = 0;
     for (uint32_t i = 0; i < hub->flight_count; i++) {
         struct sim_flight *flight = &hub->flights[i];
-        if (flight->answer_at_ms <= hub->history->now_ms) {
+        if (flight->answer_at_ms <= hub->history->now_ms && flight->is_of_workflow) {
+            if (flight->verdict == VERDICT_DONE) {
+                sim_workflow_done(flight->key);
+            }
+        } else if (flight->answer_at_ms <= hub->history->now_ms) {
             sim_history_settled(hub->history, flight->flow, flight->key, flight->verdict);
         } else {
             hub->flights[kept++] = *flight;
@@ -305,6 +317,9 @@ static enum verdict choose_fate(struct sim_hub *hub, const struct delivery *deli
         return VERDICT_REJECT;
     }
     uint32_t window = sim_window_rule_of(delivery->rule);
+    if (sim_is_workflow(delivery->rule)) {
+        return dice < 190 ? VERDICT_RETRY : VERDICT_DONE;
+    }
     if (window < SIM_WINDOW_RULES) {
         sim_windows_received(hub->history, window, delivery->idempotency_key, delivery->payload);
     } else {
@@ -320,7 +335,12 @@ static void give(struct sim_hub *hub, const struct delivery *delivery)
     flight->flow = sim_flow_of(delivery->rule);
     flight->answer_at_ms = hub->history->now_ms + sim_random_below(hub->random, 400);
     snprintf(flight->key, sizeof(flight->key), "%s", delivery->idempotency_key);
+    flight->is_of_workflow = sim_is_workflow(delivery->rule);
     flight->verdict = choose_fate(hub, delivery);
+    if (flight->is_of_workflow) {
+        sim_workflow_sent(hub->history, delivery, flight->verdict);
+    }
+    sim_workflow_answer(flight->key, flight->body, sizeof(flight->body));
 }
 
 void sim_hub_dispatch(struct sim_hub *hub)
@@ -344,7 +364,8 @@ bool sim_hub_is_quiet(const struct sim_hub *hub)
     struct books books;
     core_books(hub->core, &books);
     return hub->flight_count == 0 && books.waiting == 0 &&
-           core_next_timer_ms(hub->core) == INT64_MAX; // No window is open.
+           // No window is open, no workflow waits.
+           core_next_timer_ms(hub->core) > hub->history->now_ms + SIM_WORKFLOW_KEEP_MS / 2;
 }
 
 // part: the end of a key from "d<device>/" on.
@@ -374,12 +395,19 @@ static uint64_t count_rows(struct sim_hub *hub, const char *sql)
     return count;
 }
 
+void sim_hub_check(struct sim_hub *hub)
+{
+    sim_workflows_check(hub->history, store_db(hub->store));
+}
+
 void sim_hub_check_end(struct sim_hub *hub)
 {
     struct books books;
     core_books(hub->core, &books);
-    uint64_t windows = sim_windows_check_end(hub->history, store_db(hub->store));
-    sim_check_end(hub->history, &books, windows, is_dead, hub);
+    uint64_t others = sim_windows_check_end(hub->history, store_db(hub->store));
+    sim_workflows_check_end(hub->history, store_db(hub->store));
+    others += count_rows(hub, "SELECT sum(enqueued) FROM pipit_route WHERE rule LIKE 'workflow/%'");
+    sim_check_end(hub->history, &books, others, is_dead, hub);
     uint64_t rows = count_rows(hub, "SELECT count(*) FROM pipit_outbox");
     uint64_t dead = count_rows(hub, "SELECT count(*) FROM pipit_dead");
     if (rows != books.waiting || dead != books.dead) {

@@ -14,6 +14,7 @@ enum sim_plant {
     SIM_PLANT_DEDUPE,           // core_spec.faults: dedupe off by one.
     SIM_PLANT_SETTLE_OUTSIDE,   // core_spec.faults: settlements outside the transaction.
     SIM_PLANT_WINDOW_IN_MEMORY, // core_spec.faults: that a window is closed is not stored.
+    SIM_PLANT_TIMER_KEPT,       // core_spec.faults: a workflow's timer stays when it has fired.
 };
 
 // A delivery that a target has been given; its answer is on the way.
@@ -23,6 +24,9 @@ struct sim_flight {
     enum verdict verdict;
     int64_t answer_at_ms;
     char key[SIM_KEY_MAX];
+    bool is_of_workflow;
+    char body[40]; // Of its answer.
+    struct reply reply;
 };
 
 struct sim_hub {
@@ -49,6 +53,9 @@ void sim_hub_step(struct sim_hub *hub);
 // Gives the targets what is due.
 void sim_hub_dispatch(struct sim_hub *hub);
 bool sim_hub_is_quiet(const struct sim_hub *hub);
+// At any time.
+void sim_hub_check(struct sim_hub *hub);
+// When it is quiet.
 void sim_hub_check_end(struct sim_hub *hub);
 
 #endif

@@ -213,6 +213,10 @@ static enum err publish_one(struct mqtt_state *state, uint32_t index, struct err
     if (publish.topic == NULL || is_beyond_limits(&state->link, &publish, answer)) {
         return ERR_OK;
     }
+    if (mqtt_publish_is_expired(&publish)) {
+        answer_set(answer, VERDICT_REJECT, "it expired before it could be sent");
+        return ERR_OK;
+    }
     struct slot *slot = &state->slots[index];
     slot->is_open = true; // Before the call: QoS 0 may be answered within it.
     state->open_count++;

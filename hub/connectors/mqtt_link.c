@@ -405,10 +405,26 @@ static bool is_expiry(struct bytes name)
     return bytes_equal(name, bytes_from_text(PROPERTY_EXPIRES));
 }
 
+static int64_t left_ms_of(struct bytes expiry)
+{
+    return strtoll((const char *)expiry.ptr, NULL, 10) - clock_wall_ms();
+}
+
+bool mqtt_publish_is_expired(const struct mqtt_publish *publish)
+{
+    struct bytes rest = publish->properties, name, value;
+    while (properties_next(&rest, &name, &value)) {
+        if (is_expiry(name)) {
+            return left_ms_of(value) <= 0;
+        }
+    }
+    return false;
+}
+
 // In seconds from now, rounded up: the broker drops nothing too early, the receiver knows better.
 static int add_expiry(mosquitto_property **list, struct bytes value)
 {
-    int64_t left_ms = strtoll((const char *)value.ptr, NULL, 10) - clock_wall_ms();
+    int64_t left_ms = left_ms_of(value);
     int64_t left_s = left_ms <= 0 ? 1 : (left_ms + 999) / 1000;
     return mosquitto_property_add_int32(list, MQTT_PROP_MESSAGE_EXPIRY_INTERVAL,
                                         (uint32_t)(left_s < UINT32_MAX ? left_s : UINT32_MAX));

@@ -73,6 +73,9 @@ struct mqtt_publish {
     struct bytes properties;     // More of them, as in struct delivery.
 };
 
+// Its PROPERTY_EXPIRES is over: nobody needs it any more.
+bool mqtt_publish_is_expired(const struct mqtt_publish *publish);
+
 // Writes or queues one publish; *out_mid is set before answered is called. ERR_INVALID: this one
 // can never be sent, the connection is fine.
 enum err mqtt_link_publish(struct mqtt_link *link, const struct mqtt_publish *publish, int *out_mid,

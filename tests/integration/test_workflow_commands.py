@@ -36,6 +36,7 @@ WAYS = {
     "impatient": ("", "within: 1 s"),
     "stubborn": ("", "within: 300 ms\n          retry: {attempts: 100, backoff: 50 ms, backoff_max: 100 ms}"),
     "brief": (", expires: 300 ms", "within: 20 s"),
+    "fleeting": (", expires: 300 ms", ""),
     "failing": (", offline: fail", "within: 20 s"),
     "sending": (", offline: send", "within: 20 s"),
     "waiting": (", offline: wait", "within: 20 s"),
@@ -287,6 +288,24 @@ def test_the_broker_keeps_no_expired_command(plant):
         plant.ended("done", plant.ask("plain", device))
         wait_for(lambda: len(intervals) == 2, what="both commands")
     assert intervals == [1, None]  # 300 ms in whole seconds, not less.
+
+
+def test_a_command_that_expires_before_the_broker_is_reached(plant, tmp_path):
+    """It is not sent then: a device without a clock would take it."""
+    with Broker() as other:
+        other.kill()
+        text = CONFIG.replace("URL", plant.broker.url, 1).replace("URL", other.url)
+        with Hub(text, tmp_path / "hub") as hub:
+            hub.wait_ready()
+            order = {"n": 1, "number": "late", "unit": "plant/far", "level": 1}
+            plant.client.publish("do/fleeting", json.dumps(order)).wait_for_publish(10)
+            wait_for(lambda: "boost" in hub.run("workflow", "list").stdout, what="it waits")
+            time.sleep(0.4)  # The expiry is the fact.
+            other.start()
+            with Subscriber(other.port, "failed/late", "pipit/v1/plant/far/#") as watch:
+                told = watch.wait(1, "failed/late")[0].json()
+                assert told["error"] == "refused" and "expired" in told["reason"]
+                assert not watch.on("pipit/v1/plant/far/command/#")
 
 
 def test_offline_fail(plant):

@@ -77,6 +77,24 @@ static void more_items_than_there_may_be(void **state)
     expect("10001 items", definitions, START, LAST_ENTRIES, ".failed!bound a.error!bound");
 }
 
+// As many as there may be; the parent is a token, too.
+static void all_items_at_once(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("", "{'name':'a','do':'for_each','in':'(WITH RECURSIVE c(i) AS (SELECT 1 UNION ALL"
+                     " SELECT i + 1 FROM c WHERE i < 9999) SELECT json_group_array(i) FROM c)',"
+                     "'as':'x','at_once':10000,'steps':[" SLEEP("nap", "1000") "]}"),
+        NULL};
+    (void)state;
+    struct play *play = play_create(definitions, PLAY_PLAIN);
+    play_script(play, START "t 1000;");
+    assert_string_equal(play_ask(play, "SELECT state || ' ' || next_token"
+                                       " FROM pipit_workflow_instance"),
+                        "4 10001");
+    play_check(play, "9999 items");
+    play_destroy(play);
+}
+
 static void variables_that_grow(void **state)
 {
     static const char *const definitions[] = {
@@ -151,6 +169,7 @@ int main(void)
         cmocka_unit_test(a_circle_through_on_error),
         cmocka_unit_test(items_of_items_of_items),
         cmocka_unit_test(more_items_than_there_may_be),
+        cmocka_unit_test(all_items_at_once),
         cmocka_unit_test(variables_that_grow),
         cmocka_unit_test(one_that_runs_itself),
         cmocka_unit_test(many_children_one_after_the_other),

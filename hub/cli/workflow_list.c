@@ -38,6 +38,8 @@ static const struct usage usage = {
 static const char *const headings[] = {">ID",    "WORKFLOW", "KEY",  "STATE", "STEP",
                                        ">SINCE", ">DUE",     "NOTE", NULL};
 
+#define ROWS_TOGETHER 10000 // Of a table; then the next one begins, so that memory is bounded.
+
 struct listing {
     struct workflow_run *run;
     struct table *table;
@@ -74,6 +76,11 @@ static bool on_instance(void *context, const struct view_instance *instance)
         putchar('\n');
     } else {
         row_print(listing, json);
+        if ((listing->shown + 1) % ROWS_TOGETHER == 0) {
+            table_print(listing->table, stdout);
+            table_destroy(listing->table);
+            listing->table = table_create(headings);
+        }
     }
     json_decref(json);
     listing->shown++;
@@ -90,7 +97,7 @@ static int list(struct workflow_run *run)
     workflow_select(options, &filter);
     listing.table = table_create(headings);
     enum err rc = store_view_instances(run->view, &filter, on_instance, &listing, &e);
-    if (rc == ERR_OK && !run->is_json && listing.shown > 0) {
+    if (rc == ERR_OK && !run->is_json && listing.shown % ROWS_TOGETHER > 0) {
         table_print(listing.table, stdout);
     }
     table_destroy(listing.table);

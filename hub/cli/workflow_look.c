@@ -125,6 +125,9 @@ static json_t *token_json(const struct workflow_look *look, int64_t definition,
                              (json_int_t)token->execution, "phase", phases[token->phase & 3],
                              "since", (json_int_t)token->arrived_ms, "attempt",
                              (json_int_t)token->attempt, "token", (json_int_t)token->id);
+    if (json != NULL && token->scope != NULL) {
+        json_object_set(json, "scope", token->scope);
+    }
     if (json != NULL && token->total > 0) {
         json_object_set_new(json, "total", json_integer(token->total));
         json_object_set_new(json, "done", json_integer(token->done));
@@ -235,10 +238,12 @@ static void add_undo(struct full *full, const char *text)
     json_t *undo = text == NULL ? NULL : json_loads(text, 0, NULL);
     json_t *names = json_array();
     for (size_t i = json_array_size(undo); i > 0; i--) {
-        const json_t *step = json_object_get(json_array_get(undo, i - 1), "step");
+        const json_t *entry = json_array_get(undo, i - 1);
+        const json_t *step = json_object_get(entry, "step");
         const char *name =
             step_name(full->look, full->definition_id, (uint32_t)json_integer_value(step));
-        json_array_append_new(names, json_string(name));
+        json_array_append_new(names, json_pack("{s:s, s:O*}", "step", name, "scope",
+                                               json_object_get(entry, "scope")));
     }
     if (json_array_size(names) > 0) {
         json_object_set(full->json, "undo", names);

@@ -10,12 +10,13 @@
 
 int workflow_show_command(int argc, char **argv);
 
-#define DATA_SHOWN_MAX 400 // Bytes of an entry's data; --full shows all.
+#define DATA_SHOWN_MAX  400 // Bytes of an entry's data; --full shows all.
+#define STEPS_SHOWN_MAX 20  // That branches stand at, or that would be undone; the same.
 
 static const struct option_spec show_options[] = {
     WORKFLOW_CONFIG_OPTION,
     {"full", OPTION_BOOL, false, "false", 0, 0, NULL,
-     "Long data of the history whole, and the definition that the instance runs on."},
+     "Long data and lists whole, and the definition that the instance runs on."},
     {"json", OPTION_BOOL, false, "false", 0, 0, NULL, "One JSON object an instance."},
     {NULL},
 };
@@ -81,6 +82,16 @@ static json_t *readable(const json_t *data)
     return copy;
 }
 
+// The length of it, or of as many whole characters as are shown.
+static size_t cut_at(const char *text)
+{
+    size_t len = strlen(text), shown = len > DATA_SHOWN_MAX ? DATA_SHOWN_MAX : len;
+    while (((unsigned char)text[shown] & 0xc0) == 0x80) {
+        shown--;
+    }
+    return shown;
+}
+
 static void print_data(const char *sign, const json_t *data, bool is_full)
 {
     json_t *copy = data == NULL ? NULL : readable(data);
@@ -89,14 +100,9 @@ static void print_data(const char *sign, const json_t *data, bool is_full)
     if (text == NULL) {
         return;
     }
-    size_t len = strlen(text);
-    bool is_cut = !is_full && len > DATA_SHOWN_MAX;
-    size_t shown = is_cut ? DATA_SHOWN_MAX : len;
-    while (is_cut && ((unsigned char)text[shown] & 0xc0) == 0x80) {
-        shown--; // Not within a character.
-    }
+    size_t shown = is_full ? strlen(text) : cut_at(text);
     printf("    %s%s %.*s%s%s\n", colour(COLOUR_DIM), sign, (int)shown, text,
-           is_cut ? "... (--full shows all)" : "", colour(COLOUR_NONE));
+           text[shown] != '\0' ? "... (--full shows all)" : "", colour(COLOUR_NONE));
     free(text);
 }
 
@@ -136,6 +142,22 @@ static void print_object(const char *name, const json_t *object)
     }
 }
 
+static size_t list_shown(const struct shown *shown, const json_t *list)
+{
+    return shown->is_full ? json_array_size(list) : STEPS_SHOWN_MAX;
+}
+
+// The variables that are a branch's own: which item it is of a for_each.
+static void print_scope(const json_t *entry)
+{
+    const json_t *scope = json_object_get(entry, "scope");
+    char *text = scope == NULL ? NULL : json_dumps(scope, print_flags(scope));
+    if (text != NULL) {
+        printf(" %.*s", (int)cut_at(text), text);
+    }
+    free(text);
+}
+
 // What a branch at a step waits for, in words.
 static void describe(const json_t *step, char out_text[PRINT_TEXT_MAX])
 {
@@ -167,37 +189,49 @@ static void describe(const json_t *step, char out_text[PRINT_TEXT_MAX])
 static void print_waits(const struct shown *shown)
 {
     bool is_parked = strcmp(print_text(shown->json, "state"), "parked") == 0;
-    size_t i;
+    const json_t *steps = json_object_get(shown->json, "steps");
+    size_t i, shown_count = list_shown(shown, steps);
     json_t *step;
-    json_array_foreach(json_object_get(shown->json, "steps"), i, step)
+    json_array_foreach(steps, i, step)
     {
+        if (i == shown_count) {
+            printf("%-16s ... and %zu more (--full shows all)\n", "", json_array_size(steps) - i);
+            break;
+        }
         char what[PRINT_TEXT_MAX], due[PRINT_TEXT_MAX], since[AMOUNT_TEXT_MAX];
         int64_t since_ms = shown->now_ms - print_number(step, "since");
         describe(step, what);
         print_due(step, shown->now_ms, due);
-        printf("%s%-16s%s %s%s%s %s %s, since %s%s%s\n", colour(COLOUR_DIM),
+        printf("%s%-16s%s %s%s%s", colour(COLOUR_DIM),
                i > 0       ? ""
                : is_parked ? "parked at"
                            : "at step",
                colour(COLOUR_NONE), colour(COLOUR_CYAN), print_text(step, "step"),
-               colour(COLOUR_NONE), is_parked ? "would wait for" : "waits for", what,
+               colour(COLOUR_NONE));
+        print_scope(step);
+        printf(" %s %s, since %s%s%s\n", is_parked ? "would wait for" : "waits for", what,
                amount_duration(since_ms < 0 ? 0 : since_ms, since), due[0] == '\0' ? "" : ", due ",
                due);
     }
 }
 
-static void print_undo(const json_t *json)
+static void print_undo(const struct shown *shown)
 {
-    size_t i;
-    json_t *name;
-    const json_t *list = json_object_get(json, "undo");
-    json_array_foreach(list, i, name)
+    const json_t *list = json_object_get(shown->json, "undo");
+    size_t i, shown_count = list_shown(shown, list);
+    json_t *entry;
+    json_array_foreach(list, i, entry)
     {
+        if (i == shown_count) {
+            printf(" ... and %zu more (--full shows all)\n", json_array_size(list) - i);
+            break;
+        }
         if (i == 0) {
             printf("%s%-16s%s ", colour(COLOUR_DIM), "would undo", colour(COLOUR_NONE));
         }
-        printf("%s%s%s", i == 0 ? "" : ", then ", json_string_value(name),
-               i + 1 == json_array_size(list) ? "\n" : "");
+        printf("%s%s", i == 0 ? "" : ", then ", print_text(entry, "step"));
+        print_scope(entry);
+        fputs(i + 1 == json_array_size(list) ? "\n" : "", stdout);
     }
 }
 
@@ -269,7 +303,7 @@ static void print_instance(const struct shown *shown)
     print_object("variables", json_object_get(shown->json, "variables"));
     print_object("result", json_object_get(shown->json, "result"));
     print_waits(shown);
-    print_undo(shown->json);
+    print_undo(shown);
     print_history(shown);
     if (shown->is_full) {
         printf("%sdefinition%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));

@@ -5,6 +5,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
+
 static const struct step_type *const types[STEP_KIND_COUNT] = {
     [STEP_EMIT] = &step_emit,
     [STEP_CALL] = &step_call,
@@ -36,6 +38,18 @@ struct visit visit_of(struct workflows *workflows, struct workflow_instance *ins
     return visit;
 }
 
+// What is no UTF-8 (a peer's words, a character that was cut at the end) could not be told on.
+static void clean(char *text)
+{
+    size_t len = strlen(text);
+    uint32_t code_point;
+    for (size_t i = 0; i < len;) {
+        size_t length = utf8_decode(bytes_of((uint8_t *)text + i, len - i), &code_point);
+        text[i] = length == 0 ? '?' : text[i];
+        i += length == 0 ? 1 : length;
+    }
+}
+
 const char *visit_text(const struct visit *visit, const char *format, ...)
 {
     char text[sizeof((struct error){0}.text)];
@@ -43,6 +57,7 @@ const char *visit_text(const struct visit *visit, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
+    clean(text);
     const char *copy = event_memory_text(visit->workflows->memory, bytes_from_text(text));
     return copy == NULL ? "" : copy;
 }
@@ -286,8 +301,12 @@ static enum err make_fail(struct visit *visit, struct move *move, struct error *
 static enum err make_over(struct visit *visit, struct move *move, struct error *e)
 {
     bool is_undoing = visit->instance->state == INSTANCE_UNDOING;
-    json_decref(visit->instance->result);
-    visit->instance->result = move->data;
+    if (is_undoing) {
+        json_decref(move->data);
+    } else {
+        json_decref(visit->instance->result);
+        visit->instance->result = move->data;
+    }
     enum err rc = visit_note(visit, ENTRY_DONE, NULL, e);
     rc = rc == ERR_OK ? depart(visit, false, e) : rc;
     return rc == ERR_OK ? go(visit, is_undoing ? PLACE_UNDONE : PLACE_END, NULL, e) : rc;

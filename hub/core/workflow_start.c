@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/utf8.h"
 #include "core/workflow_parts.h"
 
 #define WHOLE_MAX 9007199254740992.0 // Whole reals up to here are told from their neighbours.
@@ -52,6 +53,10 @@ enum err workflow_key_text(const struct event_value *value, struct event_memory 
         if (value->bytes.len > WORKFLOW_KEY_BYTES_MAX) {
             return error_set(e, ERR_INVALID, "has %zu bytes, %d are allowed", value->bytes.len,
                              WORKFLOW_KEY_BYTES_MAX);
+        }
+        if (!utf8_is_valid(value->bytes) ||
+            (value->bytes.len > 0 && memchr(value->bytes.ptr, 0, value->bytes.len) != NULL)) {
+            return error_set(e, ERR_INVALID, "is no text: it is not UTF-8, or has a zero byte");
         }
         *out_text = event_memory_text(memory, value->bytes);
         break;

@@ -79,6 +79,15 @@ static const struct scenario scenarios[] = {
               "{'name':'no','do':'fail','reason':'n is {n}','on_error':[" SET("why", "n",
                                                                               "my.reason") "]}"),
      START, "started no!failed why+ completed", "", "{'n':'n is 5'}"},
+    {"a text that is no text", WORKFLOW("", SET("bad", "m", "CAST(x`ff` AS TEXT)")), START,
+     "started bad!expression failed", "", NULL},
+    {"a reason that is no text",
+     WORKFLOW("", "{'name':'no','do':'fail','reason':'so {CAST(x`ff` AS TEXT)}'}"), START,
+     "started no!failed failed", "", NULL},
+    {"a key that is no text",
+     WORKFLOW("", "{'name':'pay','do':'await','from':'pay','key':'k','keep':0,'match':'CAST(x`ff` "
+                  "AS TEXT)'}"),
+     START, "started pay!expression failed", "", NULL},
     {"goto with a wait between, three times round",
      WORKFLOW(
          "'variables':{'n':'0'},",

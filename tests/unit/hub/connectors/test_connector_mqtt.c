@@ -13,6 +13,7 @@
 
 #include "broker_support.h"
 #include "connectors/types.h"
+#include "core/properties.h"
 #include "delivery_support.h"
 
 static struct options *options_for(int port)
@@ -122,6 +123,11 @@ static void test_retained(void **state)
     broker_deinit(&broker);
 }
 
+static const char expired[] = PROPERTY_EXPIRES "\0"
+                                               "1700000000000";
+static const char unexpired[] = PROPERTY_EXPIRES "\0"
+                                                 "32503680000000"; // The year 3000.
+
 // What the broker refuses does not touch its neighbours.
 static void test_refusals(void **state)
 {
@@ -137,7 +143,7 @@ static void test_refusals(void **state)
     fclose(file);
     broker_start(&broker);
     struct options *options = options_for(broker.port);
-    struct deliveries *made = deliveries_make(7, 1);
+    struct deliveries *made = deliveries_make(9, 1);
     char large[3000], long_topic[210], bad_utf8[] = "out/\xff";
     memset(large, 'x', sizeof(large));
     memset(long_topic, 'a', sizeof(long_topic));
@@ -146,6 +152,8 @@ static void test_refusals(void **state)
     made->rows[3].topic = bytes_from_text("out/+");
     made->rows[4].topic = bytes_of(bad_utf8, strlen(bad_utf8));
     made->rows[5].qos = 2;
+    made->rows[6].properties = bytes_of(expired, sizeof(expired));
+    made->rows[7].properties = bytes_of(unexpired, sizeof(unexpired));
     static const struct {
         enum verdict verdict;
         const char *reason;
@@ -156,13 +164,15 @@ static void test_refusals(void **state)
         {VERDICT_REJECT, "the topic holds the wildcard +"},
         {VERDICT_REJECT, "UTF-8"},
         {VERDICT_REJECT, "the broker takes QoS 1 at most"},
+        {VERDICT_REJECT, "it expired before it could be sent"},
+        {VERDICT_DONE, ""},
         {VERDICT_DONE, ""},
     };
-    struct answer answers[7];
+    struct answer answers[9];
     struct error e = {0};
     void *connector = open_connector(options);
-    assert_int_equal(connector_mqtt.send(connector, made->list, 7, answers, &e), ERR_OK);
-    for (size_t i = 0; i < 7; i++) {
+    assert_int_equal(connector_mqtt.send(connector, made->list, 9, answers, &e), ERR_OK);
+    for (size_t i = 0; i < 9; i++) {
         if (answers[i].verdict != want[i].verdict ||
             strstr(answers[i].reason, want[i].reason) == NULL) {
             fail_msg("%zu: verdict %d (%s)", i, answers[i].verdict, answers[i].reason);
@@ -177,9 +187,9 @@ static void test_refusals(void **state)
 
 // The size that is compared with the broker's maximum is that of the packet to the byte: one that
 // just fits passes, one more byte is refused here and does not break the connection.
-static void test_packet_size_to_the_byte(void **state)
+// What of the payload fits, with these properties.
+static size_t largest_payload(struct bytes properties)
 {
-    (void)state;
     struct broker broker;
     char payload[1100];
     memset(payload, 'x', sizeof(payload));
@@ -193,6 +203,7 @@ static void test_packet_size_to_the_byte(void **state)
         struct answer answer;
         struct error e = {0};
         made->rows[0].payload = bytes_of(payload, len);
+        made->rows[0].properties = properties;
         if (connector_mqtt.send(connector, made->list, 1, &answer, &e) != ERR_OK) {
             fail_msg("%zu bytes of payload broke the connection: %s", len, e.text);
         }
@@ -202,11 +213,20 @@ static void test_packet_size_to_the_byte(void **state)
         }
         free(made);
     }
-    // type 1, length 2, topic 2+9, packet id 2, properties 1 + 3+16 + 5+15+5, payload.
-    assert_int_equal(largest, 1000 - 1 - 2 - 11 - 2 - 1 - 19 - 25);
     close_connector(connector);
     options_destroy(options);
     broker_deinit(&broker);
+    return largest;
+}
+
+static void test_packet_size_to_the_byte(void **state)
+{
+    (void)state;
+    // type 1, length 2, topic 2+9, packet id 2, properties 1 + 3+16 + 5+15+5, payload.
+    const size_t room = 1000 - 1 - 2 - 11 - 2 - 1 - 19 - 25;
+    assert_int_equal(largest_payload(bytes_of("", 0)), room);
+    // Message expiry 1+4.
+    assert_int_equal(largest_payload(bytes_of(unexpired, sizeof(unexpired))), room - 5);
 }
 
 static void test_connect_errors(void **state)

@@ -40,8 +40,9 @@ static const struct usage usage = {
     .about =
         "Says for every rule why it does or does not fire on a message: where its topic leaves\n"
         "the filter, how the payload is read, which term of the condition is false with which\n"
-        "values, which window it enters, and what is delivered where. Nothing is sent, and the\n"
-        "hub's store is only read.\n",
+        "values, which window it enters, and what is delivered where; then which workflows it\n"
+        "starts and which of their steps await it, with its key. Nothing is sent, and the hub's\n"
+        "store is only read.\n",
     .options = explain_command_options,
     .more =
         "Examples:\n"

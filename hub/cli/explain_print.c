@@ -155,6 +155,42 @@ static void rule_print(const json_t *rule)
     }
 }
 
+// What would happen, or why it does not; what is about other topics is left out.
+static void workflow_line(const char *workflow, const json_t *by)
+{
+    const json_t *key = json_object_get(by, "key");
+    const char *step = text_of(by, "step");
+    if (!json_is_true(json_object_get(by, "matches"))) {
+        return;
+    }
+    printf("%sworkflow %s%s: %s%s%s%s%s%s", colour(COLOUR_BOLD), workflow, colour(COLOUR_NONE),
+           step == NULL ? "" : "step ", step == NULL ? "" : step, step == NULL ? "" : " ",
+           colour(key == NULL ? COLOUR_RED : COLOUR_GREEN),
+           key == NULL    ? step == NULL ? "does not start" : "does not take it"
+           : step == NULL ? "starts"
+                          : "awaits it",
+           colour(COLOUR_NONE));
+    if (key == NULL) {
+        printf(": %s\n", text_of(by, "why"));
+        return;
+    }
+    printf(", key ");
+    value_print(key);
+    printf("\n");
+}
+
+static void workflow_print(const json_t *workflow)
+{
+    size_t i;
+    json_t *one;
+    const char *name = text_of(workflow, "workflow");
+    workflow_line(name, json_object_get(workflow, "starts"));
+    json_array_foreach(json_object_get(workflow, "awaits"), i, one)
+    {
+        workflow_line(name, one);
+    }
+}
+
 void explain_print(const struct json_t *explanation, const char *was_rejected)
 {
     size_t i;
@@ -169,5 +205,9 @@ void explain_print(const struct json_t *explanation, const char *was_rejected)
     json_array_foreach(json_object_get(explanation, "rules"), i, rule)
     {
         rule_print(rule);
+    }
+    json_array_foreach(json_object_get(explanation, "workflows"), i, rule)
+    {
+        workflow_print(rule);
     }
 }

@@ -323,12 +323,15 @@ enum err explain(const struct explain_options *options, struct json_t **out_expl
 {
     struct error own = {0};
     e = e == NULL ? &own : e;
-    json_t *explanation = json_object(), *rules = json_array(), *read = NULL;
+    json_t *explanation = json_object(), *rules = json_array(), *workflows = json_array();
+    json_t *read = NULL;
     json_set_bytes(explanation, "topic", options->message->topic);
     enum err rc = explain_read(options, &read, e);
     rc = rc == ERR_OK ? explain_rules(options, read, rules, e) : rc;
+    rc = rc == ERR_OK ? explain_workflows(options, read, workflows, e) : rc;
     json_object_set_new(explanation, "read", read);
     json_object_set_new(explanation, "rules", rules);
+    json_object_set_new(explanation, "workflows", workflows);
     if (rc == ERR_OK) {
         *out_explanation = explanation;
     } else {

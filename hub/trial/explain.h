@@ -1,5 +1,5 @@
 // explain.h - why each rule did or did not fire on a message: the filter, how the payload was read,
-// the condition term by term, what came out.
+// the condition term by term, what came out; and which workflows it would start or go on with.
 //
 // Threads:   one at a time.
 //
@@ -32,7 +32,10 @@ struct explain_options {
 //             "terms": [{"sql": text, "value": bool or null, "columns": {...}}],
 //             "missing": [{"column": text, "nearest": text}],
 //             "window": text, "rows": n, "failure": text, "notes": [text],
-//             "deliveries": [{"rule", "target", "topic", "key", "payload", "at"}]}]}
+//             "deliveries": [{"rule", "target", "topic", "key", "payload", "at"}]}],
+//  "workflows": [{"workflow": text,
+//                 "starts": {"filter": text, "matches": bool, "key": value, "why": text},
+//                 "awaits": [{"step": text, and as in starts}]}]}
 // Members that say nothing are left out.
 enum err explain(const struct explain_options *options, struct json_t **out_explanation,
                  struct error *e);

@@ -1,5 +1,5 @@
 // explain_parts.h - what explain.c asks of others: a query over the one event, a condition's terms,
-// a window.
+// a window, workflows.
 //
 // Threads:   as explain.h.
 //
@@ -22,6 +22,10 @@ enum err explain_query(const struct explain_options *options, const char *sql,
 enum err explain_terms(const struct explain_options *options, const struct rules *rules,
                        uint32_t rule_index, const struct json_t *fields, struct json_t *rule,
                        struct error *e);
+
+// explain_workflow.c: adds each workflow to the list, unless only one rule is asked about.
+enum err explain_workflows(const struct explain_options *options, const struct json_t *read,
+                           struct json_t *list, struct error *e);
 
 // explain_window.c: which window the event would enter, in words; false: the rule has none.
 bool explain_window(const struct window_spec *window, const struct json_t *read,

@@ -264,3 +264,37 @@ def test_an_event_without_a_time_enters_no_window_by_time(tmp_path):
     path.write_text(timed)
     _, rules = explained(path, '{"celsius": 31, "site": "x"}')
     assert rules["hot"]["window"].startswith("has no time, ")
+
+
+WORKFLOWS = """hub: {id: plant-7, store: hub.db}
+sources: {plant: {mqtt: {url: "mqtt://127.0.0.1"}, topics: ["shop/#"]}}
+targets: {bus: {mqtt: {url: "mqtt://127.0.0.1"}}}
+workflows:
+  order:
+    start: {from: "shop/orders", where: "amount > 0", key: number}
+    variables: {amount: amount}
+    steps:
+      - paid:
+          await: {from: "shop/payments", key: event.number, where: "event.amount >= my.amount"}
+          within: 2 d
+          on_error: [{late: {await: {from: "shop/+", key: topic_part(2)}}}]
+"""
+
+# why, topic, payload, the lines about workflows
+TOLD = [
+    ("it starts", "shop/orders", '{"number": 7, "amount": 1}',
+     ["workflow order: starts, key 7", 'workflow order: step late awaits it, key "orders"']),
+    ("where says no", "shop/orders", '{"number": 7, "amount": 0}',
+     ["workflow order: does not start: where is not true: amount > 0", 'workflow order: step late awaits it, key "orders"']),
+    ("there is no key", "shop/payments", "{}",
+     ["workflow order: step paid does not take it: its key is NULL", 'workflow order: step late awaits it, key "payments"']),
+    ("other topics are not told of", "shop/a/b", "{}", []),
+]
+
+
+@pytest.mark.parametrize("why,topic,payload,told", TOLD, ids=[row[0] for row in TOLD])
+def test_workflows_that_an_event_is_for(tmp_path, why, topic, payload, told):
+    (tmp_path / "hub.yaml").write_text(WORKFLOWS, encoding="utf-8")
+    done = pipit("explain", "-c", tmp_path / "hub.yaml", "--topic", topic, "--payload", payload)
+    assert done.returncode == 0, done.stderr
+    assert [line for line in done.stdout.splitlines() if line.startswith("workflow")] == told, why

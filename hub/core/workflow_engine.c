@@ -110,6 +110,7 @@ static enum err tell_parent(struct visit *parent, const struct workflow_instance
         .kind = NEWS_CHILD,
         .batch = parent->workflows->answers,
         .verdict = is_done ? VERDICT_DONE : VERDICT_REJECT,
+        .status = child->state,
         .reason = is_done ? NULL : reason_of(parent, child),
     };
     parent->token->delivery = 0;

@@ -134,7 +134,7 @@ struct workflow_news_item {
     uint32_t event_index;
     const char *event_id;   // EVENT: for the record.
     enum verdict verdict;   // ANSWER: DONE, RETRY or REJECT. REPLY, CHILD: DONE or REJECT.
-    int32_t status;         // ANSWER, REPLY.
+    int32_t status;         // ANSWER, REPLY. CHILD: its enum workflow_state.
     const char *reason;     // May be NULL.
     bool is_cut;            // ANSWER: the body was too long.
     uint64_t delivery;      // ANSWER: which one; 0: not known.

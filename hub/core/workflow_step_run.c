@@ -173,7 +173,8 @@ static enum err hear(struct visit *visit, const struct workflow_news_item *news,
         return ERR_OK;
     }
     if (news->verdict != VERDICT_DONE) {
-        move_fail(move, WORKFLOW_FAILED, news->reason);
+        bool is_cancelled = news->status == INSTANCE_CANCELLED;
+        move_fail(move, is_cancelled ? WORKFLOW_CANCELLED : WORKFLOW_FAILED, news->reason);
         return ERR_OK;
     }
     move->kind = MOVE_DONE;

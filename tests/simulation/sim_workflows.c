@@ -193,6 +193,14 @@ static const struct {
      "SELECT name FROM pipit_workflow_step WHERE arrived - departed <> 0 AND NOT EXISTS"
      " (SELECT 1 FROM pipit_workflow_instance WHERE state = 3)",
      true},
+    {"Little's law does not hold", // A parked one has left what it failed at.
+     "WITH token AS (SELECT i.definition, t.value ->> 3 AS step, t.value ->> 7 AS arrived"
+     " FROM pipit_workflow_instance i, json_each(i.tokens) t"
+     " WHERE i.tokens IS NOT NULL AND NOT (i.state = 3 AND t.value ->> 6 = 0))"
+     " SELECT name FROM pipit_workflow_step s WHERE (arrived - departed, area - residence) <>"
+     " (SELECT count(*), coalesce(sum(s.last - arrived), 0) FROM token"
+     " WHERE definition = s.definition AND step = s.step)",
+     false},
 };
 
 static void check_law(struct sim_history *history, sqlite3 *db, size_t law)

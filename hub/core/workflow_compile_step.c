@@ -115,7 +115,9 @@ static enum err compile_message(const struct work *work)
     }
     begin(work, QUERY_VARIABLES);
     draft_add(work->draft, work->text, "topic", true);
-    work->draft->parts[0].is_url = message->is_url && work->draft->spec.part_count == 1;
+    if (work->draft->spec.part_count == 1) { // There is one.
+        work->draft->parts[0].is_url = message->is_url;
+    }
     draft_add(work->draft, work->text, "text", true);
     draft_add(work->draft, work->text, "type", true);
     enum err rc = draft_compile(work->draft, &message->address);

@@ -1,11 +1,14 @@
 // workflow_parts.h - what workflows are made of, for the files that work on them:
-//   workflows.c          definitions of the store and the configuration, a batch's beginning and
-//   end workflow_match.c     events to those that await them, and to new instances
-//   (workflow_start.c) workflow_engine.c    a token from step to step, until it waits;
-//   workflow_step_*.c: each kind workflow_undo.c      failure, cancel, undo, park workflow_send.c
-//   messages, calls, commands: into the outbox or the inbox workflow_presence.c  who is online;
-//   workflow_inbox.c: what workflows tell the hub workflow_journal.c   entries of instances, and
-//   transitions for those who watch workflow_tally.c     counters of workflows and steps
+//
+// - workflows.c, workflow_set.c: definitions of the store and the configuration, a batch
+// - workflow_match.c, workflow_start.c: events to those that await them, and to new instances
+// - workflow_engine.c, workflow_move.c: a token from step to step, until it waits
+// - workflow_step_*.c: each kind of step; workflow_retry.c: when it is tried again
+// - workflow_undo.c: failure, cancel, undo, park
+// - workflow_send.c: messages, calls, commands, into the outbox or the inbox
+// - workflow_presence.c: who is online; workflow_inbox.c: what workflows tell the hub
+// - workflow_journal.c: entries of instances, and transitions for those who watch
+// - workflow_tally.c: counters of workflows and steps
 //
 // Threads:   core thread.
 //

@@ -1,5 +1,6 @@
 #include "core/workflow_query_parts.h"
 
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -274,12 +275,14 @@ char *query_names_from(const struct workflow_query *query)
 }
 
 // Replaces the sentence, not the place that it points at.
-#define SAY(e, ...)                                                                                \
-    do {                                                                                           \
-        int32_t offset = (e)->offset;                                                              \
-        error_set(e, ERR_CONFIG, __VA_ARGS__);                                                     \
-        (e)->offset = offset;                                                                      \
-    } while (0)
+static void say(struct error *e, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static void say(struct error *e, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(e->text, sizeof(e->text), format, arguments);
+    va_end(arguments);
+}
 
 static void teach_ambiguous(enum query_over over, const char *name, struct error *e)
 {
@@ -289,7 +292,7 @@ static void teach_ambiguous(enum query_over over, const char *name, struct error
                                          [QUERY_ITEMS] = "items"};
     bool is_body = over == QUERY_ANSWER && strcasecmp(name, "reason") != 0;
     const char *other = is_body ? "body" : others[over];
-    SAY(e, "\"%s\" is a name of the workflow and may be one of the %s, too: write my.%s or %s.%s",
+    say(e, "\"%s\" is a name of the workflow and may be one of the %s, too: write my.%s or %s.%s",
         name, other, name, other, name);
 }
 
@@ -325,16 +328,16 @@ static void teach_missing(const struct query_spec *spec, const char *name, struc
         const char *why = is_event    ? "no event is at hand here; take it over into a variable"
                           : is_answer ? "no answer is at hand here; take it over into a variable"
                                       : "there is no such name";
-        SAY(e, "%s: %s", name, why);
+        say(e, "%s: %s", name, why);
         return;
     }
     const char *variable = is_my ? dot + 1 : name;
     if (spec->over == QUERY_EVENT && spec->variables == NULL) {
-        SAY(e, "my.%s: there is no instance yet, the event alone is at hand", variable);
+        say(e, "my.%s: there is no instance yet, the event alone is at hand", variable);
         return;
     }
     const char *near = nearest(spec, variable);
-    SAY(e, "there is no variable \"%s\"%s%s%s%s%s", variable,
+    say(e, "there is no variable \"%s\"%s%s%s%s%s", variable,
         near == NULL ? "" : " (did you mean \"", near == NULL ? "" : near,
         near == NULL ? "" : "\"?)",
         spec->over == QUERY_ANSWER ? "; a field of the answer is written body." : "",
@@ -345,7 +348,7 @@ static void teach_keyword(const struct query_spec *spec, const char *word, struc
 {
     for (uint32_t i = 0; i < spec->variable_count; i++) {
         if (strcasecmp(spec->variables[i], word) == 0) {
-            SAY(e, "\"%s\" is a word of SQL: as a variable it is written in double quotes", word);
+            say(e, "\"%s\" is a word of SQL: as a variable it is written in double quotes", word);
             return;
         }
     }
@@ -375,7 +378,7 @@ void query_names_teach(const struct query_spec *spec, uint32_t part, struct erro
     } else if (take_name(e->text, "near ", name)) {
         teach_keyword(spec, name, e);
     } else if (take_name(e->text, "no such column: ", name) && is_quoted) {
-        SAY(e, "there is no variable \"%s\"; a text is written in single quotes", name);
+        say(e, "there is no variable \"%s\"; a text is written in single quotes", name);
     } else if (take_name(e->text, "no such column: ", name) && strchr(name, ' ') == NULL) {
         teach_missing(spec, name, e);
     }

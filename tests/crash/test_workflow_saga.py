@@ -47,8 +47,18 @@ def workflow(name, how):
     return ORDER.format(name=name) + "".join(steps)
 
 
+def branched(name):
+    """Steps 2 and 3 beside 4 and 5, behind step 1."""
+    def steps(indent, *numbers):
+        text = "".join(STEP.format(n=n, how="within: 10 s\n          " + SURE, sure=SURE) for n in numbers)
+        return text.replace("\n", "\n" + " " * indent)
+    return (ORDER.format(name=name) + steps(0, 1) + "\n      - both:\n          parallel:"
+            + "\n            a:" + steps(8, 2, 3) + "\n            b:" + steps(8, 4, 5) + "\n          wait: all\n")
+
+
 # `patient` asks until it is told; `hasty` asks once and does not wait long.
-WORKFLOWS = workflow("patient", "within: 10 s\n          " + SURE) + workflow("hasty", "within: 300 ms")
+WORKFLOWS = (workflow("patient", "within: 10 s\n          " + SURE) + workflow("hasty", "within: 300 ms")
+             + branched("wide"))
 
 
 class World:
@@ -180,7 +190,7 @@ def make_hub(broker, world, folder):
 
 def instances(hub):
     """Instances by key; each has its state."""
-    listed = hub.run("workflow", "list", "--state", "all", "--json").stdout
+    listed = hub.run("workflow", "list", "--state", "all", "--limit", "0", "--json").stdout
     found = [json.loads(line) for line in listed.splitlines() if line.strip()]
     rows = found[0] if len(found) == 1 and isinstance(found[0], list) else found
     return {row["key"]: row for row in rows}
@@ -192,7 +202,12 @@ def check_end(hub, world, orders):
     for order, fails in orders.items():
         assert world.done_but_refused(order) == expected(fails), order
         assert len(set(world.done_for(order))) == len(world.done_for(order)), order
-    ended = wait_for(lambda: has_ended(hub, orders), what="all instances have ended", deadline=30)
+    check_instances(hub, orders)
+
+
+def check_instances(hub, orders):
+    """Each has ended in the state that it has to, and the books balance."""
+    ended = wait_for(lambda: has_ended(hub, orders), what="all instances have ended", deadline=60, step=0.2)
     for order, fails in orders.items():
         assert ended[order]["state"] == ("completed" if fails == 0 else "failed"), ended[order]
     books = hub.status()["books"]
@@ -275,31 +290,71 @@ def test_killed_at_every_request(broker, world, tmp_path):
         hub.cleanup()
 
 
+def kill_at_random(hub, world, chance, is_over):
+    """Until it is over, at most for some seconds; gives how often."""
+    kills = 0
+    end = time.monotonic() + 5
+    while time.monotonic() < end and kills < 12 and not is_over():
+        seen = world.requests + chance.randrange(1, 30)
+        wait_for(lambda: world.requests >= seen or is_over(), 30)
+        time.sleep(chance.random() * 0.02)  # So that it dies anywhere between two requests.
+        hub.kill()
+        kills += 1
+        hub.start()
+    return kills
+
+
 @pytest.mark.parametrize("seed, is_lossy", [(1, False), (2, True)])
 def test_killed_at_random(broker, world, tmp_path, seed, is_lossy):
     chance = random.Random(seed)
     world.chance = random.Random(seed) if is_lossy else None
     world.work_s = 0.05
-    orders = {f"order-{n}": chance.randrange(STEPS + 1) for n in range(60)}
+    orders = {f"order-{n}": chance.randrange(STEPS + 1) for n in range(40)}
     hub = make_hub(broker, world, tmp_path / "hub").start().wait_ready()
     try:
         with Client(broker.port) as client:
             place(client, orders)
-        kills = 0
-        end = time.monotonic() + 8
-        while time.monotonic() < end and kills < 25:
-            seen = world.requests + chance.randrange(1, 30)
-            wait_for(lambda: world.requests >= seen or is_quiet(world, orders), 30)
-            if is_quiet(world, orders):
-                break
-            time.sleep(chance.random() * 0.02)  # So that it dies anywhere between two requests.
-            hub.kill()
-            kills += 1
-            hub.start()
+        kills = kill_at_random(hub, world, chance, lambda: is_quiet(world, orders))
         check_end(hub, world, orders)
         assert kills >= 5
     finally:
         hub.cleanup()
+
+
+def test_branches_killed_at_random(broker, world, tmp_path):
+    """Who fails ends the other branch, whose calls may be on their way: nothing that happened stays."""
+    chance = random.Random(3)
+    world.chance = random.Random(3)
+    world.work_s = 0.05
+    orders = {f"wide-{n}": chance.randrange(STEPS + 1) for n in range(30)}
+    hub = make_hub(broker, world, tmp_path / "hub").start().wait_ready()
+    try:
+        with Client(broker.port) as client:
+            place(client, orders, "wide")
+        kills = kill_at_random(hub, world, chance, lambda: not_over(world, orders) == [])
+        check_instances(hub, orders)
+        for order, fails in orders.items():
+            done = world.done_for(order)
+            assert len(set(done)) == len(done), order
+            happened = [number for what, number in done if what == "do"]
+            undone = [number for what, number in done if what == "undo"]
+            assert set(undone) >= (set(happened) if fails else set()), order
+            assert fails or not undone, order
+            for number in happened if fails else []:
+                assert done.index(("undo", number)) > done.index(("do", number)), order
+        assert kills >= 5
+    finally:
+        hub.cleanup()
+
+
+def not_over(world, orders):
+    """Orders of which something stays that must not, or is not there yet."""
+    def stays(order, fails):
+        done = world.done_for(order)
+        happened = {number for what, number in done if what == "do"}
+        undone = {number for what, number in done if what == "undo"}
+        return bool(happened - undone) or not happened if fails > 1 else len(happened) < (0 if fails else STEPS)
+    return [order for order, fails in orders.items() if stays(order, fails)]
 
 
 def test_what_may_have_happened_is_undone(broker, world, tmp_path):

@@ -17,10 +17,16 @@ const uint32_t fuzz_count = 1000;
 
 static const char hub[] =
     "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: \"mqtt://h\"}, topics: [\"#\"]}}\n"
-    "targets: {bus: {mqtt: {url: \"mqtt://h\"}}}\n"
+    "targets: {bus: {mqtt: {url: \"mqtt://h\"}}, shop: {http: {url: \"http://h\"}}}\n"
     "rules:\n  all: {sql: 'SELECT n, topic FROM \"t/#\"', to: [{bus: {topic: x}}]}\n"
     "  mean: {sql: 'SELECT avg(n) AS mean FROM \"t/#\"', window: {tumbling: 1 h, by: arrival},\n"
-    "    to: [{bus: {topic: mean}}]}\n";
+    "    to: [{bus: {topic: mean}}]}\n"
+    "workflows:\n  w:\n    start: {from: w/#, key: n}\n    variables: {n: n, m: \"NULL\"}\n"
+    "    steps:\n"
+    "      - ask: {call: {to: shop, path: /a}, within: 1 min, retry: {attempts: 3},\n"
+    "          take: {m: body.m}, undo: [{un: {call: {to: shop, path: /b}}}]}\n"
+    "      - do: {command: {to: bus, device: \"'g/d'\", name: go}, within: 1 min}\n"
+    "      - wait: {await: {from: x/#, key: n, keep: 1 h}, within: 1 h}\n";
 
 size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
 {
@@ -37,6 +43,18 @@ size_t fuzz_seed(uint32_t index, uint8_t *out, size_t size)
         "    rejected: [{topic: t/a, reason: x}]\n    books: {late: 1, routed: 2}\n"
         "  three:\n    rule: all\n    events: [{topic: t/a, text: '{\"n\":1}'}]\n"
         "    expect: nothing\n",
+        "cases:\n  four:\n    events:\n      - {topic: w/a, json: {n: 1}}\n"
+        "      - {online: g/d}\n      - {after: 2 h, offline: g/d}\n      - {cancel: w/1}\n"
+        "    answers:\n      - shop: {topic: POST /a, status: 503, times: 1, after: 5 s}\n"
+        "      - shop: {verdict: never, reason: r, times: 1}\n"
+        "      - shop: {json: {m: 2}, content_type: application/json}\n"
+        "    replies:\n      - g/+: {command: go, status: 1, message: m, fields: {a: 1}, after: 1 "
+        "s}\n"
+        "      - g/d: {never: true}\n"
+        "    instances:\n      - w/1: {state: failed, error: timeout, reason: r, number: 1,\n"
+        "          variables: {m: 2}, steps: [ask, do: refused], waiting: [wait], after: 1 s}\n"
+        "  five:\n    events: [{topic: w/a, json: {n: 2}}, {retry: w/2}, {abandon: w/2}]\n"
+        "    instances: nothing\n",
     };
     size_t count = sizeof(texts) / sizeof(texts[0]);
     size_t len = index < count ? strlen(texts[index]) : 0;

@@ -214,10 +214,12 @@ static void check_all(struct reader *reader, struct config_file *file,
     if (reader->problem_count > without_tables) {
         return; // What rules would say of a table that is not there.
     }
-    if (workflows_examine(reader, file, &fault) != ERR_OK) { // Not of a workflow: of all.
-        reader_problem(reader, (struct position){1, 1}, "workflows: %s", fault.text);
+    bool is_good = core_check(&file->config.core, &fault) == ERR_OK;
+    struct error other = {.offset = -1};
+    if (workflows_examine(reader, file, is_good, &other) != ERR_OK) { // Not of a workflow: of all.
+        reader_problem(reader, (struct position){1, 1}, "workflows: %s", other.text);
     }
-    if (core_check(&file->config.core, &fault) == ERR_OK) {
+    if (is_good) {
         return;
     }
     uint32_t before = reader->problem_count;

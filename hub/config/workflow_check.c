@@ -100,7 +100,8 @@ static void check_commands(struct examination *examination)
     }
 }
 
-enum err workflows_examine(struct reader *reader, const struct config_file *file, struct error *e)
+enum err workflows_examine(struct reader *reader, const struct config_file *file, bool has_rules,
+                           struct error *e)
 {
     struct examination examination = {.reader = reader, .file = file};
     struct wired wired;
@@ -112,5 +113,5 @@ enum err workflows_examine(struct reader *reader, const struct config_file *file
     }
     check_commands(&examination);
     workflow_circles_tell(reader, file, &wired, true); // What rules make of events is not certain.
-    return core_check_workflows(&file->config.core, on_fault, &examination, e);
+    return core_check_workflows(&file->config.core, has_rules, on_fault, &examination, e);
 }

@@ -13,8 +13,9 @@
 #include "config/wired.h"
 
 // Of config_check: definitions that do not compile, replies that nobody would hear, workflows that
-// start themselves whatever happens.
-enum err workflows_examine(struct reader *reader, const struct config_file *file, struct error *e);
+// start themselves whatever happens. has_rules: rules and formats are fine.
+enum err workflows_examine(struct reader *reader, const struct config_file *file, bool has_rules,
+                           struct error *e);
 
 // Of config_warn: filters that no source subscribes to, variables that nothing uses, workflows that
 // nothing starts, those that may start themselves.

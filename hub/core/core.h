@@ -176,12 +176,13 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
                    struct error *e);
 // Compiles what core_open would, against a store in memory: the same errors, and nothing is left.
 enum err core_check(const struct core_spec *spec, struct error *e);
-// Compiles each workflow by itself and tells what is wrong with it: path is a JSON pointer into its
+// Compiles each workflow by itself and tells what is wrong with it. has_rules: core_check has found
+// all else to be fine, so that it is known which fields their events have. path is a JSON pointer into its
 // definition, fault->offset stands in the expression there, -1: all of it.
 typedef void core_workflow_fn(void *context, uint32_t workflow_index, const char *path,
                               const struct error *fault);
-enum err core_check_workflows(const struct core_spec *spec, core_workflow_fn *each, void *context,
-                              struct error *e);
+enum err core_check_workflows(const struct core_spec *spec, bool has_rules, core_workflow_fn *each,
+                              void *context, struct error *e);
 // The topic filter that each rule reads, as core_check compiles them.
 typedef void core_filter_fn(void *context, uint32_t rule_index, const char *filter);
 enum err core_filters(const struct core_spec *spec, core_filter_fn *each, void *context,

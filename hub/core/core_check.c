@@ -4,8 +4,8 @@
 #include "core/rule_space.h"
 #include "core/rules.h"
 #include "core/tables.h"
+#include "core/workflow_columns.h"
 #include "core/workflow_definition.h"
-#include "core/workflows.h"
 #include "store/store.h"
 
 struct compiled {
@@ -81,7 +81,22 @@ enum err core_filters(const struct core_spec *spec, core_filter_fn *each, void *
 struct workflow_reader {
     core_workflow_fn *each;
     void *context;
+    bool has_rules; // They are fine, too: what they give is known.
 };
+
+static enum err check_workflow(const struct compiled *compiled, struct rule_space *space,
+                               const char *text, bool has_rules, struct workflow_fault *fault,
+                               struct error *e)
+{
+    const struct workflow_givers givers = {compiled->spec, compiled->formats, compiled->rules};
+    struct workflow_definition *definition = NULL;
+    enum err rc = workflow_definition_create(&definition, space, text, fault, e);
+    if (rc == ERR_OK && has_rules) {
+        rc = workflow_columns_check(definition, &givers, fault, e);
+    }
+    workflow_definition_destroy(definition);
+    return rc;
+}
 
 static enum err check_workflows(const struct compiled *compiled, void *context, struct error *e)
 {
@@ -89,11 +104,12 @@ static enum err check_workflows(const struct compiled *compiled, void *context, 
     struct rule_space *space = NULL;
     enum err rc = rule_space_get(store_db(compiled->store), &space, e);
     for (uint32_t i = 0; rc == ERR_OK && i < compiled->spec->workflow_count; i++) {
-        char path[WORKFLOW_PATH_MAX] = "";
+        struct workflow_fault where = {""};
         struct error fault = {.offset = -1};
-        rc = workflows_check(space, &compiled->spec->workflows[i], path, &fault);
+        rc = check_workflow(compiled, space, compiled->spec->workflows[i].definition,
+                            reader->has_rules, &where, &fault);
         if (rc == ERR_CONFIG) {
-            reader->each(reader->context, i, path, &fault);
+            reader->each(reader->context, i, where.path, &fault);
             rc = ERR_OK;
         } else if (rc != ERR_OK && e != NULL) {
             *e = fault;
@@ -102,12 +118,12 @@ static enum err check_workflows(const struct compiled *compiled, void *context, 
     return rc;
 }
 
-enum err core_check_workflows(const struct core_spec *spec, core_workflow_fn *each, void *context,
-                              struct error *e)
+enum err core_check_workflows(const struct core_spec *spec, bool has_rules, core_workflow_fn *each,
+                              void *context, struct error *e)
 {
-    struct workflow_reader reader = {each, context};
+    struct workflow_reader reader = {each, context, has_rules};
     struct core_spec alone = *spec; // Rules and identities have faults of their own.
     alone.rule_count = 0;
     alone.identity_count = 0;
-    return compile(&alone, check_workflows, &reader, e);
+    return compile(has_rules ? spec : &alone, check_workflows, &reader, e);
 }

@@ -116,6 +116,9 @@ const char *rules_filter(const struct rules *rules, uint32_t rule_index);
 // The payload fields that its statement names; gives their number.
 uint32_t rules_fields(const struct rules *rules, uint32_t rule_index,
                       const char *const **out_fields);
+// The columns of its rows, at most count_max of them; gives their number.
+uint32_t rules_columns(const struct rules *rules, uint32_t rule_index, const char **out_columns,
+                       uint32_t count_max);
 // SQLite instructions that its statement has used so far, modulo 2^32.
 uint32_t rules_instructions(const struct rules *rules, uint32_t rule_index);
 

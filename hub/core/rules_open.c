@@ -189,6 +189,18 @@ const char *rules_filter(const struct rules *rules, uint32_t rule_index)
     return rules->rules[rule_index].statement->filter;
 }
 
+uint32_t rules_columns(const struct rules *rules, uint32_t rule_index, const char **out_columns,
+                       uint32_t count_max)
+{
+    sqlite3_stmt *compiled = rules->rules[rule_index].statement->compiled;
+    uint32_t count = (uint32_t)sqlite3_column_count(compiled);
+    count = count < count_max ? count : count_max;
+    for (uint32_t i = 0; i < count; i++) {
+        out_columns[i] = sqlite3_column_name(compiled, (int)i);
+    }
+    return count;
+}
+
 uint32_t rules_fields(const struct rules *rules, uint32_t rule_index,
                       const char *const **out_fields)
 {

@@ -46,6 +46,16 @@ uint32_t workflow_query_count(const struct workflow_query *query); // Values tha
 const char *workflow_query_name(const struct workflow_query *query, uint32_t index);
 bool workflow_query_has(const struct workflow_query *query, const char *name);
 
+// A payload field of the event that a part names, at this offset of its text.
+struct query_field {
+    const char *name;
+    uint32_t part; // workflow_query_count: where.
+    ptrdiff_t offset;
+};
+// The one at index; false: there are no more.
+bool workflow_query_field(const struct workflow_query *query, uint32_t index,
+                          struct query_field *out_field);
+
 // What expressions see.
 struct query_input {
     // By name: JSON values. scope goes before variables; either may be NULL.

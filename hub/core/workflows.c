@@ -105,17 +105,6 @@ void workflows_use(struct workflows *workflows, const struct core_spec *spec,
     look_whether_idle(workflows);
 }
 
-enum err workflows_check(struct rule_space *space, const struct workflow_spec *spec, char *out_path,
-                         struct error *e)
-{
-    struct workflow_definition *definition = NULL;
-    struct workflow_fault fault = {""};
-    enum err rc = workflow_definition_create(&definition, space, spec->definition, &fault, e);
-    snprintf(out_path, WORKFLOW_PATH_MAX, "%s", fault.path);
-    workflow_definition_destroy(definition);
-    return rc;
-}
-
 struct workflow_definition *workflows_current(const struct workflows *workflows, const char *name)
 {
     return workflow_set_current(workflows->set, name);

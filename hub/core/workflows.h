@@ -58,10 +58,6 @@ void workflows_use(struct workflows *workflows, const struct core_spec *spec,
                    const struct formats *formats, struct workflow_set *take_set);
 void workflow_set_destroy(struct workflow_set *set); // NULL is fine.
 
-// Compiles a definition and throws it away: what `pipit check` asks. path: WORKFLOW_PATH_MAX.
-enum err workflows_check(struct rule_space *space, const struct workflow_spec *spec, char *out_path,
-                         struct error *e);
-
 bool workflows_are_idle(const struct workflows *workflows); // None is configured, none is running.
 
 // A batch begins.

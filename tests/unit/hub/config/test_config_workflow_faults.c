@@ -258,6 +258,28 @@ static void what_does_not_compile_has_its_place(void **state)
         {"a template that does not end", STEPS(S "a: {fail: \"why {n\"}\n"),
          "9:24: workflow w: step a: fail: the template has a { without a } behind it; write {{ "
          "for the brace itself"},
+        {"a column that the rule does not give",
+         TOP "rules: {r: {sql: 'SELECT n AS level, topic FROM \"a/#\"'}}\nworkflows:\n  w:\n"
+             "    start: {rule: r, where: level > 1, key: lvel}\n    steps: {a: {sleep: 1 s}}\n",
+         "7:45: workflow w: start: key: the rule's rows have no column \"lvel\"; did you mean "
+         "\"level\"?"},
+        {"in a variable, and in what is awaited",
+         TOP "rules: {r: {sql: 'SELECT n AS level FROM \"a/#\"'}}\nworkflows:\n"
+             "  v: {start: {rule: r, key: level}, variables: {x: 1 + depth}, steps: {a: {sleep: 1 "
+             "s}}}\n"
+             "  w: {start: {from: \"a/+\", key: no}, variables: {n: n}, steps: {a: {await: {rule: "
+             "r, key: level, where: my.n > event.m}}}}\n"
+             "  x: {start: {from: \"a/+\", key: no}, variables: {n: n}, steps: {a: {await: {rule: "
+             "r, key: level, where: my.n > 1}, take: {n: event.level + bar}}}}\n",
+         "6:56: workflow v: variables: x: the rule's rows have no column \"depth\"\n"
+         "7:118: workflow w: step a: where: the rule's rows have no column \"m\"\n"
+         "8:140: workflow x: step a: take: n: the rule's rows have no column \"bar\""},
+        {"a field that the formats do not have",
+         TOP "formats: {f: {from: \"a/#\", json: {}, closed: true, fields: {level: number}}}\n"
+             "workflows:\n  w:\n    start: {from: \"a/+\", key: levl}\n"
+             "    steps: {a: {sleep: 1 s}}\n",
+         "7:31: workflow w: start: key: no payload that \"a/+\" matches has the field \"levl\", by "
+         "the formats configured for it; did you mean \"level\"?"},
         {"each faulty workflow is told",
          TOP "workflows:\n  v: {start: {from: x, key: no +}, steps: {a: {emit: {topic: x}}}}\n"
              "  w: {steps: {a: {set: {n: \")\"}}}}\n  x: {steps: {a: {sleep: 1 s}}}\n",

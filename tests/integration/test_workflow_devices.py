@@ -64,7 +64,8 @@ class Plant:
     def state(self, instance):
         """Its state and what it failed with."""
         name, key = instance.split("/")
-        listed = self.hub.run("workflow", "list", "--state", "all", "--name", name, "--key", key, "--json").stdout
+        listed = self.hub.run("workflow", "list", "--state", "all", "--name", name, "--key", key,
+                              "--json").stdout
         rows = [json.loads(line) for line in listed.splitlines()]
         return (rows[-1]["state"], rows[-1].get("error")) if rows else None
 
@@ -77,7 +78,7 @@ class Plant:
 def campaign(broker, tmp_path):
     folder = tmp_path / "plant"
     folder.mkdir()
-    with Plant(broker, folder, "workflow-firmware", PRESSES, **{"{attempts: 2, backoff: 1 min": "{attempts: 2, backoff: 1 s"}) as plant:
+    with Plant(broker, folder, "workflow-firmware", PRESSES, **{"backoff: 1 min": "backoff: 1 s"}) as plant:
         for name in PRESSES:
             plant.say(f"{name}.update", "booted version=$version\n")
         yield plant

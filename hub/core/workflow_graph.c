@@ -87,20 +87,31 @@ static bool is_in(const struct graph *graph, workflow_place step, workflow_place
     return step == outer;
 }
 
+static bool is_fork(const struct workflow_step *step)
+{
+    return step->kind == STEP_PARALLEL || step->kind == STEP_FOR_EACH;
+}
+
+// Nothing is waited for by a run that says so, nor by a sleep of no time.
+static bool is_waiting_alone(const struct graph *graph, workflow_place at)
+{
+    const json_t *text = graph->compiler->texts[at];
+    enum step_kind kind = graph->steps[at].kind;
+    return workflow_kinds[kind].is_waiting &&
+           (kind != STEP_RUN || member_truth(text, "wait", true)) &&
+           (kind != STEP_SLEEP || member_number(text, "for", 0) > 0);
+}
+
 // A parallel or for_each waits if a step within does.
 static bool is_waiting(const struct graph *graph, workflow_place at)
 {
-    const struct workflow_step *step = &graph->steps[at];
-    bool is_fork = step->kind == STEP_PARALLEL || step->kind == STEP_FOR_EACH;
-    if (!is_fork) {
-        return workflow_kinds[step->kind].is_waiting &&
-               (step->kind != STEP_RUN || member_truth(graph->compiler->texts[at], "wait", true));
+    if (!is_fork(&graph->steps[at])) {
+        return is_waiting_alone(graph, at);
     }
     for (uint32_t i = 0; i < graph->count; i++) {
         const struct workflow_step *inner = &graph->steps[i];
-        bool is_inner_fork = inner->kind == STEP_PARALLEL || inner->kind == STEP_FOR_EACH;
-        if (i != at && !inner->is_undo && !is_inner_fork && inner->parent != PLACE_NONE &&
-            is_in(graph, inner->parent, at) && is_waiting(graph, i)) {
+        if (!inner->is_undo && !is_fork(inner) && inner->parent != PLACE_NONE &&
+            is_in(graph, inner->parent, at) && is_waiting_alone(graph, i)) {
             return true;
         }
     }

@@ -221,6 +221,9 @@ static void what_is_wrong_is_told_with_its_place(void **state)
          DEFINITION("", "{\"name\":\"p\",\"do\":\"parallel\",\"branches\":{\"x\":[" SET(
                             "a") "]}}," GOTO("g", "p")),
          "/steps/1", "go in a circle", -1},
+        {"a circle that sleeps for no time",
+         DEFINITION("", "{\"name\":\"s\",\"do\":\"sleep\",\"for\":0}," GOTO("g", "s")), "/steps/1",
+         "go in a circle", -1},
         {"a circle that does not wait for what it runs",
          DEFINITION("", "{\"name\":\"r\",\"do\":\"run\",\"workflow\":\"w\",\"key\":\"1\","
                         "\"wait\":false}," GOTO("g", "r")),

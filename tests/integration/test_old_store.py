@@ -40,7 +40,7 @@ def test_an_old_store_is_brought_up_to_date_and_delivers(tmp_path, broker):
             assert "written by an older version of Pipit (format 1, this one reads 3)" in done.stderr, (command, done)
             assert "a hub of this version brings it up to date when it opens it" in done.stderr, (command, done)
         with Subscriber(target.port, "out/#") as watcher, hub:
-            hub.wait_log("id=STORE-UPGRADED", "from=1", "to=2")
+            hub.wait_log("id=STORE-UPGRADED", "from=1", "to=3")
             got = watcher.wait(3)
             assert [(m.topic, m.json()["n"], m.key) for m in got if m.topic.endswith("d1")] == [
                 ("out/hall/d1", 3, "a/d1/0/3:p:1"), ("out/hall/d1", 5, "a/d1/0/5:p:1")]

@@ -16,13 +16,13 @@
 #include "base/log.h"
 #include "delivery/worker_backoff.h"
 
-#define TEND_INTERVAL_MS 1000
-#define PROVEN_AFTER_MS  30000 // Up for so long: the next failure begins with a short wait again.
-#define LOG_INTERVAL_MS  1000  // Between two lines about one target going up or down.
-#define STACK_BYTES      (512 * 1024)
-#define REPLY_BYTES_MAX                                                                            \
-    (16 * 1024 * 1024)       // Of replies that nobody has collected; then no more is sent.
+#define TEND_INTERVAL_MS  1000
+#define PROVEN_AFTER_MS   30000 // Up for so long: the next failure begins with a short wait again.
+#define LOG_INTERVAL_MS   1000  // Between two lines about one target going up or down.
+#define STACK_BYTES       (512 * 1024)
 #define THREAD_NAME_BYTES 16 // What Linux keeps.
+// Of replies that nobody has collected: no more is sent meanwhile.
+#define REPLY_BYTES_MAX (16 * 1024 * 1024)
 
 // A verdict on its way to the hub thread.
 struct finished {

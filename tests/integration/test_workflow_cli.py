@@ -380,3 +380,25 @@ def test_instances_outlive_their_definition(start_hub, broker, shop):
     wait_for(lambda: states(hub)["8"] == "cancelled")
     balanced(hub)
     books(hub)
+
+
+def test_what_cannot_be_run_any_more_can_be_given_up(start_hub, broker, shop):
+    """A definition of an earlier version of Pipit that this one does not take."""
+    hub = start_hub(config(broker)).wait_ready()
+    shop.orders("7", "8")
+    wait_for(lambda: len(instances(hub)) == 2)
+    hub.terminate()
+    with sqlite3.connect(hub.dir / "hub.db") as store:
+        store.execute("UPDATE pipit_workflow_definition SET text = replace(text, 'within', 'withun'), version = 'x'")
+    hub.write_config(config(broker, workflows=RESERVE))
+    hub.start().wait_ready()
+    assert [s["step"] for s in instances(hub)["7"]["steps"]] == ["paid"]
+    assert "waits for" in hub.run("workflow", "show", "order/7").stdout
+    done = hub.run("workflow", "cancel", "order/7", check=False)
+    assert done.returncode == 1 and "pipit workflow cancel --abandon 1" in done.stderr, done.stderr
+    hub.run("workflow", "cancel", "1", "--abandon")
+    hub.terminate()
+    hub.run("workflow", "cancel", "2", "--abandon")
+    assert states(hub) == {"7": "cancelled", "8": "cancelled"}
+    balanced(hub)
+    books(hub)

@@ -43,9 +43,8 @@ static void branches_have_keys_of_their_own(void **state)
     play_script(play, START "a /first done;a /one done;a /two reject;a /undo-one done;"
                             "a /undo-first done;");
     for (size_t i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
-        if (strcmp(sent(play, keys[i].topic)->key, keys[i].key) != 0) {
-            fail_msg("%s: %s", keys[i].why, sent(play, keys[i].topic)->key);
-        }
+        print_message("%s\n", keys[i].why);
+        assert_string_equal(sent(play, keys[i].topic)->key, keys[i].key);
     }
     play_check(play, "keys");
     play_destroy(play);

@@ -20,7 +20,7 @@ static const char *const names[WORKFLOW_ENTRY_COUNT] = {
 
 struct workflow_journal {
     struct store *store;
-    sqlite3_stmt *add, *drop;
+    sqlite3_stmt *add, *drop, *abandon;
     // Of the batch, in its memory.
     const char **topics, **lines;
     uint32_t count, capacity, untold;
@@ -31,6 +31,9 @@ struct workflow_journal {
         {"INSERT INTO pipit_workflow_entry(instance, number, at, step, execution, what, attempt,"  \
          " error, reason, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",                 \
          &(journal)->add},                                                                         \
+            {"INSERT INTO pipit_workflow_entry SELECT id, next_entry, ?2, '', 0, 'cancelled', 0,"  \
+             " 'cancelled', ?3, NULL FROM pipit_workflow_instance WHERE id = ?1",                  \
+             &(journal)->abandon},                                                                 \
         {                                                                                          \
             "DELETE FROM pipit_workflow_entry WHERE instance = ?1 AND number > 1"                  \
             " AND number <= ?2",                                                                   \
@@ -303,6 +306,18 @@ enum err workflow_journal_add(struct workflows *workflows, struct workflow_insta
     free(text);
     json_decref(data);
     return rc;
+}
+
+enum err workflow_journal_abandon(struct workflows *workflows, int64_t instance_id,
+                                  const char *reason, struct error *e)
+{
+    struct workflow_journal *journal = workflows->journal;
+    sqlite3_bind_int64(journal->abandon, 1, instance_id);
+    sqlite3_bind_int64(journal->abandon, 2, workflows->now_ms);
+    sql_bind_text(
+        journal->abandon, 3,
+        bytes_from_text(reason == NULL ? "given up, for its definition cannot be used" : reason));
+    return sql_run(journal->store, journal->abandon, "note that an instance is given up", e);
 }
 
 void workflow_journal_tell(struct workflow_journal *journal, struct outcome *out_outcome)

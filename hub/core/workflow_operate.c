@@ -75,7 +75,8 @@ static enum err refuse_ended(const struct look *look, const char *wish, struct e
 }
 
 // One whose definition cannot be used any more: nothing of it can be run, so it is just over.
-static enum err abandon(struct workflows *workflows, const struct look *look, struct error *e)
+static enum err abandon(struct workflows *workflows, const struct look *look, const char *reason,
+                        struct error *e)
 {
     bool was_there;
     enum err rc =
@@ -85,6 +86,7 @@ static enum err abandon(struct workflows *workflows, const struct look *look, st
                                                   look->state, look->tokens};
         workflow_set_count(workflows->set, look->definition, -1);
         rc = workflow_tally_abandon(workflows, &abandoned, e);
+        rc = rc == ERR_OK ? workflow_journal_abandon(workflows, look->id, reason, e) : rc;
     }
     if (rc == ERR_OK && was_there) {
         rc = workflow_start_after(workflows, look->workflow, look->key, e);
@@ -110,7 +112,7 @@ static enum err cancel(struct workflows *workflows, const struct operation *oper
     }
     if (workflow_set_find(workflows->set, look->definition) == NULL &&
         operation->cancel == CANCEL_ABANDON) {
-        return abandon(workflows, look, e);
+        return abandon(workflows, look, operation->reason, e);
     }
     enum err rc = load(workflows, look, &instance, e);
     return rc == ERR_OK ? workflow_engine_cancel(workflows, instance, operation->cancel,

@@ -258,6 +258,9 @@ void workflow_journal_destroy(struct workflow_journal *journal); // NULL is fine
 // Writes the entry and makes a transition of it for the outcome.
 enum err workflow_journal_add(struct workflows *workflows, struct workflow_instance *instance,
                               const struct workflow_entry *entry, struct error *e);
+// The last entry of one that cannot be loaded; reason NULL: none was given.
+enum err workflow_journal_abandon(struct workflows *workflows, int64_t instance_id,
+                                  const char *reason, struct error *e);
 // The batch's transitions, in workflows->memory.
 void workflow_journal_tell(struct workflow_journal *journal, struct outcome *out_outcome);
 void workflow_journal_clear(struct workflow_journal *journal);

@@ -400,5 +400,6 @@ def test_what_cannot_be_run_any_more_can_be_given_up(start_hub, broker, shop):
     hub.terminate()
     hub.run("workflow", "cancel", "2", "--abandon")
     assert states(hub) == {"7": "cancelled", "8": "cancelled"}
+    assert lines(hub, "show", "1")[0]["history"][-1]["what"] == "cancelled"
     balanced(hub)
     books(hub)

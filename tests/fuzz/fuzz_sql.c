@@ -428,8 +428,10 @@ static void start(void)
                                  "CREATE TABLE limits(device TEXT PRIMARY KEY, top REAL);"
                                  "INSERT INTO limits VALUES ('aab', 1), ('b', 2), ('c', NULL);"
                                  "INSERT INTO pipit_meta VALUES ('secret', '" SECRET "');"
-                                 "INSERT INTO pipit_outbox VALUES (1, 1, '" SECRET
-                                 "', x'', '" SECRET "', '" SECRET "', '', 0, 0, 0, 0, 0, x'')",
+                                 "INSERT INTO pipit_outbox(id, route, idempotency_key, key, topic, "
+                                 "payload, content_type, qos, retain, attempts, next_at, "
+                                 "created_at) VALUES (1, 1, '" SECRET "', x'', '" SECRET
+                                 "', '" SECRET "', '', 0, 0, 0, 0, 0)",
                                  NULL, NULL, NULL);
     assert(sqlite_rc == SQLITE_OK);
     for (int i = 0; i < EVENTS; i++) {

@@ -30,6 +30,7 @@ static void begin(struct sending *sending)
     const struct workflow_ticket ticket = {
         .instance = sending->instance->id,
         .execution = sending->token->execution,
+        .step = sending->token->step,
         .started_ms = sending->instance->started_ms,
     };
     workflow_ticket_make(sending->ticket, store_id(sending->workflows->store), &ticket);

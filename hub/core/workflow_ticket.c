@@ -9,8 +9,8 @@
 void workflow_ticket_make(char out_text[WORKFLOW_TICKET_BYTES], const char *store_id,
                           const struct workflow_ticket *ticket)
 {
-    snprintf(out_text, WORKFLOW_TICKET_BYTES, "%.8s/w%" PRId64 "-%" PRIu32 "-%" PRId64, store_id,
-             ticket->instance, ticket->execution, ticket->started_ms);
+    snprintf(out_text, WORKFLOW_TICKET_BYTES, "%.8s/w%" PRId64 "-%" PRIu32 "-%" PRIu32 "-%" PRId64,
+             store_id, ticket->instance, ticket->execution, ticket->step, ticket->started_ms);
 }
 
 // Digits up to `end` or, with end '\0', up to the end of the text; written as we write them.
@@ -44,13 +44,15 @@ bool workflow_ticket_read(struct bytes text, const char *store_id,
     }
     struct bytes rest = bytes_of(text.ptr + len + 2, text.len - len - 2);
     struct workflow_ticket ticket;
-    int64_t execution;
+    int64_t execution, step;
     if (!take_number(&rest, '-', INT64_MAX, &ticket.instance) ||
         !take_number(&rest, '-', UINT32_MAX, &execution) ||
+        !take_number(&rest, '-', WORKFLOW_TICKET_STEP_MAX, &step) ||
         !take_number(&rest, '\0', INT64_MAX, &ticket.started_ms)) {
         return false;
     }
     ticket.execution = (uint32_t)execution;
+    ticket.step = (uint32_t)step;
     *out_ticket = ticket;
     return true;
 }

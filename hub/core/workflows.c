@@ -214,7 +214,7 @@ enum err workflows_find_ticket(struct workflows *workflows, const struct workflo
                                                  workflow_state_is_over(instance->state)
                                              ? NULL
                                              : workflow_token_of(instance, ticket->execution);
-    *out_token = token == NULL ? 0 : token->id;
+    *out_token = token == NULL || token->step != ticket->step ? 0 : token->id;
     return ERR_OK;
 }
 

@@ -363,7 +363,7 @@ def test_replies_that_nobody_waits_for_change_nothing(plant):
     store = ticket.split("/")[0]
     replies = [
         forged(ticket), forged(ticket),  # A second and a third reply to what is answered.
-        forged("never-asked"), forged(f"{store}/w999999-1-1"), forged(f"{store}/w1-999-1"),
+        forged("never-asked"), forged(f"{store}/w999999-1-0-1"), forged(f"{store}/w1-999-0-1"),
         forged(ticket.replace(store, "00000000")),
     ]
     for reply in replies:

@@ -28,6 +28,7 @@ workflows:
           call: {{to: stock, path: "/reserve/{{my.key}}"}}
           undo: [{{release: {{call: {{to: stock, method: DELETE, path: "/reserve/{{my.key}}"}}}}}}]
       - paid: {{await: {{from: shop/payments, key: order_id}}}}
+      - ship: {{call: {{to: stock, path: "/ship/{{my.key}}"}}}}
       - tell: {{emit: {{to: bus, topic: "done/{{my.key}}", fields: {{version: "'{version}'"}}}}}}
 """
 LONG_S = 30
@@ -139,29 +140,33 @@ def test_a_workflow_that_is_gone_leaves_instances_that_can_be_looked_at_and_canc
         shop.close()
 
 
-def test_an_older_copy_of_the_store_repeats_calls_with_their_keys_and_gives_new_ones_new_keys(broker, start_hub, tmp_path):
+def test_an_older_copy_of_the_store_repeats_calls_with_their_keys_and_makes_others_with_others(broker, start_hub, tmp_path):
     with HttpPeer() as peer:
         shop = Shop(broker, start_hub, peer, ORDER.format(name="order", version="one"))
-        shop.order("a")
+        shop.order("a", "b")
         store = shop.hub.dir / "hub.db"
         with sqlite3.connect(store) as live, sqlite3.connect(tmp_path / "copy.db") as copy:
             live.backup(copy)
         shop.hub.run("workflow", "cancel", "order/a")  # All this the copy does not know:
-        wait_for(lambda: shop.listed("--state", "cancelled"), LONG_S, "a is cancelled")
-        shop.order("b")
+        shop.hub.run("workflow", "cancel", "order/b")
+        wait_for(lambda: len(shop.listed("--state", "cancelled")) == 2, LONG_S, "both are cancelled")
+        shop.order("c")
         shop.hub.kill()
         for end in ("", "-wal", "-shm"):
             (shop.hub.dir / f"hub.db{end}").unlink(missing_ok=True)
         shutil.copy(tmp_path / "copy.db", store)
         shop.hub.start().wait_ready()
-        assert [(i["key"], i["state"]) for i in shop.listed()] == [("a", "running")]
+        assert [(i["key"], i["state"]) for i in shop.listed()] == [("a", "running"), ("b", "running")]
         shop.hub.run("workflow", "cancel", "order/a")  # The same again: the receiver knows it by its key.
         wait_for(lambda: shop.listed("--state", "cancelled"), LONG_S, "a is cancelled")
-        shop.order("c")  # Gets the number that b had.
+        shop.pay("b")  # Another way than before: what is called in the place of the undo is not the undo.
+        shop.wait_done(b="one")
+        shop.order("d")  # Gets the number that c had.
         effects = {}
         for request in peer.requests:
             effects.setdefault(request.key, set()).add((request.method, request.path))
         assert all(len(calls) == 1 for calls in effects.values()), effects
         assert sorted(call for calls in effects.values() for call in calls) == [
-            ("DELETE", "/reserve/a"), ("POST", "/reserve/a"), ("POST", "/reserve/b"), ("POST", "/reserve/c")]
+            ("DELETE", "/reserve/a"), ("DELETE", "/reserve/b"), ("POST", "/reserve/a"), ("POST", "/reserve/b"),
+            ("POST", "/reserve/c"), ("POST", "/reserve/d"), ("POST", "/ship/b")]
         shop.close()

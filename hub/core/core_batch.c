@@ -476,6 +476,25 @@ static enum err identify(struct core *core, struct error *e)
     return rc;
 }
 
+// Workflows see tables as they are after their own event, as rules do.
+static enum err run_all(struct core *core, uint32_t events, struct error *e)
+{
+    uint32_t first = 0;
+    enum err rc = ERR_OK;
+    for (uint32_t i = 1; rc == ERR_OK && i < events; i++) {
+        const struct event *event = event_batch_at(core->batch.events, i);
+        if (core->batch.slots[i].fate == FATE_NEW && rules_cut_before(core->rules, event)) {
+            choose(core, first, i);
+            rc = run_rules(core, first, i, e);
+            first = i;
+        }
+    }
+    if (rc == ERR_OK && first > 0) {
+        choose(core, first, events);
+    }
+    return rc == ERR_OK ? run_rules(core, first, events, e) : rc;
+}
+
 enum err core_take_messages(struct core *core, const struct input *inputs, uint32_t count,
                             struct error *e)
 {
@@ -484,7 +503,7 @@ enum err core_take_messages(struct core *core, const struct input *inputs, uint3
     uint32_t events = rc == ERR_OK ? event_batch_count(core->batch.events) : 0;
     if (rc == ERR_OK && events > 0) {
         rc = identify(core, e);
-        rc = rc == ERR_OK ? run_rules(core, 0, events, e) : rc;
+        rc = rc == ERR_OK ? run_all(core, events, e) : rc;
     }
     if (rc == ERR_OK) {
         rc = core_fire_windows(core, e);

@@ -51,8 +51,9 @@ static bool may_read(const struct rule_statement *compiling, const char *table, 
     }
     bool is_main = schema == NULL || strcasecmp(schema, "main") == 0;
     rule_feeds_mark(compiling->space->feeds, table);
-    if (compiling->frame != NULL && strcasecmp(table, LATEST_TABLE) == 0) {
-        compiling->space->reads_latest = true;
+    if (compiling->frame != NULL) {
+        compiling->space->reads_latest |= strcasecmp(table, LATEST_TABLE) == 0;
+        compiling->space->reads_tables |= strncasecmp(table, "json_", 5) != 0;
     }
     return is_main && !LISTED(table, denied_tables);
 }

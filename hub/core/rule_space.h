@@ -45,6 +45,7 @@ struct rule_space {
     struct rule_feeds *feeds;               // Told what is read, while rules are compiled.
     bool may_remember;                      // What is compiled may call functions that remember.
     bool reads_latest; // An expression that was compiled does; set false by rules_open.
+    bool reads_tables; // The same of any table.
     uint32_t steps, steps_max, steps_slice; // SQLite instructions used for the event at hand.
     bool is_counting;                       // They are a rule's.
     uint64_t memory_max;                    // Bytes, for SQLite; 0: no bound.

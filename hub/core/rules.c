@@ -362,7 +362,13 @@ bool rules_reads_latest(const struct rules *rules)
 
 enum err rules_keep_latest(struct rules *rules, struct error *e)
 {
+    rules->is_cut_by_feeds = rules->space->reads_tables;
     return rules->space->reads_latest ? rule_feeds_keep_latest(rules->feeds, e) : ERR_OK;
+}
+
+bool rules_cut_before(struct rules *rules, const struct event *event)
+{
+    return rules->is_cut_by_feeds && rule_feeds_writes(rules->feeds, event_message(event)->topic);
 }
 
 void rules_rollback(struct rules *rules)

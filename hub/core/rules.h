@@ -98,6 +98,9 @@ struct windows *rules_windows(struct rules *rules);
 bool rules_reads_latest(const struct rules *rules);
 // What was compiled since rules_open reads it, too: then it is kept up to date.
 enum err rules_keep_latest(struct rules *rules, struct error *e);
+// Does the event change a table that this reads? Then it has to wait until those before it have
+// been dealt with.
+bool rules_cut_before(struct rules *rules, const struct event *event);
 // The transaction was rolled back, and with it what events have put into tables.
 void rules_rollback(struct rules *rules);
 

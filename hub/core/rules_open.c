@@ -98,7 +98,7 @@ static enum err open_all(struct rules *rules, sqlite3 *db, const struct core_spe
 {
     enum err rc = rule_space_get(db, &rules->space, e);
     if (rc == ERR_OK) {
-        rules->space->reads_latest = false;
+        rules->space->reads_latest = rules->space->reads_tables = false;
         rc = rule_matches_create(&rules->matches, spec->rule_count, e);
     }
     if (rc == ERR_OK) {

@@ -37,6 +37,7 @@ struct rules {
     uint32_t *position; // Of each rule in the order of a run; NULL: as they are configured.
     struct rule_identities *identities;
     struct rule_feeds *feeds;
+    bool is_cut_by_feeds; // See rules_cut_before.
     struct windows *windows;
     const struct rule_window_sink *window_sink; // NULL: nobody is told.
     struct event_memory memory;                 // Of the outputs of one event in one rule.

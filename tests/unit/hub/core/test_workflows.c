@@ -205,6 +205,29 @@ static void a_rule_starts_one(void **state)
     }
 }
 
+// A table that is fed by events is as it was after the workflow's own event.
+static void tables_are_as_of_the_event(void **state)
+{
+    (void)state;
+    static const struct table_spec table = {
+        .name = "seen", .key = "d", .sql = "SELECT d, v FROM \"seen/#\"", .rows_max = 10};
+    for (int together = 0; together < 2; together++) {
+        struct play *play = one(WAITING("ignore", ""));
+        play->spec.tables = &table;
+        play->spec.table_count = 1;
+        play->mode = together ? PLAY_TOGETHER : PLAY_PLAIN;
+        swap(play, "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo',"
+                   "'keep':864000000,'steps':["
+                   "{'name':'set','do':'set','set':{'m':'(SELECT max(v) FROM seen)'}},"
+                   "{'name':'got','do':'emit','to':'bus','topic':'got/{my.key}/{m}',"
+                   "'payload':'json'}]}");
+        play_script(play, "e seen {'d':1,'v':7};e start {'k':1};e seen {'d':2,'v':8};"
+                          "e seen {'d':1,'v':9};e start {'k':2};");
+        assert_string_equal(play->sent, "got/1/7 got/2/9");
+        play_destroy(play);
+    }
+}
+
 // ---- versions -----------------------------------------------------------------------------------
 
 #define TELLING(topic)                                                                             \
@@ -567,6 +590,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(events_find_their_instances),
         cmocka_unit_test(a_rule_starts_one),
+        cmocka_unit_test(tables_are_as_of_the_event),
         cmocka_unit_test(an_instance_stays_on_its_version),
         cmocka_unit_test(a_version_comes_back),
         cmocka_unit_test(one_that_is_gone_runs_on),

@@ -189,17 +189,23 @@ static enum err operate_remotely(const char *store_path, const struct operation 
     return rc;
 }
 
-static enum err operate_here(const struct config *config, const struct operation *operation,
+static enum err open_here(struct operation_site *site, struct error *e)
+{
+    struct store_options options = {.path = option_text(site->config->hub, "store")};
+    enum err rc = site->core != NULL ? ERR_OK : store_open(&site->store, &options, e);
+    if (rc == ERR_OK && site->core == NULL) {
+        rc = core_open(&site->core, site->store, &site->config->core, e);
+    }
+    return rc;
+}
+
+static enum err operate_here(struct operation_site *site, const struct operation *operation,
                              struct operated *out_operated, struct error *e)
 {
-    struct store *store = NULL;
-    struct core *core = NULL;
     struct outcome outcome;
-    struct store_options options = {.path = option_text(config->hub, "store")};
     struct input input = {.kind = INPUT_OPERATION, .operation = *operation};
-    enum err rc = store_open(&store, &options, e);
-    rc = rc == ERR_OK ? core_open(&core, store, &config->core, e) : rc;
-    rc = rc == ERR_OK ? core_step(core, &input, 1, clock_wall_ms(), &outcome, e) : rc;
+    enum err rc = open_here(site, e);
+    rc = rc == ERR_OK ? core_step(site->core, &input, 1, clock_wall_ms(), &outcome, e) : rc;
     if (rc == ERR_OK) {
         bool is_played = operation->kind == OPERATION_QUARANTINE_REPLAY;
         *out_operated = (struct operated){
@@ -210,16 +216,32 @@ static enum err operate_here(const struct config *config, const struct operation
         };
         memcpy(out_operated->skip, outcome.skip, sizeof(out_operated->skip));
     }
-    core_close(core);
-    store_close(store);
     return rc;
+}
+
+enum err operation_site_do(struct operation_site *site, const struct operation *operation,
+                           struct operated *out_operated, struct error *e)
+{
+    const char *store_path = option_text(site->config->hub, "store");
+    enum err rc = site->core != NULL ? ERR_NOT_FOUND // We hold its lock.
+                                     : operate_remotely(store_path, operation, out_operated, e);
+    return rc == ERR_NOT_FOUND ? operate_here(site, operation, out_operated, e) : rc;
+}
+
+void operation_site_deinit(struct operation_site *site)
+{
+    core_close(site->core);
+    store_close(site->store);
+    *site = (struct operation_site){.config = site->config};
 }
 
 enum err operate(const struct config *config, const struct operation *operation,
                  struct operated *out_operated, struct error *e)
 {
-    enum err rc = operate_remotely(option_text(config->hub, "store"), operation, out_operated, e);
-    return rc == ERR_NOT_FOUND ? operate_here(config, operation, out_operated, e) : rc;
+    struct operation_site site = {.config = config};
+    enum err rc = operation_site_do(&site, operation, out_operated, e);
+    operation_site_deinit(&site);
+    return rc;
 }
 
 static bool ranges_grow(struct entry_ranges *list)

@@ -17,6 +17,8 @@
 #include "config/config.h"
 #include "core/core.h"
 
+struct store;
+
 struct entry_range {
     uint64_t first, last; // Inclusive.
 };
@@ -44,6 +46,16 @@ struct operated {
 // does it here.
 enum err operate(const struct config *config, const struct operation *operation,
                  struct operated *out_operated, struct error *e);
+
+// The same for many: a store is opened once. config is set by the caller; needs deinit.
+struct operation_site {
+    const struct config *config;
+    struct store *store;
+    struct core *core;
+};
+enum err operation_site_do(struct operation_site *site, const struct operation *operation,
+                           struct operated *out_operated, struct error *e);
+void operation_site_deinit(struct operation_site *site);
 
 // Runs of neighbours among the entries that a filter takes: operations know ids only.
 struct entry_ranges {

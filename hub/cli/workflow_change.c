@@ -215,6 +215,7 @@ static int change_all(struct workflow_run *run, const struct change *change, con
 {
     const struct options *options = run->arguments.options;
     bool is_cancel = change->kind == OPERATION_WORKFLOW_CANCEL;
+    struct operation_site site = {.config = run->config};
     int code = EXIT_OK;
     for (size_t i = 0; i < ids->count; i++) {
         const struct operation operation = {
@@ -227,7 +228,7 @@ static int change_all(struct workflow_run *run, const struct change *change, con
         struct operated operated = {0};
         struct error e = {0};
         progress_show("%zu of %zu instances", i + 1, ids->count);
-        enum err rc = operate(run->config, &operation, &operated, &e);
+        enum err rc = operation_site_do(&site, &operation, &operated, &e);
         if (rc == ERR_OK) {
             tell(run, change, ids->list[i], &operated);
             continue;
@@ -236,9 +237,10 @@ static int change_all(struct workflow_run *run, const struct change *change, con
         fprintf(stderr, "pipit %s: %s\n", run->usage->name, e.text);
         code = is_refused(rc) ? EXIT_FAILED : exit_code_of(rc);
         if (!is_refused(rc)) {
-            return code;
+            break;
         }
     }
+    operation_site_deinit(&site);
     progress_end();
     return code;
 }

@@ -45,6 +45,11 @@ static enum err check_variable(struct compiler *compiler, const char *name)
         return error_set(compiler->e, ERR_CONFIG, "there are more than %d variables",
                          WORKFLOW_VARIABLES_MAX);
     }
+    if (strchr(name, '"') != NULL) {
+        return error_set(compiler->e, ERR_CONFIG,
+                         "the name \"%.100s\" holds a double quote, which ends a name in SQL",
+                         name);
+    }
     return compile_check_name(compiler, name, "", NULL);
 }
 

@@ -179,6 +179,8 @@ static void what_is_wrong_is_told_with_its_place(void **state)
          "the variables \"X\" and \"x\" are one in SQL", -1},
         {"a variable of the hub's", DEFINITION("\"Key\":\"1\"", SET("a")), "/variables/Key",
          "a variable cannot be called \"Key\"", -1},
+        {"a variable with a quote", DEFINITION("\"a\\\"b\":\"1\"", SET("a")), "/variables/a\"b",
+         "holds a double quote", -1},
         {"a goto to nowhere", DEFINITION("", SLEEP("a") "," GOTO("g", "b")), "/steps/1/step",
          "there is no step \"b\"", -1},
         {"a goto into a branch",

@@ -194,7 +194,9 @@ static enum err copy_spec(struct workflow_query *query, const struct query_spec 
     if (query->expressions == NULL) {
         return no_memory(e);
     }
-    const char *filter = spec->over == QUERY_ANSWER ? ANSWER_FILTER : spec->filter;
+    const char *filter = spec->over == QUERY_ANSWER  ? ANSWER_FILTER
+                         : spec->over == QUERY_EVENT ? spec->filter
+                                                     : NULL;
     enum err rc = copy_text(&query->filter, filter, e);
     rc = rc == ERR_OK ? copy_text(&query->where, spec->where, e) : rc;
     for (uint32_t i = 0; rc == ERR_OK && i < spec->part_count; i++) {

@@ -192,8 +192,8 @@ void core_close(
 
 // One transaction. now_ms is the wall clock and may step back. When it returns ERR_OK everything in
 // the batch may be acknowledged: the transaction is synced, unless the batch holds settlements only
-// that make no dead letter (those may come undone by a power cut, which means one more delivery
-// with the same key).
+// that make no dead letter and answer no workflow (those may come undone by a power cut, which
+// means one more delivery with the same key).
 enum err core_step(struct core *core, const struct input *inputs, uint32_t count, int64_t now_ms,
                    struct outcome *out_outcome, struct error *e);
 

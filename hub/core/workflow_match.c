@@ -353,16 +353,32 @@ static enum err keep(struct match *match, const struct search *search, struct er
                              workflows->now_ms + step_of(search)->keep_ms, workflows->memory, e);
 }
 
+// An event that very many wait for: those that have had it need not stay in memory.
+static enum err make_room(struct workflows *workflows, uint32_t offered, struct error *e)
+{
+    if (offered % WORKFLOW_TAKERS_MAX != 0) {
+        return ERR_OK;
+    }
+    enum err rc = workflow_instances_write(workflows->instances, e);
+    if (rc == ERR_OK) {
+        workflow_instances_forget(workflows->instances);
+    }
+    return rc;
+}
+
 static enum err match_awaits(struct match *match, struct error *e)
 {
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < match->search_count; i++) {
         rc = search(match, &match->searches[i], e);
     }
+    uint32_t offered = 0;
     for (uint32_t i = 0; rc == ERR_OK && i < match->search_count; i++) {
         struct search *found = &match->searches[i];
         for (uint32_t j = 0; rc == ERR_OK && j < found->wait_count; j++) {
             rc = offer(match, found, found->waits[j], e);
+            offered++;
+            rc = rc == ERR_OK ? make_room(match->workflows, offered, e) : rc;
         }
     }
     for (uint32_t i = 0; rc == ERR_OK && i < match->search_count; i++) {

@@ -7,7 +7,8 @@
 
 // What is known of an instance whether or not its definition can still be used.
 struct look {
-    int64_t id, workflow, definition;
+    int64_t id, workflow, definition, parent;
+    uint32_t parent_execution;
     const char *name, *key, *event, *start;
     const char *tokens;
     enum workflow_state state;
@@ -30,6 +31,8 @@ static enum err read_look(struct workflows *workflows, sqlite3_stmt *row, struct
     look->event = event_memory_text(memory, sql_bytes(row, 5));
     look->start = event_memory_text(memory, sql_bytes(row, 6));
     look->tokens = event_memory_text(memory, sql_bytes(row, 7));
+    look->parent = sqlite3_column_int64(row, 8);
+    look->parent_execution = (uint32_t)sqlite3_column_int64(row, 9);
     bool is_whole = look->name != NULL && look->key != NULL && look->event != NULL &&
                     look->start != NULL && look->tokens != NULL &&
                     look->state < INSTANCE_STATE_COUNT;
@@ -42,7 +45,7 @@ static enum err look_at(struct workflows *workflows, uint64_t id, struct look *o
     sqlite3_stmt *statement = NULL;
     const struct sql_text text = {
         "SELECT i.workflow, i.definition, i.state, w.name, i.key, i.event, i.start,"
-        " coalesce(i.tokens, '[]')"
+        " coalesce(i.tokens, '[]'), i.parent, i.parent_execution"
         " FROM pipit_workflow_instance i JOIN pipit_workflow w ON w.id = i.workflow"
         " WHERE i.id = ?1",
         &statement};
@@ -74,6 +77,34 @@ static enum err refuse_ended(const struct look *look, const char *wish, struct e
                      workflow_state_names[look->state], wish);
 }
 
+// The step of another instance that runs it has failed.
+static enum err tell_parent(struct workflows *workflows, const struct look *look, struct error *e)
+{
+    struct workflow_instance *parent = NULL;
+    struct error why = {.text = ""};
+    enum err rc = look->parent == 0
+                      ? ERR_OK
+                      : workflow_instance_get(workflows->instances, look->parent, &parent, &why);
+    if (rc == ERR_INVALID || (rc == ERR_OK && parent == NULL)) {
+        return ERR_OK; // It rests, too.
+    }
+    if (rc != ERR_OK) {
+        return error_set(e, rc, "%s", why.text);
+    }
+    struct workflow_token *token = workflow_token_of(parent, look->parent_execution);
+    if (token == NULL || token->delivery != (uint64_t)look->id) {
+        return ERR_OK; // It does not wait for this one any more.
+    }
+    const struct workflow_news_item news = {
+        .kind = NEWS_CHILD,
+        .verdict = VERDICT_REJECT,
+        .status = INSTANCE_CANCELLED,
+        .reason = "the workflow that it runs was given up by an operator",
+    };
+    token->delivery = 0;
+    return workflow_engine_tell(workflows, parent, token->id, &news, e);
+}
+
 // One whose definition cannot be used any more: nothing of it can be run, so it is just over.
 static enum err abandon(struct workflows *workflows, const struct look *look, const char *reason,
                         struct error *e)
@@ -89,9 +120,10 @@ static enum err abandon(struct workflows *workflows, const struct look *look, co
         rc = rc == ERR_OK ? workflow_journal_abandon(workflows, look->id, reason, e) : rc;
     }
     if (rc == ERR_OK && was_there) {
-        rc = workflow_start_after(workflows, look->workflow, look->key, e);
+        rc = tell_parent(workflows, look, e);
     }
-    return rc;
+    return rc == ERR_OK && was_there ? workflow_start_after(workflows, look->workflow, look->key, e)
+                                     : rc;
 }
 
 static enum err load(struct workflows *workflows, const struct look *look,
@@ -110,11 +142,10 @@ static enum err cancel(struct workflows *workflows, const struct operation *oper
     if (workflow_state_is_over(look->state)) {
         return refuse_ended(look, "cancel", e);
     }
-    if (workflow_set_find(workflows->set, look->definition) == NULL &&
-        operation->cancel == CANCEL_ABANDON) {
+    enum err rc = load(workflows, look, &instance, e);
+    if (rc == ERR_INVALID && operation->cancel == CANCEL_ABANDON) {
         return abandon(workflows, look, operation->reason, e);
     }
-    enum err rc = load(workflows, look, &instance, e);
     return rc == ERR_OK ? workflow_engine_cancel(workflows, instance, operation->cancel,
                                                  operation->reason, e)
                         : rc;

@@ -1,29 +1,17 @@
 // Workflows through whole steps of the core: which events start instances and which are taken by
-// them, versions across a swap, failures, bounds, what operators wish.
-#include "workflow_scenario.h"
+// them, failures, bounds, what operators wish.
+#include "workflow_ask.h"
 
 #include "core/workflow_parts.h"
 
 #define KEEP ",'keep':3600000"
 
-// Starts by "start", key k; waits for "go" with its key in k, then sends to got/<key>.
-#define WAITING(running, await)                                                                    \
-    "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'" running "'},"           \
-    "'failure':'undo','keep':864000000,'variables':{'n':'n'},'steps':["                            \
-    "{'name':'go','do':'await','from':'go','key':'k','take':{'n':'event.n'}" await "},"            \
-    "{'name':'got','do':'emit','to':'bus','topic':'got/{my.key}','payload':'json'}]}"
 #define UNDONE(running)                                                                            \
     "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'" running "'},"           \
     "'failure':'undo','keep':864000000,'variables':{'n':'n'},'steps':["                            \
     "{'name':'on','do':'call','to':'web','topic':'/on','is_url':true,'payload':'json','undo':["    \
     "{'name':'off','do':'call','to':'web','topic':'/off','is_url':true,'payload':'json'}]},"       \
     "{'name':'go','do':'await','from':'go','key':'k'}]}"
-
-// "<id> <key> <state>" of each instance.
-static const char states_sql[] =
-    "SELECT group_concat(id || ' ' || key || ' ' || (SELECT value FROM json_each('[\"queued\","
-    "\"running\",\"undoing\",\"parked\",\"completed\",\"failed\",\"cancelled\"]') WHERE"
-    " json_each.key = state), ', ') FROM (SELECT * FROM pipit_workflow_instance ORDER BY id)";
 
 struct expected {
     const char *why, *definition, *script, *states, *sent;
@@ -112,56 +100,6 @@ static void events_find_their_instances(void **state)
     }
 }
 
-// ---- helpers ------------------------------------------------------------------------------------
-
-static struct play *one(const char *definition)
-{
-    const char *definitions[] = {definition, NULL};
-    return play_create(definitions, PLAY_PLAIN);
-}
-
-static void assert_asked(struct play *play, const char *sql, const char *wanted)
-{
-    const char *given = play_ask(play, sql);
-    if (strcmp(given, wanted) != 0) {
-        fail_msg("%s: \"%s\", wanted \"%s\"", sql, given, wanted);
-    }
-}
-
-static struct books books_of(const struct play *play)
-{
-    struct books books;
-    core_books(play->core, &books);
-    assert_int_equal(books.received,
-                     books.routed + books.filtered + books.duplicate + books.rejected);
-    assert_int_equal(books.enqueued, books.delivered + books.waiting + books.dead + books.dropped);
-    return books;
-}
-
-static void swap(struct play *play, const char *definition)
-{
-    static char text[PLAY_TEXT_MAX];
-    play_flush(play);
-    if (definition != NULL) {
-        play_quote(text, sizeof(text), definition);
-        memcpy(play->texts[0], text, sizeof(text));
-    }
-    play->spec.workflow_count = definition == NULL ? 0 : 1;
-    if (core_swap(play->core, &play->spec, &play->e) != ERR_OK) {
-        fail_msg("%s", play->e.text);
-    }
-}
-
-static enum err operate(struct play *play, enum operation_kind kind, uint64_t first,
-                        struct outcome *out_outcome)
-{
-    const struct input input = {.kind = INPUT_OPERATION,
-                                .operation = {.kind = kind, .first = first, .last = UINT64_MAX}};
-    enum err rc = core_step(play->core, &input, 1, play->now_ms, out_outcome, &play->e);
-    play_take(play);
-    return rc;
-}
-
 // ---- rules --------------------------------------------------------------------------------------
 
 // A rule whose rows start the workflow, as the configuration makes it.
@@ -226,125 +164,6 @@ static void tables_are_as_of_the_event(void **state)
         assert_string_equal(play->sent, "got/1/7 got/2/9");
         play_destroy(play);
     }
-}
-
-// ---- versions -----------------------------------------------------------------------------------
-
-#define TELLING(topic)                                                                             \
-    "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo',"                  \
-    "'keep':864000000,'steps':[{'name':'go','do':'await','from':'go','key':'k'},"                  \
-    "{'name':'got','do':'emit','to':'bus','topic':'" topic "/{my.key}','payload':'json'}]}"
-
-static const char versions_sql[] = "SELECT count(*) FROM pipit_workflow_definition";
-
-static void an_instance_stays_on_its_version(void **state)
-{
-    (void)state;
-    struct play *play = one(TELLING("old"));
-    play_script(play, "e start {'k':1};");
-    assert_int_equal(core_notes(play->core)->count, 0);
-    swap(play, TELLING("new"));
-    assert_int_equal(core_notes(play->core)->count, 1);
-    assert_non_null(strstr(core_notes(play->core)->texts[0], "workflow w: 1 instances stay on"));
-    assert_asked(play, versions_sql, "2");
-    play_script(play, "e start {'k':2};s 1000;e go {'k':1};e go {'k':2};");
-    assert_string_equal(play->sent, "old/1 new/2");
-    swap(play, TELLING("new")); // Nothing has changed, and nobody runs on the old one.
-    assert_int_equal(core_notes(play->core)->count, 0);
-    assert_asked(play, versions_sql, "2"); // Its ended instance can still be looked at.
-    play_script(play, "t 864000001;");
-    assert_asked(play, states_sql, "");
-    play_reopen(play);
-    assert_asked(play, versions_sql, "1");
-    play_destroy(play);
-}
-
-static void a_version_comes_back(void **state)
-{
-    (void)state;
-    struct play *play = one(TELLING("old"));
-    play_script(play, "e start {'k':1};");
-    swap(play, TELLING("new"));
-    swap(play, TELLING("old"));
-    assert_int_equal(core_notes(play->core)->count, 0); // Everybody runs on it.
-    play_script(play, "e start {'k':2};e go {'k':2};e go {'k':1};");
-    assert_string_equal(play->sent, "old/2 old/1");
-    play_destroy(play);
-}
-
-static void one_that_is_gone_runs_on(void **state)
-{
-    (void)state;
-    struct play *play = one(TELLING("old"));
-    play_script(play, "e start {'k':1};");
-    swap(play, NULL);
-    assert_int_equal(core_notes(play->core)->count, 1);
-    assert_non_null(strstr(core_notes(play->core)->texts[0],
-                           "workflow w is not configured any more: its 1 instances run on"));
-    play_script(play, "e start {'k':2};s 1000;e go {'k':1};");
-    assert_asked(play, states_sql, "1 1 completed");
-    assert_string_equal(play->sent, "old/1");
-    play_destroy(play);
-}
-
-// A try leaves nothing behind.
-static void a_try_changes_nothing(void **state)
-{
-    (void)state;
-    struct play *play = one(TELLING("old"));
-    play_script(play, "e start {'k':1};");
-    char before[PLAY_TEXT_MAX];
-    memcpy(before, play->texts[0], sizeof(before));
-    play_quote(play->texts[0], PLAY_TEXT_MAX, TELLING("new"));
-    assert_int_equal(core_try_swap(play->core, &play->spec, &play->e), ERR_OK);
-    assert_int_equal(core_notes(play->core)->count, 1);
-    assert_asked(play, versions_sql, "1");
-    memcpy(play->texts[0], before, sizeof(before));
-    play_quote(play->texts[0], PLAY_TEXT_MAX, TELLING("{"));
-    assert_int_equal(core_try_swap(play->core, &play->spec, &play->e), ERR_CONFIG);
-    assert_non_null(strstr(play->e.text, "workflow \"w\" at /steps/1"));
-    memcpy(play->texts[0], before, sizeof(before));
-    play_script(play, "e go {'k':1};");
-    assert_string_equal(play->sent, "old/1");
-    play_destroy(play);
-}
-
-#define OVER_TABLE                                                                                 \
-    "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'queue'},"                 \
-    "'failure':'undo','keep':864000000,'steps':["                                                  \
-    "{'name':'nap','do':'sleep','for':1000},"                                                      \
-    "{'name':'set','do':'set','set':{'m':'(SELECT max(v) FROM seen)'}},"                           \
-    "{'name':'got','do':'emit','to':'bus','topic':'got/{my.key}/{m}','payload':'json'}]}"
-
-// A table is gone that a version names: the hub starts, its instances rest.
-static void one_that_does_not_compile_rests(void **state)
-{
-    (void)state;
-    static const struct table_spec table = {
-        .name = "seen", .key = "d", .sql = "SELECT d, v FROM \"seen/#\"", .rows_max = 10};
-    struct play *play = one(TELLING("old"));
-    play->spec.tables = &table;
-    play->spec.table_count = 1;
-    swap(play, OVER_TABLE);
-    play_script(play, "e seen {'d':1,'v':7};e start {'k':1};e start {'k':1};e start {'k':2};");
-    play->spec.table_count = 0;
-    swap(play, TELLING("new"));
-    assert_int_equal(core_notes(play->core)->count, 2);
-    const char *rests = core_notes(play->core)->texts[0];
-    assert_non_null(strstr(rests, "3 instances of version"));
-    assert_non_null(strstr(rests, "seen"));
-    play_script(play, "s 5000;t 5000;e go {'k':1};c! undo 1;c! retry 1;");
-    assert_asked(play, states_sql, "1 1 running, 2 1 queued, 3 2 running");
-    assert_true(core_next_timer_ms(play->core) > play->now_ms); // It does not spin.
-    play_script(play, "c abandon 3;");
-    assert_asked(play, states_sql, "1 1 running, 2 1 queued, 3 2 cancelled");
-    // It is there again: what rested goes on, late.
-    play->spec.table_count = 1;
-    swap(play, OVER_TABLE);
-    play_script(play, "e seen {'d':1,'v':8};t 600000;");
-    assert_asked(play, states_sql, "1 1 completed, 2 1 running, 3 2 cancelled");
-    assert_string_equal(play->sent, "got/1/8");
-    play_destroy(play);
 }
 
 // ---- failures and bounds ------------------------------------------------------------------------
@@ -492,6 +311,38 @@ static void one_that_pauses_may_start_itself(void **state)
     play_destroy(play);
 }
 
+// As many begin, in one batch.
+static void begin_many(struct play *play, uint32_t count)
+{
+    static struct input starts[3 * WORKFLOW_TAKERS_MAX];
+    struct outcome outcome;
+    for (uint32_t i = 0; i < count; i++) {
+        starts[i] = (struct input){.kind = INPUT_MESSAGE,
+                                   .message = {.topic = bytes_from_text("start"),
+                                               .payload = bytes_from_text("{\"k\":1}")}};
+    }
+    assert_ok(core_step(play->core, starts, count, play->now_ms, &outcome, &play->e), play->e);
+}
+
+// More wait for one event than are held in memory at a time: all of them get it, once.
+static void an_event_is_for_very_many(void **state)
+{
+    (void)state;
+    struct play *play =
+        one("{'format':1,'name':'w','start':{'from':'start','key':'k','running':'parallel'},"
+            "'failure':'undo','keep':864000000,'steps':["
+            "{'name':'a','do':'await','from':'go','key':'k'},"
+            "{'name':'b','do':'await','from':'go','key':'k'}]}");
+    static const char at_b_sql[] = "SELECT count(*) FROM pipit_workflow_wait WHERE step = 1";
+    begin_many(play, 2 * WORKFLOW_TAKERS_MAX + 500);
+    play_script(play, "e go {'k':1};");
+    assert_asked(play, at_b_sql, "2500");
+    play_script(play, "e go {'k':1};");
+    assert_asked(play, at_b_sql, "0");
+    assert_asked(play, "SELECT completed FROM pipit_workflow", "2500");
+    play_destroy(play);
+}
+
 // More timers than a batch fires: the others follow at once, all of them once.
 static void timers_fire_in_batches(void **state)
 {
@@ -499,17 +350,9 @@ static void timers_fire_in_batches(void **state)
     struct play *play =
         one("{'format':1,'name':'w','start':{'from':'start','key':'k','running':'parallel'},"
             "'failure':'undo','keep':864000000,'steps':[{'name':'nap','do':'sleep','for':1000}]}");
-    static struct input starts[WORKFLOW_TIMERS_MAX + 10];
     const struct input tick = {.kind = INPUT_TICK};
     struct outcome outcome;
-    for (uint32_t i = 0; i < WORKFLOW_TIMERS_MAX + 10; i++) {
-        starts[i] = (struct input){.kind = INPUT_MESSAGE,
-                                   .message = {.topic = bytes_from_text("start"),
-                                               .payload = bytes_from_text("{\"k\":1}")}};
-    }
-    assert_ok(
-        core_step(play->core, starts, WORKFLOW_TIMERS_MAX + 10, play->now_ms, &outcome, &play->e),
-        play->e);
+    begin_many(play, WORKFLOW_TIMERS_MAX + 10);
     play->now_ms += 999;
     static const char ended_sql[] = "SELECT count(*) FROM pipit_workflow_instance WHERE state = 4";
     assert_ok(core_step(play->core, &tick, 1, play->now_ms, &outcome, &play->e), play->e);
@@ -591,17 +434,13 @@ int main(void)
         cmocka_unit_test(events_find_their_instances),
         cmocka_unit_test(a_rule_starts_one),
         cmocka_unit_test(tables_are_as_of_the_event),
-        cmocka_unit_test(an_instance_stays_on_its_version),
-        cmocka_unit_test(a_version_comes_back),
-        cmocka_unit_test(one_that_is_gone_runs_on),
-        cmocka_unit_test(a_try_changes_nothing),
-        cmocka_unit_test(one_that_does_not_compile_rests),
         cmocka_unit_test(what_fails_is_in_the_quarantine),
         cmocka_unit_test(a_quarantined_event_is_played_again),
         cmocka_unit_test(instances_are_bounded),
         cmocka_unit_test(keys_and_variables_are_bounded),
         cmocka_unit_test(one_that_starts_itself_is_stopped),
         cmocka_unit_test(one_that_pauses_may_start_itself),
+        cmocka_unit_test(an_event_is_for_very_many),
         cmocka_unit_test(timers_fire_in_batches),
         cmocka_unit_test(operations_are_refused_with_a_sentence),
         cmocka_unit_test(one_is_started_again),

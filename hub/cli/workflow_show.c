@@ -48,6 +48,15 @@ static const char *colour(enum colour which)
     return terminal_colour(stdout, which);
 }
 
+// Nothing in it may steer the terminal.
+static void put_clean(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    }
+}
+
 // "2026-05-04 03:02:01 (3 min 2 s ago)"
 static void line_time(const char *name, long long at_ms, int64_t now_ms)
 {
@@ -111,8 +120,9 @@ static void print_head(const struct shown *shown)
     const json_t *json = shown->json;
     char text[PRINT_TEXT_MAX];
     const char *state = print_text(json, "state"), *note = print_note(json, text);
-    printf("%s%s/%s%s  instance %lld, %s%s%s\n", colour(COLOUR_BOLD), print_text(json, "workflow"),
-           print_text(json, "key"), colour(COLOUR_NONE), print_number(json, "id"),
+    printf("%s%s/", colour(COLOUR_BOLD), print_text(json, "workflow"));
+    put_clean(print_text(json, "key"));
+    printf("%s  instance %lld, %s%s%s\n", colour(COLOUR_NONE), print_number(json, "id"),
            colour(print_state_colour(state)), state, colour(COLOUR_NONE));
     if (note[0] != '\0') {
         entry_line("note", note);
@@ -209,9 +219,10 @@ static void print_waits(const struct shown *shown)
                colour(COLOUR_NONE), colour(COLOUR_CYAN), print_text(step, "step"),
                colour(COLOUR_NONE));
         print_scope(step);
-        printf(" %s %s, since %s%s%s\n", is_parked ? "would wait for" : "waits for", what,
-               amount_duration(since_ms < 0 ? 0 : since_ms, since), due[0] == '\0' ? "" : ", due ",
-               due);
+        printf(" %s ", is_parked ? "would wait for" : "waits for");
+        put_clean(what);
+        printf(", since %s%s%s\n", amount_duration(since_ms < 0 ? 0 : since_ms, since),
+               due[0] == '\0' ? "" : ", due ", due);
     }
 }
 
@@ -280,8 +291,10 @@ static void print_entry(const struct shown *shown, const json_t *entry)
     if (json_object_get(entry, "took") != NULL) {
         printf(", after %s", amount_duration(print_number(entry, "took"), amount));
     }
-    printf("%s%s%s%s\n", error[0] == '\0' ? "" : "  ", error,
-           reason[0] == '\0' || error[0] == '\0' ? "" : ": ", reason);
+    printf("%s%s%s", error[0] == '\0' ? "" : "  ", error,
+           reason[0] == '\0' || error[0] == '\0' ? "" : ": ");
+    put_clean(reason);
+    putchar('\n');
     const json_t *data = json_object_get(entry, "data");
     print_data(data_sign(what, data), data, shown->is_full);
 }

@@ -178,6 +178,11 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     text = hub.run("workflow", "show", "order/a/b").stdout
     assert "waits for an event" in text and "would undo" in text and "placed" in text
 
+    shop.orders("\x1b[31m")  # No topic can have it.
+    wait_for(lambda: states(hub).get("\x1b[31m") == "failed", what=lambda: states(hub))
+    for words in (["show", "4"], ["list", "--state", "all"]):
+        assert "\x1b" not in hub.run("workflow", *words).stdout, "nothing steers the terminal"
+
     done = hub.run("workflow", "show", "order/none", check=False)
     assert done.returncode == 1 and "no instance order/none" in done.stderr
     assert hub.run("workflow", "show", "x", check=False).returncode == 2
@@ -191,7 +196,7 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     books(hub)
     status = hub.status()
     line = next(w for w in status["workflows"] if w["name"] == "order")
-    assert (line["started"], line["running"], line["completed"], line["failed"]) == (3, 1, 1, 1)
+    assert (line["started"], line["running"], line["completed"], line["failed"]) == (4, 1, 1, 2)
     assert "workflows" in hub.run("status", "--interval", "0").stdout
     with Subscriber(broker.port, "pipit/v1/$hub/shop/workflows/order/#") as stats:
         wait_for(lambda: {m.topic.split("/")[-1]: m.text() for m in stats.messages}.get("running") == "1")

@@ -261,6 +261,17 @@ static const struct {
     {{"it is cancelled", WORKFLOW("", RUN(",'wait':true")), START "c undo 2;",
       "started sub> sub!cancelled failed | started nap> napx cancelled", "", NULL},
      CHILD(NAP("nap"))},
+    {{"the one before ends when the next is waited for",
+      WORKFLOW("", RUN(",'wait':true,'within':1000" ATTEMPTS(2))),
+      START "a /c done;t 1000;t 1000;a /u done;a /c done;e go {'k':1};",
+      "started sub> sub~timeout sub> sub+ completed"
+      " | started c> c+ nap> napx undoing u> u+ c< cancelled | started c> c+ nap> nap+ completed",
+      "/c /u /c", NULL},
+     "{'format':1,'name':'child','start':{'from':'never','key':'k','running':'parallel'},"
+     "'failure':'undo','keep':864000000,'steps':[" CALL(
+         "c", ",'undo':[" CALL(
+                  "u", "") "]") ","
+                                "{'name':'nap','do':'await','from':'go','key':'k','keep':0}]}"},
     {{"its parent is cancelled", WORKFLOW("", RUN(",'wait':true")), START "c undo 1;",
       "started sub> subx cancelled | started nap> napx cancelled", "", NULL},
      CHILD(NAP("nap"))},

@@ -188,6 +188,23 @@ static const struct scenario undoings[] = {
                                 "v", "") "]") "," NO),
      START "a /s done;a /u done;t 100;a /v done;",
      "started s> s+ no!failed undoing u> u+ nap> nap+ v> v+ s< failed", "/s /u /v", NULL},
+    {"what may have happened of one step is nothing of the next",
+     WORKFLOW("",
+              CALL("s", ",'on_error':[" SET("fine", "m", "1") "]") "," CALL("t", UNDO("u", ""))),
+     START "a /s retry;a /t reject;", "started s> s!unavailable fine+ t> t!refused failed", "/s /t",
+     NULL},
+    {"a device that says no has not done it, whichever attempt it speaks of",
+     WORKFLOW("", "{'name':'go','do':'command','to':'bus','device':'`g/d1`','command':'boost',"
+                  "'offline':'send','within':1000,'retry':{'attempts':2,'backoff':100,"
+                  "'backoff_max':100},'undo':[" CALL("u", "") "]}"),
+     START "a pipit/v1/g/d1/command/boost done;t 1000;t 100;r pipit/v1/g/d1/command/boost 3;",
+     "started go> go~timeout go> go!refused failed",
+     "pipit/v1/g/d1/command/boost pipit/v1/g/d1/command/boost", NULL},
+    {"a device that says nothing may have done it",
+     WORKFLOW("", "{'name':'go','do':'command','to':'bus','device':'`g/d1`','command':'boost',"
+                  "'offline':'send','within':1000,'undo':[" CALL("u", "") "]}"),
+     START "a pipit/v1/g/d1/command/boost done;t 1000;a /u done;",
+     "started go> go!timeout undoing u> u+ go< failed", "pipit/v1/g/d1/command/boost /u", NULL},
     {"what succeeds undoes nothing", WORKFLOW("", CALL("s", UNDO("u", ""))), START "a /s done;",
      "started s> s+ completed", "/s", NULL},
 };

@@ -7,12 +7,14 @@
 #include "config/workflow_check.h"
 #include "config/workflow_json.h"
 #include "core/rule_graph.h"
+#include "core/topic.h"
 #include "core/workflow_parts.h"
 
 struct edge {
     uint32_t to;
     bool is_certain; // Every instance goes it.
     bool is_waited;  // Each has waited before.
+    bool is_outside; // By way of a broker, where nobody counts how often.
     const char *step, *path;
 };
 
@@ -41,6 +43,7 @@ enum circle_kind {
     CIRCLE_AT_ONCE, // All instances go round, without a pause.
     CIRCLE_FOREVER, // All go round.
     CIRCLE_PERHAPS, // Some may, without a pause.
+    CIRCLE_OUTSIDE, // By way of a broker, which the first edge is.
 };
 
 static void edge_add(struct circles *circles, struct edge edge)
@@ -72,7 +75,7 @@ static void edges_of_run(struct circles *circles, const json_t *step, const char
     const char *name = text_of(step, "workflow");
     for (uint32_t i = 0; i < circles->count; i++) {
         if (strcmp(circles->file->config.core.workflows[i].name, name) == 0) {
-            edge_add(circles, (struct edge){i, circles->is_certain, circles->is_waited,
+            edge_add(circles, (struct edge){i, circles->is_certain, circles->is_waited, false,
                                             text_of(step, "name"), path});
         }
     }
@@ -82,7 +85,40 @@ struct emission {
     struct circles *circles;
     const json_t *step;
     const char *path;
+    bool is_outside;
 };
+
+// The template as a filter: a level with an expression is any.
+static const char *pattern_of(struct arena *arena, const char *topic)
+{
+    char *pattern = arena_alloc(arena, strlen(topic) + 2);
+    size_t len = 0, level = 0; // level: where it begins.
+    uint32_t depth = 0;
+    for (; pattern != NULL && *topic != '\0'; topic++) {
+        depth += *topic == '{';
+        if (*topic == '{') {
+            pattern[level] = '+';
+            len = level + 1;
+        } else if (depth == 0 && (*topic == '/' || pattern[level] != '+')) {
+            pattern[len++] = *topic;
+            level = *topic == '/' ? len : level;
+        }
+        depth -= *topic == '}' && depth > 0;
+    }
+    return pattern;
+}
+
+// By way of the hub itself a topic that may be right counts, for a fault is told of sure ones
+// alone; by way of a broker it has to be right whatever the values.
+static bool starts(const struct emission *emission, const char *topic, const char *from)
+{
+    if (from == NULL || !rule_graph_may_feed(topic, from)) {
+        return false;
+    }
+    const char *pattern =
+        emission->is_outside ? pattern_of(emission->circles->reader->arena, topic) : NULL;
+    return pattern == NULL || topic_filter_covers(bytes_from_text(from), bytes_from_text(pattern));
+}
 
 // Only an event of the workflow's own whose topic is written out is sure to start another.
 static void edges_of_topic(void *context, const char *topic, bool is_direct)
@@ -91,21 +127,43 @@ static void edges_of_topic(void *context, const char *topic, bool is_direct)
     struct circles *circles = emission->circles;
     for (uint32_t i = 0; i < circles->count; i++) {
         const struct vertex *to = &circles->vertices[i];
-        if (to->from != NULL && rule_graph_may_feed(topic, to->from)) {
+        if (starts(emission, topic, to->from)) {
             bool is_sure =
                 circles->is_certain && is_direct && !to->has_where && strchr(topic, '{') == NULL;
-            edge_add(circles, (struct edge){i, is_sure, circles->is_waited,
+            edge_add(circles, (struct edge){i, is_sure, circles->is_waited, emission->is_outside,
                                             text_of(emission->step, "name"), emission->path});
         }
     }
 }
 
+// Does a source get what is published to this target on the topic?
+static bool comes_back(const struct config *config, const char *target, const char *topic)
+{
+    const char *url = NULL;
+    for (uint32_t i = 0; i < config->target_count; i++) {
+        const struct config_target *one = &config->targets[i];
+        bool is_it = strcmp(one->name, target) == 0 && one->type != NULL &&
+                     strcmp(one->type->name, "mqtt") == 0;
+        url = is_it ? option_text(one->options, "url") : url;
+    }
+    for (uint32_t i = 0; url != NULL && i < config->source_count; i++) {
+        const struct config_source *source = &config->sources[i];
+        bool is_same = strcmp(option_text(source->options, "url"), url) == 0;
+        for (uint32_t j = 0; is_same && source->topics[j] != NULL; j++) {
+            if (rule_graph_may_feed(topic, source->topics[j])) {
+                return true;
+            }
+        }
+    }
+    return false;
+}
+
 static void edges_of_emit(struct circles *circles, const json_t *step, const char *path)
 {
-    struct emission emission = {circles, step, path};
-    if (strcmp(text_of(step, "to"), TARGET_RULES) == 0) {
-        wired_follow(circles->wired, circles->reader->arena, text_of(step, "topic"), edges_of_topic,
-                     &emission);
+    const char *to = text_of(step, "to"), *topic = text_of(step, "topic");
+    struct emission emission = {circles, step, path, strcmp(to, TARGET_RULES) != 0};
+    if (!emission.is_outside || comes_back(&circles->file->config, to, topic)) {
+        wired_follow(circles->wired, circles->reader->arena, topic, edges_of_topic, &emission);
     }
 }
 
@@ -191,10 +249,13 @@ static bool vertices_build(struct circles *circles)
     return circles->vertices != NULL;
 }
 
-static bool is_part_of(const struct edge *edge, enum circle_kind kind)
+static bool is_part_of(const struct edge *edge, enum circle_kind kind, bool is_first)
 {
+    if (kind == CIRCLE_OUTSIDE) {
+        return edge->is_outside || !is_first;
+    }
     bool is_at_once = kind == CIRCLE_FOREVER || !edge->is_waited;
-    return is_at_once && (kind == CIRCLE_PERHAPS || edge->is_certain);
+    return !edge->is_outside && is_at_once && (kind == CIRCLE_PERHAPS || edge->is_certain);
 }
 
 // Breadth first from `start` back to it; false: there is no way. The last edge is in *out_last.
@@ -213,7 +274,7 @@ static bool circle_find(struct circles *circles, uint32_t start, enum circle_kin
         struct vertex *vertex = &circles->vertices[at];
         for (uint32_t i = 0; i < vertex->edge_count; i++) {
             uint32_t to = vertex->edges[i].to;
-            if (!is_part_of(&vertex->edges[i], kind)) {
+            if (!is_part_of(&vertex->edges[i], kind, at == start)) {
                 continue;
             }
             if (to == start) {
@@ -289,7 +350,7 @@ static bool circle_tell(struct circles *circles, uint32_t start, enum circle_kin
     const char *way = circle_text(circles, start, from, edge);
     struct position at = workflow_map_locate(file->workflow_maps[start], file->document,
                                              first_edge(circles, start, from, edge)->path, -1);
-    if (!is_first_of(circles, start, from)) {
+    if (kind != CIRCLE_OUTSIDE && !is_first_of(circles, start, from)) {
         return true; // Told already.
     }
     if (kind == CIRCLE_AT_ONCE) {
@@ -301,6 +362,11 @@ static bool circle_tell(struct circles *circles, uint32_t start, enum circle_kin
         reader_problem(circles->reader, at,
                        "warning: workflow %s starts itself again and again: %s; `goto` repeats "
                        "steps in one instance",
+                       name, way);
+    } else if (kind == CIRCLE_OUTSIDE) {
+        reader_problem(circles->reader, at,
+                       "warning: workflow %s may start itself by way of the broker: %s; nothing "
+                       "stops it there",
                        name, way);
     } else {
         reader_problem(circles->reader, at,
@@ -319,8 +385,9 @@ void workflow_circles_tell(struct reader *reader, const struct config_file *file
         for (uint32_t i = 0; i < circles.count; i++) {
             if (is_check) {
                 circle_tell(&circles, i, CIRCLE_AT_ONCE);
-            } else if (!circle_tell(&circles, i, CIRCLE_FOREVER)) {
-                circle_tell(&circles, i, CIRCLE_PERHAPS);
+            } else if (!circle_tell(&circles, i, CIRCLE_FOREVER) &&
+                       !circle_tell(&circles, i, CIRCLE_PERHAPS)) {
+                circle_tell(&circles, i, CIRCLE_OUTSIDE);
             }
         }
     }

@@ -337,6 +337,19 @@ static void workflows_that_start_themselves_are_said(void **state)
              "workflows: {w: {start: {rule: r, key: no}, steps: {" EMIT("a", "a/r") "}}}\n",
          "5:52: warning: workflow w may start itself: w (step a) -> w; after 32 times without a "
          "pause the hub stops it"},
+        {"by way of the broker",
+         "hub: {id: h, store: s}\n"
+         "sources: {s: {mqtt: {url: \"mqtt://x\"}, topics: [\"a/#\"]}}\n"
+         "targets: {bus: {mqtt: {url: \"mqtt://x\"}}, far: {mqtt: {url: \"mqtt://y\"}}}\n"
+         "workflows:\n"
+         "  v: {start: {from: \"a/v/+\", key: no}, steps: [{a: {emit: {to: bus, topic: "
+         "\"a/v/x{my.key || '/'}y\"}}}]}\n"
+         "  w: {start: {from: \"a/w\", key: no}, steps: [{b: {emit: {to: far, topic: a/w}}}]}\n"
+         "  x: {start: {from: \"a/x\", key: no}, steps: [{c: {emit: {to: bus, topic: b/x}}}]}\n"
+         "  y: {start: {from: \"a/y\", key: no}, steps: [{d: {emit: {to: bus, topic: "
+         "\"a/{my.key}\"}}}]}\n",
+         "5:49: warning: workflow v may start itself by way of the broker: v (step a) -> v; "
+         "nothing stops it there"},
         {"not at all: another topic", TWO(EMIT("a", "a/w"), "b: {sleep: 1 s}"), ""},
     };
     CHECK(cases);

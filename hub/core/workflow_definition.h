@@ -60,8 +60,8 @@
 // my.error, my.reason. Over an event also its columns and payload fields (event.<name>); over an
 // answer answer.status, answer.reason and the fields of its body (body.<name>).
 // A name that a variable and an event may both have is written with its table: my.x, event.x.
-// Tables of the configuration and `latest` can be read in sub-selects; they are as after the events
-// that came together with the one at hand.
+// Tables of the configuration and `latest` can be read in sub-selects; those that events feed are
+// as they were after the event at hand.
 #ifndef PIPIT_CORE_WORKFLOW_DEFINITION_H
 #define PIPIT_CORE_WORKFLOW_DEFINITION_H
 

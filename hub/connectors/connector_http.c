@@ -10,6 +10,7 @@
 #include "connectors/http_client.h"
 #include "connectors/http_headers.h"
 #include "connectors/http_status.h"
+#include "connectors/http_url.h"
 #include "connectors/types.h"
 #include "core/address.h"
 

@@ -9,6 +9,7 @@
 #include "connectors/http_library.h"
 
 #define POLL_MS            1000 // libcurl wakes up earlier where it has a reason.
+#define REFUSAL_MS         500
 #define CONTENT_TYPE_BYTES 256
 #define URL_BYTES_MAX      10000
 
@@ -121,12 +122,16 @@ static void set_login(CURL *easy, const struct http_client_options *given)
     }
 }
 
+static bool is_https(const struct http_client_options *given)
+{
+    return strncasecmp(given->url, "https:", 6) == 0;
+}
+
 // Calls wait for the first connection to see whether it takes them all; without TLS it never does,
 // and they would wait for its answer.
 static void set_version(CURL *easy, const struct http_client_options *given)
 {
-    bool may_be_2 =
-        given->version == HTTP_VERSION_AUTO && strncasecmp(given->url, "https:", 6) == 0;
+    bool may_be_2 = given->version == HTTP_VERSION_AUTO && is_https(given);
     http_library.easy_setopt(easy, CURLOPT_HTTP_VERSION,
                              may_be_2 ? (long)CURL_HTTP_VERSION_2TLS : (long)CURL_HTTP_VERSION_1_1);
     http_library.easy_setopt(easy, CURLOPT_PIPEWAIT, may_be_2 ? 1L : 0L);
@@ -358,11 +363,18 @@ enum err http_client_wait(struct http_client *client, int fd, struct error *e)
     }
 }
 
-// Not even the connection was there.
-static bool is_unsent(CURL *easy, CURLcode code)
+// One that was in a hurry of its own says nothing of the server.
+static bool has_not_connected(const struct call *call)
 {
     curl_off_t ready_us = 0;
-    switch ((int)code) {
+    http_library.easy_getinfo(call->easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
+    return ready_us == 0 && call->timeout_ms >= call->client->given.connect_timeout_ms;
+}
+
+// Not even the connection was there.
+static bool is_unsent(const struct call *call)
+{
+    switch ((int)call->code) {
     case CURLE_COULDNT_RESOLVE_PROXY:
     case CURLE_COULDNT_RESOLVE_HOST:
     case CURLE_COULDNT_CONNECT:
@@ -376,8 +388,7 @@ static bool is_unsent(CURL *easy, CURLcode code)
     case CURLE_PROXY:
         return true;
     case CURLE_OPERATION_TIMEDOUT:
-        http_library.easy_getinfo(easy, CURLINFO_PRETRANSFER_TIME_T, &ready_us);
-        return ready_us == 0;
+        return has_not_connected(call);
     }
     return false;
 }
@@ -390,7 +401,7 @@ static const char *error_text(CURLcode code, const char *error)
 static void tell_failure(const struct call *call, struct http_result *out)
 {
     bool is_timeout = call->code == CURLE_OPERATION_TIMEDOUT;
-    out->outcome = is_unsent(call->easy, call->code)   ? HTTP_UNREACHABLE
+    out->outcome = is_unsent(call)                     ? HTTP_UNREACHABLE
                    : call->code == CURLE_URL_MALFORMAT ? HTTP_IMPOSSIBLE
                                                        : HTTP_BROKEN;
     if (call->header_bytes > HTTP_HEADER_BYTES_MAX) {
@@ -479,6 +490,29 @@ static enum err run_probe(struct http_client *client, CURLM *multi, CURLcode *ou
     return ERR_OK;
 }
 
+// With TLS 1.3 the server says what it thinks of our certificate when the connection is made for us
+// already. When it has let us in it sends tickets for the next time, which are not shown here.
+static CURLcode wait_for_refusal(const struct http_client *client, CURL *easy, char *error)
+{
+    curl_socket_t fd = CURL_SOCKET_BAD;
+    char byte;
+    size_t len = 0;
+    http_library.easy_getinfo(easy, CURLINFO_ACTIVESOCKET, &fd);
+    struct pollfd fds[] = {{.fd = fd, .events = POLLIN},
+                           {.fd = client->given.stop_fd, .events = POLLIN}};
+    if (fd == CURL_SOCKET_BAD || poll(fds, 2, REFUSAL_MS) <= 0 || fds[0].revents == 0) {
+        return CURLE_OK;
+    }
+    CURLcode code = http_library.easy_recv(easy, &byte, 1, &len);
+    if (code == CURLE_OK && len == 0) {
+        snprintf(error, CURL_ERROR_SIZE,
+                 "the server ended the connection after the TLS handshake: "
+                 "it may not take the hub's certificate, or want one");
+        return CURLE_SSL_CONNECT_ERROR;
+    }
+    return code == CURLE_AGAIN ? CURLE_OK : code;
+}
+
 enum err http_client_probe(struct http_client *client, struct error *e)
 {
     char error[CURL_ERROR_SIZE];
@@ -498,6 +532,9 @@ enum err http_client_probe(struct http_client *client, struct error *e)
         goto cleanup;
     }
     rc = run_probe(client, multi, &code, e);
+    if (rc == ERR_OK && code == CURLE_OK && is_https(&client->given)) {
+        code = wait_for_refusal(client, easy, error);
+    }
     if (rc == ERR_OK && code != CURLE_OK) {
         rc = error_set(e, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
                        "%s: %s", client->given.url, error_text(code, error));
@@ -507,56 +544,4 @@ cleanup:
     http_library.easy_cleanup(easy);
     http_library.multi_cleanup(multi);
     return rc;
-}
-
-static const char *url_problem(CURLU *parts, const char *url)
-{
-    char *text = NULL;
-    CURLUcode code = http_library.url_set(parts, CURLUPART_URL, url, 0);
-    if (code != CURLUE_OK) {
-        return http_library.url_strerror(code);
-    }
-    static const struct {
-        CURLUPart part;
-        const char *problem;
-    } unwanted[] = {
-        {CURLUPART_USER, "a user belongs into the option username"},
-        {CURLUPART_PASSWORD, "a password belongs into the option password"},
-        {CURLUPART_QUERY, "a query belongs into the path of a route"},
-        {CURLUPART_FRAGMENT, "a fragment (#) is not sent to servers"},
-    };
-    for (size_t i = 0; i < sizeof(unwanted) / sizeof(unwanted[0]); i++) {
-        if (http_library.url_get(parts, unwanted[i].part, &text, 0) == CURLUE_OK) {
-            http_library.free(text);
-            return unwanted[i].problem;
-        }
-    }
-    return NULL;
-}
-
-enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
-{
-    bool is_tls = strncasecmp(url, "https://", 8) == 0;
-    if (!is_tls && strncasecmp(url, "http://", 7) != 0) {
-        return error_set(e, ERR_CONFIG,
-                         "'%.100s' must begin with http:// or https://, such as "
-                         "https://stock.example:8443/api",
-                         url);
-    }
-    enum err rc = http_library_load(e);
-    if (rc != ERR_OK) {
-        return rc;
-    }
-    CURLU *parts = http_library.url();
-    if (parts == NULL) {
-        return no_memory(e);
-    }
-    const char *problem =
-        strlen(url) > 2000 ? "is longer than 2000 bytes" : url_problem(parts, url);
-    http_library.url_cleanup(parts);
-    if (problem != NULL) { // It may hold a password.
-        return error_set(e, ERR_CONFIG, "%s", problem);
-    }
-    *out_is_tls = is_tls;
-    return ERR_OK;
 }

@@ -91,7 +91,4 @@ bool http_client_next(struct http_client *client, struct http_result *out_result
 // Ends a call that is open, complete or not; false: there is none.
 bool http_client_give_up(struct http_client *client, uint32_t *out_place);
 
-// Whether the text is the URL of a server, perhaps with a path.
-enum err http_url_check(const char *url, bool *out_is_tls, struct error *e);
-
 #endif

@@ -6,6 +6,8 @@
 #include "base/arena.h"
 #include "trial/trial.h"
 
+#define PLACES (2 * TRIAL_HELD_MAX) // So that they are moved to the front seldom.
+
 struct held_answer {
     int64_t at_ms;
     struct input input;
@@ -14,7 +16,7 @@ struct held_answer {
 };
 
 struct trial_held {
-    struct held_answer *answers; // TRIAL_HELD_MAX of them, by time.
+    struct held_answer *answers; // PLACES of them, by time.
     uint32_t first, count;       // From first on.
 };
 
@@ -22,7 +24,7 @@ struct trial_held *trial_held_create(void)
 {
     struct trial_held *held = calloc(1, sizeof(*held));
     if (held != NULL) {
-        held->answers = calloc(TRIAL_HELD_MAX, sizeof(held->answers[0]));
+        held->answers = calloc(PLACES, sizeof(held->answers[0]));
     }
     if (held != NULL && held->answers == NULL) {
         trial_held_destroy(held);
@@ -65,7 +67,7 @@ static enum err add(struct trial_held *held, int64_t at_ms, struct held_answer *
     if (arena == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for the trial");
     }
-    if (held->first > 0 && held->first + held->count == TRIAL_HELD_MAX) {
+    if (held->first > 0 && held->first + held->count == PLACES) {
         memmove(held->answers, &held->answers[held->first], held->count * sizeof(held->answers[0]));
         held->first = 0;
     }

@@ -66,7 +66,7 @@ static void a_visit_has_one_name(void **state)
     assert_string_equal(tickets[0], tickets[1]);
     assert_string_not_equal(tickets[1], tickets[2]);
     char wanted[WORKFLOW_TICKET_BYTES];
-    const struct workflow_ticket ticket = {1, 1, PLAY_START_MS};
+    const struct workflow_ticket ticket = {1, 1, 0, PLAY_START_MS};
     workflow_ticket_make(wanted, store_id(play->store), &ticket);
     assert_string_equal(tickets[0], wanted);
     play_destroy(play);
@@ -115,7 +115,7 @@ static void an_event_for_the_hub_comes_in_with_the_next_batch(void **state)
     struct play *play = play_create(definitions, PLAY_PLAIN);
     play_script(play, START);
     char wanted[WORKFLOW_TICKET_BYTES + 10];
-    const struct workflow_ticket ticket = {1, 1, PLAY_START_MS};
+    const struct workflow_ticket ticket = {1, 1, 0, PLAY_START_MS};
     workflow_ticket_make(wanted, store_id(play->store), &ticket);
     strcat(wanted, " 1 5");
     assert_string_equal(play_ask(play, "SELECT event || ' ' || hops || ' ' || (start ->> 'n')"

@@ -98,7 +98,7 @@ static struct core_spec trial_spec(const struct config *config, bool has_workflo
     spec.store_limit_bytes = STORE_LIMIT;
     spec.quarantine_limit_bytes = QUARANTINE_LIMIT;
     spec.disk_reserve_bytes = 0;
-    spec.is_mirror_on = false;
+    spec.is_mirror_on = spec.is_telling_workflows = false;
     spec.history = (struct history_spec){0};
     return spec;
 }

@@ -51,6 +51,7 @@ static void test_whole(void **state)
     assert_int_equal(config->core.store_limit_bytes, INT64_C(2) << 30);
     assert_int_equal(config->core.payload_bytes_max, 1 << 20);
     assert_true(config->core.is_mirror_on);
+    assert_true(config->core.is_telling_workflows); // Unless the configuration says otherwise.
     assert_false(config->core.fault_no_dedupe);
 
     assert_int_equal(config->source_count, 2);

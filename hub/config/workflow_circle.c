@@ -34,6 +34,7 @@ struct circles {
     const struct config_file *file;
     const struct wired *wired;
     struct vertex *vertices;
+    uint8_t *seen; // Bits of the edges that there are, from each vertex to each.
     uint32_t count;
     uint32_t at;                // The workflow whose steps are walked.
     bool is_certain, is_waited; // So far in the list that is walked.
@@ -46,9 +47,22 @@ enum circle_kind {
     CIRCLE_OUTSIDE, // By way of a broker, which the first edge is.
 };
 
+// Of edges that are alike the first will do.
+static bool is_known(struct circles *circles, const struct edge *edge)
+{
+    uint8_t *seen = &circles->seen[(size_t)circles->at * circles->count + edge->to];
+    uint8_t bit = (uint8_t)(1U << (edge->is_certain + 2 * edge->is_waited + 4 * edge->is_outside));
+    bool is_known = (*seen & bit) != 0;
+    *seen |= bit;
+    return is_known;
+}
+
 static void edge_add(struct circles *circles, struct edge edge)
 {
     struct vertex *vertex = &circles->vertices[circles->at];
+    if (is_known(circles, &edge)) {
+        return;
+    }
     if (vertex->edge_count == vertex->edge_capacity) {
         uint32_t capacity = vertex->edge_capacity == 0 ? 8 : 2 * vertex->edge_capacity;
         struct edge *edges = arena_alloc(circles->reader->arena, capacity * sizeof(edges[0]));
@@ -233,6 +247,10 @@ static bool vertices_build(struct circles *circles)
     circles->count = core->workflow_count;
     circles->vertices =
         arena_alloc(circles->reader->arena, circles->count * sizeof(circles->vertices[0]));
+    circles->seen = arena_alloc(circles->reader->arena, (size_t)circles->count * circles->count);
+    if (circles->seen == NULL) {
+        circles->vertices = NULL;
+    }
     for (uint32_t i = 0; circles->vertices != NULL && i < circles->count; i++) {
         struct vertex *vertex = &circles->vertices[i];
         vertex->definition = json_loads(core->workflows[i].definition, 0, NULL);

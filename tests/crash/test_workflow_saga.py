@@ -374,6 +374,25 @@ def test_what_may_have_happened_is_undone(broker, world, tmp_path):
         hub.cleanup()
 
 
+def test_an_undo_does_not_overtake_the_call_of_a_branch(broker, world, tmp_path):
+    """Step 4 is refused while step 2, in the other branch, is not answered yet."""
+    world.refused = {("do", 4)}
+
+    def on_news(key, is_answered):
+        if key not in world.effects and not is_answered:  # Refused, but not before step 2 is there.
+            wait_for(lambda: ("do", 2) in world.done_for("wide"), what="step 2 is called")
+    world.on_news = on_news
+    hub = make_hub(broker, world, tmp_path / "hub").start().wait_ready()
+    try:
+        with Client(broker.port) as client:
+            place(client, {"wide": -2}, "wide")
+        wait_for(lambda: ("undo", 1) in world.done_for("wide"), what="all is undone")
+        assert world.done_for("wide") == [("do", 1), ("do", 2), ("undo", 2), ("undo", 1)]
+        assert not world.overtaken
+    finally:
+        hub.cleanup()
+
+
 def test_an_undo_that_is_refused_waits_for_an_operator(broker, world, tmp_path):
     orders = {"stuck": STEPS}
     world.refused = {("undo", 2)}

@@ -19,6 +19,8 @@ const struct option_spec case_answer_options[] = {
      "done: the target takes it. retry: it fails and may work later. reject: it never will. never: "
      "no answer comes, until the target's `timeout` is over. Without it what the status is."},
     {"reason", OPTION_TEXT, false, NULL, 0, 0, NULL, "Why, of retry and reject."},
+    {"retry_after", OPTION_DURATION, false, "0", 0, 3600000, NULL,
+     "The target asks not to be tried again before (of HTTP `Retry-After`)."},
     {"content_type", OPTION_TEXT, false, NULL, 0, 0, NULL,
      "Of the body. Without it what the body is made of."},
     {"after", OPTION_DURATION, false, "0", 0, 0, NULL, "How long it takes to answer."},
@@ -111,6 +113,7 @@ static void read_answer(struct case_builder *builder, const struct node *node,
     case_one_of(builder, node, "answers", body_keys);
     answer->topic = case_text(builder, options, "topic");
     answer->reason = case_text(builder, options, "reason");
+    answer->retry_after_ms = option_int(options, "retry_after");
     set_verdict(builder, node, options, answer);
     set_body(builder, node, options, answer);
     if (node_get(node, "topic") != NULL) {

@@ -36,16 +36,17 @@ struct case_event {
 struct case_answer {
     struct position at;
     bool is_reply;
-    uint32_t target;      // Of an answer.
-    const char *topic;    // Filter of topics, of replies that of "<group>/<device>".
-    const char *command;  // Of a reply: filter of names of commands.
-    uint32_t times;       // So often at most; then the next that fits.
-    int64_t after_ms;     // Since it was asked.
-    bool is_never;        // Nothing comes back.
-    bool has_status;      // Else it is what the verdict says.
-    int32_t status;       // Of HTTP, or the device's.
-    enum verdict verdict; // Of an answer.
-    const char *reason;   // May be NULL.
+    uint32_t target;        // Of an answer.
+    const char *topic;      // Filter of topics, of replies that of "<group>/<device>".
+    const char *command;    // Of a reply: filter of names of commands.
+    uint32_t times;         // So often at most; then the next that fits.
+    int64_t after_ms;       // Since it was asked.
+    bool is_never;          // Nothing comes back.
+    bool has_status;        // Else it is what the verdict says.
+    int32_t status;         // Of HTTP, or the device's.
+    enum verdict verdict;   // Of an answer.
+    int64_t retry_after_ms; // Of an answer: it asks not to be tried again before.
+    const char *reason;     // May be NULL.
     const char *content_type;
     struct bytes payload;        // Body of an answer; the whole message of a reply, but for its id.
     const struct json_t *fields; // Of a reply; NULL: none.

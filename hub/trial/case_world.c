@@ -129,6 +129,7 @@ static void give_answer(struct case_world *world, const struct case_answer *said
     const struct config_target *target = &world->config->targets[said->target];
     answer->verdict = said->verdict;
     answer->after_ms = said->after_ms;
+    answer->retry_after_ms = said->retry_after_ms;
     if (said->is_never) {
         answer->verdict = VERDICT_RETRY;
         answer->after_ms = timeout_of(target);

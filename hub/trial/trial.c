@@ -179,7 +179,8 @@ static enum err ask(struct trial *trial, const struct delivery *delivery, uint32
     *out_settlement = (struct settlement){.delivery_id = delivery->id,
                                           .verdict = answer.verdict,
                                           .reason = answer.reason,
-                                          .reply = answer.reply};
+                                          .reply = answer.reply,
+                                          .retry_after_ms = answer.retry_after_ms};
     *out_is_now = answer.after_ms == 0 && answer.reply == NULL && answer.reason == NULL;
     if (!*out_is_now) {
         rc = trial_held_add_settlement(trial->held, trial->now_ms + answer.after_ms, out_settlement,

@@ -27,6 +27,7 @@ struct trial_answer {
     enum verdict verdict;
     const char *reason;        // For RETRY and REJECT; NULL: none.
     const struct reply *reply; // What the target says; NULL: nothing.
+    int64_t retry_after_ms;    // As in struct settlement.
     int64_t after_ms;
     const struct message *message; // NULL: none.
     int64_t message_after_ms;

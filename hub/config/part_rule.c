@@ -1,3 +1,5 @@
+#include <string.h>
+
 #include "config/parts.h"
 
 const struct option_spec rule_options[] = {
@@ -20,6 +22,10 @@ static void rule_build(struct builder *builder, const struct node *node, struct 
         return;
     }
     reader_name(reader, node->key, "rule");
+    if (strcmp(node->key->text, "workflow") == 0) { // Its branches would be called like workflows.
+        reader_problem(reader, node->key->at,
+                       "rule workflow: the name is taken: what workflows send goes by it");
+    }
     struct shape shape = {what, {options, NULL}, keys, true};
     reader_options(reader, node, &shape);
     const char *sql = option_text(options, "sql"), *key = option_text(options, "key");

@@ -108,6 +108,9 @@ static void what_is_wrong_is_said(void **state)
          "hub: {id: h, store: s}\nsources: {p: {mqtt: {url: \"mqtt://x\"}, topics: [\"a/#\"]}}\n"
          "targets: {rules: {file: {path: out.ndjson}}}\n",
          "3:11: target rules: the name is taken: a route to 'rules' leads to other rules"},
+        {"the reserved name of a rule",
+         HEAD "  workflow: {sql: 'SELECT v FROM \"a/+\"', to: [f: {}]}\n",
+         "5:3: rule workflow: the name is taken: what workflows send goes by it"},
         {"nothing is late without a window",
          HEAD "  r: {sql: 'SELECT v FROM \"a/+\"', to: [f: {}], late: [f: {}]}\n",
          "5:48: rule r: 'late' needs a 'window' to be late for"},

@@ -14,7 +14,7 @@ static const struct option_spec draw_options[] = {
     {"config", OPTION_PATH, false, "hub.yaml", 0, 0, NULL,
      "The configuration file; -c is short for it."},
     {"dot", OPTION_BOOL, false, "false", 0, 0, NULL,
-     "For Graphviz: dot -Tsvg. What it does, too, without --mermaid."},
+     "For Graphviz, as is done without --mermaid, too."},
     {"mermaid", OPTION_BOOL, false, "false", 0, 0, NULL, "For Mermaid, which Markdown pages show."},
     {NULL},
 };

@@ -5,6 +5,7 @@ import json
 import xml.etree.ElementTree
 
 import pytest
+from harness import ROOT
 from harness import pipit as run
 
 HUB = """hub: {id: test, store: hub.db}
@@ -204,3 +205,40 @@ def test_help_says_how():
     told = pipit("test", "--help").stdout
     for word in ("answers:", "replies:", "instances:"):
         assert word in told
+
+
+FRAME = """hub: {id: test, store: hub.db}
+sources: {shop: {mqtt: {url: "mqtt://127.0.0.1"}, topics: ["shop/+", "pipit/v1/+/+/status", "pipit/v1/+/+/reply/#"]}}
+targets: {bus: {mqtt: {url: "mqtt://127.0.0.1"}}, store: {http: {url: "http://127.0.0.1"}}}
+"""
+GLANCE = """cases:
+  all of it:
+    events:
+      - {topic: shop/orders, json: {number: 7, user_id: 3, amount: 10}}
+      - {after: 1 h, topic: shop/payments, json: {number: 7, amount: 4}}
+      - {after: 1 h, topic: shop/payments, json: {number: 7, amount: 6}}
+      - {after: 1 d}
+    answers: [{store: {json: {id: r1}}}]
+    expect:
+      - store: {topic: POST /reservations/7}
+      - bus: {topic: orders/7, json: {paid: 10}}
+      - bus: {topic: pipit/v1/hall/lamp-3/command/light, command: {colour: green}}
+      - bus: {topic: letters/a}
+      - bus: {topic: letters/b}
+      - bus: {topic: letters/c}
+    instances:
+      - glance/7: {state: completed, result: {paid: 10, colour: brown}}
+"""
+
+
+def test_the_glance_of_the_manual_is_true(tmp_path):
+    """The block that shows every kind of step in a line or two is no picture of a configuration but one."""
+    page = (ROOT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8")
+    block = page.split("<!-- checked -->\n```yaml\n")[1].split("```")[0]
+    kinds = ["emit", "call", "command", "await", "sleep", "until", "if", "switch", "parallel", "for_each", "set", "run", "end",
+             "fail", "goto"]
+    assert not [kind for kind in kinds if f"{kind}:" not in block]
+    done = pipit("test", write(tmp_path, GLANCE, FRAME + block))
+    assert done.returncode == 0, done.stdout + done.stderr
+    checked = pipit("check", "-c", tmp_path / "hub.yaml")
+    assert checked.returncode == 0 and checked.stderr == "", checked.stderr

@@ -280,6 +280,19 @@ def test_a_dead_letter_gets_another_address(start_hub, broker):
         assert len(set(peer.keys())) == 1
 
 
+def test_a_replay_says_that_it_is_one(start_hub, broker):
+    with HttpPeer() as peer, Client(broker.port) as client:
+        text = config(broker, peer, route='path: "/items/{place}"').replace("\nsources:", "\nhistory: {keep: 1 h}\nsources:")
+        hub = start_hub(text).wait_ready()
+        publish(client, 1, place="a b")
+        wait_books(hub, delivered=1)
+        hub.run("replay", "r", "--from", "1 h ago", "--run")
+        wait_books(hub, delivered=2)
+        first, again = peer.requests
+        assert (again.path, again.body) == (first.path, first.body) and first.path == "/items/a%20b"
+        assert again.key == f"replay/1/{first.key}" and again.headers["replay"] == "1"
+
+
 def test_basic_login_and_an_echo(start_hub, broker):
     """A server that answers with what it was sent does not bring the password into the log."""
     with HttpPeer(lambda r: Answer(400, body=f"no: {r.json()} hu5h-secret")) as peer, Client(broker.port) as client:

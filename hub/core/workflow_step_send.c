@@ -1,6 +1,8 @@
 // workflow_step_send.c - steps that send something: emit, call, command.
 #include "core/workflow_move.h"
 
+#define REPLY_BUSY (-2) // The device has not begun and may later, see docs/PROTOCOL.md.
+
 // Whether it may have happened is said by what comes of it, not by that it was sent.
 static enum err send(struct visit *visit, struct move *move, struct error *e)
 {
@@ -201,7 +203,8 @@ static enum err hear_reply(struct visit *visit, const struct workflow_news_item 
         return take(visit, news, move, e);
     }
     visit->token->is_sent = false; // Whichever attempt it was: the device knows it by its id.
-    move_fail(move, WORKFLOW_REFUSED, refusal_of(visit, news));
+    move_fail(move, news->status == REPLY_BUSY ? WORKFLOW_UNAVAILABLE : WORKFLOW_REFUSED,
+              refusal_of(visit, news));
     return ERR_OK;
 }
 

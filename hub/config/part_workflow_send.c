@@ -27,8 +27,8 @@ const struct option_spec step_command_options[] = {
      "SQL expression that gives the device, `<group>/<device>`."},
     {"name", OPTION_TEXT, true, NULL, 0, 0, NULL, "Template of the command's name."},
     {"expires", OPTION_DURATION, false, NULL, 1, INT64_C(366) * 86400000, NULL,
-     "A device with a clock does not begin it later than this after the attempt began, and a broker "
-     "of MQTT 5 does not hand it out later."},
+     "A device with a clock does not begin it later than this after the attempt began, and a "
+     "broker of MQTT 5 does not hand it out later."},
     {"offline", OPTION_ENUM, false, "wait", 0, 0, "wait|send|fail",
      "What is done for a device that is known to be offline: `wait` until it is online, as long as "
      "`within` says, `send` all the same, or `fail` with `offline`."},

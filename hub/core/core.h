@@ -165,8 +165,8 @@ struct outcome {
     const char *const *transition_topics; // pipit/v1/$hub/<hub>/workflow/<name>/<key>/<what>
     uint32_t transition_count;
     uint32_t transitions_untold; // More than the bound of a batch.
-    uint64_t instance; // That OPERATION_WORKFLOW_REPLAY has started.
-    uint32_t rejected; // In this batch; `rejection` is the newest reason with its topic.
+    uint64_t instance;           // That OPERATION_WORKFLOW_REPLAY has started.
+    uint32_t rejected;           // In this batch; `rejection` is the newest reason with its topic.
     const char *rejection;
 };
 
@@ -177,8 +177,8 @@ enum err core_open(struct core **out_core, struct store *store, const struct cor
 // Compiles what core_open would, against a store in memory: the same errors, and nothing is left.
 enum err core_check(const struct core_spec *spec, struct error *e);
 // Compiles each workflow by itself and tells what is wrong with it. has_rules: core_check has found
-// all else to be fine, so that it is known which fields their events have. path is a JSON pointer into its
-// definition, fault->offset stands in the expression there, -1: all of it.
+// all else to be fine, so that it is known which fields their events have. path is a JSON pointer
+// into its definition, fault->offset stands in the expression there, -1: all of it.
 typedef void core_workflow_fn(void *context, uint32_t workflow_index, const char *path,
                               const struct error *fault);
 enum err core_check_workflows(const struct core_spec *spec, bool has_rules, core_workflow_fn *each,

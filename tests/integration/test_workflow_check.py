@@ -143,3 +143,51 @@ def test_every_example_can_be_drawn():
         for name in names:
             dot = pipit("workflow", "draw", name, "-c", folder / "hub.yaml").stdout
             assert dot.startswith(f'digraph "{name}" {{') and "->" in dot, (folder, name)
+
+
+ROWS = """hub: {id: test, store: hub.db}
+sources: {plant: {mqtt: {url: "mqtt://127.0.0.1"}, topics: ["a/+"]}}
+targets: {bus: {mqtt: {url: "mqtt://127.0.0.1"}}}
+rules:
+  hot:
+    sql: SELECT topic_part(2) AS press, n FROM "a/+" WHERE n > 5
+    else: [bus: {topic: "cold", payload: original}]
+  cool: {sql: 'SELECT topic_part(2) AS press, n AS level FROM "a/+" WHERE n < 2', to: [bus: {topic: cool}]}
+workflows:
+  cold-chain:
+    start: {rule: hot, key: press}
+    variables: {peak: n}
+    steps:
+      - cooled: {await: {rule: cool, key: press, where: level < my.peak}, take: {low: event.level}}
+      - told: {emit: {topic: "told/{my.key}"}}
+"""
+CASES = """cases:
+  rows start it and are awaited, and go where they went before:
+    order: any
+    events:
+      - {topic: a/p, json: {n: 1}}
+      - {topic: a/p, json: {n: 7}}
+      - {topic: a/p, json: {n: 3}}
+      - {topic: a/q, json: {n: 0}}
+      - {topic: a/p, json: {n: 1}}
+    expect:
+      - bus: {topic: cold}
+      - bus: {topic: cool, json: {press: p, level: 1}}
+      - bus: {topic: cold}
+      - bus: {topic: cold}
+      - bus: {topic: cool, json: {press: q, level: 0}}
+      - bus: {topic: cold}
+      - bus: {topic: cool, json: {press: p, level: 1}}
+      - bus: {topic: told/p, json: {peak: 7, low: 1}}
+"""
+
+
+def test_rows_of_rules_start_workflows_and_are_awaited(tmp_path):
+    (tmp_path / "hub.yaml").write_text(ROWS, encoding="utf-8")
+    (tmp_path / "cases.yaml").write_text(CASES, encoding="utf-8")
+    done = pipit("test", "-c", tmp_path / "hub.yaml", check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    # Negative control: without the row of before, nothing is told.
+    (tmp_path / "hub.yaml").write_text(ROWS.replace("level < my.peak", "level > my.peak"), encoding="utf-8")
+    done = pipit("test", "-c", tmp_path / "hub.yaml", check=False)
+    assert done.returncode == 1 and "told/p" in done.stdout + done.stderr

@@ -13,6 +13,12 @@
     "{'name':'off','do':'call','to':'web','topic':'/off','is_url':true,'payload':'json'}]},"       \
     "{'name':'go','do':'await','from':'go','key':'k'}]}"
 
+// A deadline that is due with the timer that makes it none.
+#define OVERTAKEN                                                                                  \
+    "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo','keep':864000000," \
+    "'steps':[{'name':'both','do':'parallel','branches':{'a':[{'name':'nap','do':'sleep',"         \
+    "'for':100}]},'wait':'all','within':150},{'name':'rest','do':'sleep','for':1000}]}"
+
 struct expected {
     const char *why, *definition, *script, *states, *sent;
 };
@@ -77,6 +83,10 @@ static const struct expected cases[] = {
      "1 1 cancelled, 2 1 completed", "got/1"},
     {"match: another value than the key", WAITING("ignore", ",'match':'n * 10'"),
      "e start {'k':1,'n':5};e go {'k':1};e go {'k':50};", "1 1 completed", "got/1"},
+    {"of two timers that are due together the first puts the second off", OVERTAKEN,
+     "e start {'k':1};t 200;t 999;", "1 1 running", ""},
+    {"and that one comes in its time", OVERTAKEN, "e start {'k':1};t 200;t 1000;", "1 1 completed",
+     ""},
     {"a key that is NULL in an event is of nobody", WAITING("ignore", KEEP),
      "e start {'k':1};e go {'x':1};", "1 1 running", ""},
 };

@@ -59,7 +59,7 @@ class Run:
 
     def kill(self):
         """At a moment that may be any of a life: while it starts, connects, commits, calls."""
-        longest = self.chance.choice([0.01, 0.05, 0.25])
+        longest = self.chance.choice([0.02, 0.12, 0.25])
         threading.Event().wait(self.chance.uniform(0, longest))  # When it is killed is the test's, not a wait for a fact.
         self.hub.kill()
         self.hub.start()

@@ -135,6 +135,16 @@ def test_connections_are_kept(start_hub, broker):
         assert peer.connections == 2, "the first one saw that the server is there"
 
 
+def test_a_connection_that_ends_without_a_word_is_no_attempt(start_hub, broker):
+    """As servers do with those that were idle, perhaps just when the next call is made."""
+    whole = Answer(raw=b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+    with HttpPeer(lambda _: whole) as peer, Client(broker.port) as client:
+        hub = start_hub(config(broker, peer, "in_flight: 2", attempts=1)).wait_ready()
+        publish(client, *range(1, 101))
+        wait_books(hub, delivered=100, dead=0)
+        assert len(set(peer.keys())) == 100 and peer.connections >= 100
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_kept_to(start_hub, broker, form):
     at = []

@@ -208,7 +208,8 @@ void reference_print(void)
                 table_options);
     table_print(
         "rules.<name>",
-        "Beside these stand `to`, the list of routes, and `else` and `late`, lists of routes for "
+        "Beside these stand `to`, the list of routes (which a rule by whose rows workflows start "
+        "does not need), and `else` and `late`, lists of routes for "
         "the events that gave no row or came too late for the rule's window. Those send "
         "`payload: original` where they say nothing else.",
         rule_options);

@@ -10,6 +10,7 @@ struct statements {
     sqlite3_stmt *is_kept, *drop, *drop_steps;
 };
 
+// Instances are counted only where a workflow has several versions: its books have the sum.
 #define STATEMENTS(sql)                                                                            \
     {                                                                                              \
         {"SELECT w.id, w.name, w.definition, d.version FROM pipit_workflow w"                      \
@@ -23,11 +24,14 @@ struct statements {
             {"SELECT id FROM pipit_workflow_definition WHERE workflow = ?1 AND version = ?2",      \
              &(sql).find_definition},                                                              \
             {"UPDATE pipit_workflow SET definition = ?2 WHERE id = ?1", &(sql).use},               \
-            {"SELECT d.id, d.workflow, w.name, d.version, d.text, w.definition = d.id,"            \
-             " coalesce(n.active, 0) FROM pipit_workflow_definition d"                             \
-             " JOIN pipit_workflow w ON w.id = d.workflow"                                         \
-             " LEFT JOIN (SELECT definition, count(*) AS active FROM pipit_workflow_instance"      \
-             " WHERE ended IS NULL GROUP BY definition) n ON n.definition = d.id ORDER BY d.id",   \
+            {"SELECT d.id, d.workflow, w.name, d.version, d.text, w.definition = d.id, CASE"       \
+             " WHEN (SELECT count(*) FROM pipit_workflow_definition AS o"                          \
+             " WHERE o.workflow = d.workflow) = 1"                                                 \
+             " THEN w.queued + w.running + w.undoing + w.parked"                                   \
+             " ELSE (SELECT count(*) FROM pipit_workflow_instance AS i"                            \
+             " WHERE i.workflow = d.workflow AND i.definition = d.id AND i.ended IS NULL) END"     \
+             " FROM pipit_workflow_definition AS d JOIN pipit_workflow AS w ON w.id = d.workflow"  \
+             " ORDER BY d.id",                                                                     \
              &(sql).used},                                                                         \
             {"SELECT 1 FROM pipit_workflow_instance WHERE definition = ?1 LIMIT 1",                \
              &(sql).is_kept},                                                                      \

@@ -248,6 +248,25 @@ static void a_quarantined_event_is_played_again(void **state)
     play_destroy(play);
 }
 
+// What is played for one rule again starts nothing; what is played for all does.
+static void a_message_that_is_played_again(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *rule, *states;
+    } played[] = {
+        {"hot", ""}, {"workflow/other", ""}, {"workflow/w", "1 1 running"}, {NULL, "1 1 running"}};
+    for (size_t i = 0; i < sizeof(played) / sizeof(played[0]); i++) {
+        struct play *play = one(WAITING("ignore", ""));
+        const struct playback playback = {.rule = played[i].rule, .is_known = true};
+        play_message(play, "start", bytes_from_text("{\"k\":1}"));
+        play->inputs[0].message.playback = &playback;
+        play_flush(play);
+        assert_asked(play, states_sql, played[i].states);
+        play_destroy(play);
+    }
+}
+
 static void instances_are_bounded(void **state)
 {
     (void)state;
@@ -446,6 +465,7 @@ int main(void)
         cmocka_unit_test(tables_are_as_of_the_event),
         cmocka_unit_test(what_fails_is_in_the_quarantine),
         cmocka_unit_test(a_quarantined_event_is_played_again),
+        cmocka_unit_test(a_message_that_is_played_again),
         cmocka_unit_test(instances_are_bounded),
         cmocka_unit_test(keys_and_variables_are_bounded),
         cmocka_unit_test(one_that_starts_itself_is_stopped),

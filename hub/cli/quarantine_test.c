@@ -8,6 +8,7 @@
 #include "cli/arguments.h"
 #include "cli/delivery_print.h"
 #include "core/stored_message.h"
+#include "core/workflows.h"
 #include "trial/trial.h"
 
 struct testing {
@@ -27,7 +28,7 @@ static void on_rejection(void *context, const struct trial_rejection *rejection)
     json_array_append_new(testing->rejections, json_string(rejection->reason));
 }
 
-// The entry as a message that goes to the rule that failed.
+// The entry as a message that goes to the rule or workflow that failed.
 static bool entry_message(struct testing *testing, const struct view_quarantined *entry,
                           struct message *out_message, struct playback *out_playback)
 {
@@ -42,7 +43,9 @@ static bool entry_message(struct testing *testing, const struct view_quarantined
     char *rule = NULL;
     if (entry->rule != NULL) {
         rule = event_memory_text(&testing->memory, bytes_from_text(entry->rule));
-        char *slash = rule == NULL ? NULL : strchr(rule, '/'); // A branch: through its rule.
+        bool is_workflow =
+            rule != NULL && strncmp(rule, WORKFLOW_RULE, sizeof(WORKFLOW_RULE) - 1) == 0;
+        char *slash = rule == NULL || is_workflow ? NULL : strchr(rule, '/'); // A branch: its rule.
         if (slash != NULL) {
             *slash = '\0';
         }
@@ -122,7 +125,7 @@ int quarantine_test(struct entry_walk *walk, struct store_view *view,
 {
     struct error e = {0};
     struct testing testing = {.walk = walk, .config = config, .e = &e};
-    const struct trial_options options = {.config = config, .births = view};
+    const struct trial_options options = {.config = config, .births = view, .has_workflows = true};
     event_memory_init(&testing.memory);
     enum err rc = trial_create(&testing.trial, &options, &e);
     rc = rc == ERR_OK ? store_view_quarantine(view, filter, on_entry, &testing, &e) : rc;

@@ -8,9 +8,8 @@
 #include "core/sql.h"
 #include "core/topic.h"
 #include "core/workflow_ticket.h"
+#include "core/workflows.h"
 #include "trial/case_decode.h"
-
-#define RULE_OF_WORKFLOWS "workflow/" // And its name: what deliveries of workflows are made by.
 
 // The first answer that fits and is not used up; NULL: none.
 static const struct case_answer *find(struct case_world *world, const struct case_answer *like,
@@ -154,7 +153,7 @@ static void give_answer(struct case_world *world, const struct case_answer *said
 
 static bool is_call(const struct delivery *delivery)
 {
-    return strncmp(delivery->rule, RULE_OF_WORKFLOWS, strlen(RULE_OF_WORKFLOWS)) == 0 &&
+    return strncmp(delivery->rule, WORKFLOW_RULE, strlen(WORKFLOW_RULE)) == 0 &&
            delivery->route == OUTBOX_ROUTE_CALL;
 }
 

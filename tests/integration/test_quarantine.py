@@ -224,3 +224,33 @@ def test_fifty_reloads_under_load_lose_and_mix_nothing(start_hub, broker):
     assert picky == every, "an event is handled wholly by the old or wholly by the new rules"
     changes = sum(picky[n] != picky[n + 1] for n in range(1, sent))
     assert 25 <= changes <= 50, f"{changes} changes: versions do not alternate within a batch"
+
+
+WORKFLOW = """
+hub: {id: h, store: "{dir}/hub.db", check_broker: false}
+sources: {s: {mqtt: {url: "URL", probe: false}, topics: ["t/#"]}}
+targets: {bus: {mqtt: {url: "URL"}}}
+workflows:
+  w:
+    start: {from: t/a, key: KEY}
+    variables: {n: n}
+    steps: [{say: {emit: {to: bus, topic: "said", fields: {n: n}}}}]
+"""
+
+
+def test_what_a_workflow_failed_on_is_tried_and_replayed(broker, start_hub):
+    """An event without a key: `test` says why it would be rejected again, and after a change that it would not."""
+    text = WORKFLOW.replace("URL", broker.url)
+    hub = start_hub(text.replace("KEY", "missing")).wait_ready()
+    with Subscriber(broker.port, "said") as watch:
+        with Client(broker.port) as client:
+            client.publish("t/a", b'{"n": 5}').wait_for_publish(10)
+        wait_for(lambda: hub.status()["books"]["quarantined"] == 1, what="it is in the quarantine")
+        tried = hub.run("quarantine", "test", "1", check=False)
+        assert tried.returncode == 1 and json.loads(tried.stdout)["rejections"] == ['workflow "w": the key is NULL']
+        hub.write_config(text.replace("KEY", "n"))
+        hub.run("apply")
+        tried = json.loads(hub.run("quarantine", "test", "1").stdout)
+        assert tried["rejections"] == [] and [one["topic"] for one in tried["deliveries"]] == ["said"]
+        hub.run("quarantine", "replay", "1")
+        assert watch.wait(1)[0].json() == {"n": 5}

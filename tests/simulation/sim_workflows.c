@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "core/workflow_instance.h"
+#include "workflow_laws.h"
 
 #define RETRY                                                                                      \
     "\"within\": 250, \"retry\": {\"attempts\": 1000, \"backoff\": 20, \"backoff_max\": 200,"      \
@@ -236,8 +237,24 @@ static void check_instance(struct sim_history *history, const struct sim_event *
     }
 }
 
+static void check_book(struct sim_history *history, sqlite3 *db, size_t law)
+{
+    sqlite3_stmt *statement = NULL;
+    int rc = sqlite3_prepare_v2(db, workflow_books[law].sql, -1, &statement, NULL);
+    assert(rc == SQLITE_OK);
+    rc = sqlite3_step(statement);
+    if (rc == SQLITE_ROW && sqlite3_column_int64(statement, 0) != 0) {
+        sim_violation(history, "workflow books: %s: %lld do not add up", workflow_books[law].what,
+                      (long long)sqlite3_column_int64(statement, 0));
+    }
+    sqlite3_finalize(statement);
+}
+
 void sim_workflows_check(struct sim_history *history, sqlite3 *db)
 {
+    for (size_t i = 0; i < sizeof(workflow_books) / sizeof(workflow_books[0]); i++) {
+        check_book(history, db, i);
+    }
     for (size_t i = 0; i < sizeof(laws) / sizeof(laws[0]); i++) {
         if (!laws[i].is_at_end) {
             check_law(history, db, i);
@@ -269,7 +286,10 @@ void sim_workflows_check_end(struct sim_history *history, sqlite3 *db)
         sqlite3_reset(find);
     }
     sqlite3_finalize(find);
+    sim_workflows_check(history, db);
     for (size_t i = 0; i < sizeof(laws) / sizeof(laws[0]); i++) {
-        check_law(history, db, i);
+        if (laws[i].is_at_end) {
+            check_law(history, db, i);
+        }
     }
 }

@@ -15,6 +15,7 @@
 #include "sim_vfs.h"
 
 #define TICKS          500
+#define CHECK_TICKS    50 // Between two looks at what holds at any time.
 #define QUIET_TICKS    6000
 #define START_MS       1700000000000
 #define FAILED_AT_MOST 10 // Then the rest of the seeds is not worth the time.
@@ -82,6 +83,9 @@ static void run_storm(struct simulation *sim)
             maybe_fault(sim);
         }
         tick(sim);
+        if (i % CHECK_TICKS == 0 && sim->hub.core != NULL) {
+            sim_hub_check(&sim->hub);
+        }
     }
 }
 

@@ -2,7 +2,7 @@
 
 import email.utils
 import json
-import signal
+import random
 import ssl
 import subprocess
 import threading
@@ -272,6 +272,25 @@ def test_the_key_outlives_the_hub(start_hub, broker, how):
         wait_books(hub, delivered=3, dead=0, dropped=0)
         keys = peer.keys()
         assert len(keys) == 6 and set(keys[:3]) == set(keys[3:]) and len(set(keys)) == 3
+
+
+def test_kills_at_any_moment_lose_nothing(start_hub, broker):
+    """Of all deliveries the server has had at least one call, by one key each, though it is moody."""
+    chance = random.Random(7)
+
+    def answer(_):
+        time.sleep(chance.random() * 0.01)
+        return Answer(503) if chance.random() < 0.2 else Answer()
+
+    with HttpPeer(answer) as peer, Client(broker.port) as client:
+        hub = start_hub(config(broker, peer, attempts=1000)).wait_ready()
+        for n in range(12):
+            publish(client, *range(n * 20 + 1, n * 20 + 21))
+            time.sleep(chance.random() * 0.15)  # The moment of the kill, no wait for anything.
+            hub.kill()
+            hub.start().wait_ready()
+        wait_books(hub, delivered=240, waiting=0, dead=0)
+        assert len(set(peer.keys())) == 240
 
 
 def test_a_dead_letter_gets_another_address(start_hub, broker):

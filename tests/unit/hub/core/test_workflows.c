@@ -304,6 +304,27 @@ static void keys_and_variables_are_bounded(void **state)
     play_destroy(play);
 }
 
+// One that takes far more memory than it may fails on its event, and the batch goes on.
+static void memory_is_bounded(void **state)
+{
+    (void)state;
+    static const char greedy[] =
+        "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo',"
+        "'keep':864000000,'variables':{'n':'length(printf(`%.*c`, n, `y`) || printf(`%.*c`, n, "
+        "`z`))'},"
+        "'steps':[{'name':'go','do':'await','from':'go','key':'k',"
+        "'where':'length(printf(`%.*c`, event.n, `y`) || event.n) > 0'}]}";
+    struct play *play = one(greedy);
+    play->spec.rule_memory_max = 1 << 20;
+    play->mode = PLAY_TOGETHER;
+    swap(play, greedy);
+    play_script(play, "e start {'k':1,'n':10};e start {'k':2,'n':9000000};e start {'k':3,'n':10};"
+                      "e go {'k':1,'n':9000000};e go {'k':3,'n':1};");
+    assert_asked(play, states_sql, "1 1 running, 2 3 completed");
+    assert_asked(play, "SELECT count(*) FROM pipit_quarantine", "2");
+    play_destroy(play);
+}
+
 // A workflow that starts itself without a pause comes to an end, and it is said why.
 static void one_that_starts_itself_is_stopped(void **state)
 {
@@ -468,6 +489,7 @@ int main(void)
         cmocka_unit_test(a_message_that_is_played_again),
         cmocka_unit_test(instances_are_bounded),
         cmocka_unit_test(keys_and_variables_are_bounded),
+        cmocka_unit_test(memory_is_bounded),
         cmocka_unit_test(one_that_starts_itself_is_stopped),
         cmocka_unit_test(one_that_pauses_may_start_itself),
         cmocka_unit_test(an_event_is_for_very_many),

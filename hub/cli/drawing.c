@@ -4,6 +4,8 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "cli/drawing_parts.h"
+#include "core/spec.h"
 
 struct draft {
     struct drawing drawing;
@@ -261,8 +263,8 @@ static const char *start_text(struct arena *arena, const json_t *definition)
     if (from == NULL) {
         return "run by others";
     }
-    bool is_rule = strncmp(from, "$rule/", 6) == 0;
-    return arena_print(arena, "%s%s", is_rule ? "rule " : "", is_rule ? from + 6 : from);
+    bool is_rule = strncmp(from, RULE_TOPIC, strlen(RULE_TOPIC)) == 0;
+    return is_rule ? arena_print(arena, "rule %s", from + strlen(RULE_TOPIC)) : from;
 }
 
 static void draft_fill(struct draft *draft, const json_t *definition)

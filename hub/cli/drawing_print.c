@@ -1,7 +1,8 @@
 // drawing_print.c - a drawing in the two languages.
+#include <stdbool.h>
 #include <string.h>
 
-#include "cli/drawing.h"
+#include "cli/drawing_parts.h"
 
 #define LABEL_CHARACTERS_MAX 48 // Of a line; more is cut.
 

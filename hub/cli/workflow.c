@@ -13,7 +13,6 @@ int workflow_retry_command(int argc, char **argv);
 int workflow_replay_command(int argc, char **argv);
 int workflow_stats_command(int argc, char **argv);
 int workflow_draw_command(int argc, char **argv);
-int workflow_draw_command(int argc, char **argv);
 
 static const struct command verbs[] = {
     {"list", "Instances: where each one is, since when and until when.", workflow_list_command},
@@ -26,7 +25,6 @@ static const struct command verbs[] = {
     {"stats", "Each step: arrivals, departures, how many are in it and for how long.",
      workflow_stats_command},
     {"draw", "The definition as a graph, for Graphviz or Mermaid.", workflow_draw_command},
-    {"draw", "The definition as a drawing, for Graphviz or Mermaid.", workflow_draw_command},
     {NULL, NULL, NULL},
 };
 

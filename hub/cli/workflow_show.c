@@ -248,22 +248,17 @@ static void print_undo(const struct shown *shown)
 
 static enum colour entry_colour(const char *what)
 {
-    static const char *const bad[] = {"error", "failed", "parked", NULL};
-    static const char *const good[] = {"done", "completed", "undone", NULL};
-    static const char *const odd[] = {"retrying", "undoing", "cancelled", "retried", NULL};
-    for (size_t i = 0; bad[i] != NULL; i++) {
-        if (strcmp(bad[i], what) == 0) {
-            return COLOUR_RED;
-        }
-    }
-    for (size_t i = 0; good[i] != NULL; i++) {
-        if (strcmp(good[i], what) == 0) {
-            return COLOUR_GREEN;
-        }
-    }
-    for (size_t i = 0; odd[i] != NULL; i++) {
-        if (strcmp(odd[i], what) == 0) {
-            return COLOUR_YELLOW;
+    static const struct {
+        const char *what;
+        enum colour colour;
+    } colours[] = {{"error", COLOUR_RED},        {"failed", COLOUR_RED},
+                   {"parked", COLOUR_RED},       {"done", COLOUR_GREEN},
+                   {"completed", COLOUR_GREEN},  {"undone", COLOUR_GREEN},
+                   {"retrying", COLOUR_YELLOW},  {"undoing", COLOUR_YELLOW},
+                   {"cancelled", COLOUR_YELLOW}, {"retried", COLOUR_YELLOW}};
+    for (size_t i = 0; i < sizeof(colours) / sizeof(colours[0]); i++) {
+        if (strcmp(colours[i].what, what) == 0) {
+            return colours[i].colour;
         }
     }
     return COLOUR_NONE;

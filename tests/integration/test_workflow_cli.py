@@ -125,7 +125,7 @@ def shop(broker):
 def test_help_teaches(tmp_path):
     text = pipit("workflow", "--help").stdout
     for verb in ("list", "show", "cancel", "retry", "replay", "stats", "draw"):
-        assert f"\n  {verb} " in text
+        assert text.count(f"\n  {verb} ") == 1, "each once"
         assert f"Usage: pipit workflow {verb}" in pipit("workflow", verb, "--help").stdout
     assert "mosquitto_sub" in text
     for words, said in ((["workflow"], "say what to do"),

@@ -159,20 +159,17 @@ static bool instance_row(sqlite3_stmt *row, void *opaque)
     " JOIN pipit_workflow AS w ON w.id = i.workflow"                                               \
     " LEFT JOIN pipit_workflow_definition AS d ON d.id = i.definition"
 
+#define INSTANCE_WHERE                                                                             \
+    " WHERE (?2 IS NULL OR w.name = ?2) AND (?3 IS NULL OR i.key = ?3) AND (?4 >> i.state) & 1"    \
+    " AND i.started >= ?5 AND i.started < ?6"
+
 // By its number; all others may be any. Without a walk over the whole table where an index helps.
 static const char *instances_sql(const struct view_instance_filter *filter)
 {
-    if (filter->id != 0) {
-        return INSTANCE_COLUMNS " WHERE i.id = ?1";
-    }
-    return filter->is_newest_first ? INSTANCE_COLUMNS
-               " WHERE (?2 IS NULL OR w.name = ?2) AND (?3 IS NULL OR i.key = ?3)"
-               " AND (?4 >> i.state) & 1 AND i.started >= ?5 AND i.started < ?6"
+    return filter->id != 0           ? INSTANCE_COLUMNS " WHERE i.id = ?1"
+           : filter->is_newest_first ? INSTANCE_COLUMNS INSTANCE_WHERE
                " ORDER BY i.id DESC LIMIT ?7"
-                                   : INSTANCE_COLUMNS
-               " WHERE (?2 IS NULL OR w.name = ?2) AND (?3 IS NULL OR i.key = ?3)"
-               " AND (?4 >> i.state) & 1 AND i.started >= ?5 AND i.started < ?6"
-               " ORDER BY i.id LIMIT ?7";
+                                     : INSTANCE_COLUMNS INSTANCE_WHERE " ORDER BY i.id LIMIT ?7";
 }
 
 enum err store_view_instances(struct store_view *view, const struct view_instance_filter *filter,

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <uthash.h>
 
+#include "config/workflow_json.h"
 #include "core/workflow_rows.h"
 
 struct step_id {
@@ -201,31 +202,6 @@ struct full {
     int64_t definition_id;
 };
 
-// The step of that name in a list of steps, or within them, to any depth.
-static const json_t *find_step(const json_t *json, const char *name)
-{
-    const json_t *value, *found = NULL;
-    const char *key;
-    size_t i;
-    if (json_is_object(json) && json_object_get(json, "do") != NULL) {
-        const char *its = json_string_value(json_object_get(json, "name"));
-        if (its != NULL && strcmp(its, name) == 0) {
-            return json;
-        }
-    }
-    if (json_is_object(json)) {
-        json_object_foreach((json_t *)json, key, value)
-        {
-            found = found == NULL ? find_step(value, name) : found;
-        }
-    }
-    json_array_foreach(json, i, value)
-    {
-        found = found == NULL ? find_step(value, name) : found;
-    }
-    return found;
-}
-
 static bool on_definition(void *context, const char *text)
 {
     struct full *full = context;
@@ -318,7 +294,7 @@ static void add_kinds(struct full *full)
     json_array_foreach(json_object_get(full->json, "steps"), i, step)
     {
         const json_t *written =
-            find_step(full->definition, json_string_value(json_object_get(step, "step")));
+            workflow_json_step(full->definition, json_string_value(json_object_get(step, "step")));
         const char *kind = json_string_value(json_object_get(written, "do"));
         set_text(step, "kind", kind);
     }

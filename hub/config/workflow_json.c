@@ -54,13 +54,6 @@ static const struct entry *entry_find(const struct workflow_map *map, const char
     return best;
 }
 
-const struct node *workflow_map_find(const struct workflow_map *map, const char *path)
-{
-    bool is_whole;
-    const struct entry *entry = entry_find(map, path, &is_whole);
-    return entry == NULL ? NULL : entry->node;
-}
-
 struct position workflow_map_locate(const struct workflow_map *map, const struct document *document,
                                     const char *path, int64_t offset)
 {
@@ -178,4 +171,24 @@ void workflow_json_steps(struct arena *arena, const json_t *definition, workflow
 {
     struct walk walk = {arena, each, context};
     walk_list(&walk, "steps", "/steps", json_object_get(definition, "steps"));
+}
+
+const json_t *workflow_json_step(const json_t *within, const char *name)
+{
+    const json_t *found = NULL;
+    const char *key, *own = json_string_value(json_object_get(within, "name"));
+    json_t *member;
+    size_t i;
+    if (own != NULL && strcmp(own, name) == 0 && json_object_get(within, "do") != NULL) {
+        return within;
+    }
+    json_object_foreach((json_t *)within, key, member)
+    {
+        found = found == NULL ? workflow_json_step(member, name) : found;
+    }
+    json_array_foreach((json_t *)within, i, member)
+    {
+        found = found == NULL ? workflow_json_step(member, name) : found;
+    }
+    return found;
 }

@@ -22,9 +22,8 @@ struct workflow_map *workflow_map_create(struct arena *arena);
 // part's.
 void workflow_map_add(struct workflow_map *map, const char *path, const struct node *node,
                       uint32_t shift);
-// The node of the part, or of the nearest one around it; NULL: there is none.
-const struct node *workflow_map_find(const struct workflow_map *map, const char *path);
-// Where byte `offset` of the part's text stands, -1: where it begins.
+// Where byte `offset` of the part's text stands, -1: where it begins. Of a part that is not there
+// the nearest one around it.
 struct position workflow_map_locate(const struct workflow_map *map, const struct document *document,
                                     const char *path, int64_t offset);
 
@@ -40,6 +39,9 @@ const char *workflow_json_text(struct arena *arena, const json_t *definition);
 typedef void workflow_step_fn(void *context, const json_t *step, const char *path);
 void workflow_json_steps(struct arena *arena, const json_t *definition, workflow_step_fn *each,
                          void *context);
+
+// The step of that name in a definition or a part of one, to any depth; NULL: there is none.
+const json_t *workflow_json_step(const json_t *within, const char *name);
 
 // The lists of steps in a step: name is "undo", "then", "cases/paid", ...; path its pointer.
 typedef void workflow_list_fn(void *context, const char *name, const char *path,

@@ -4,6 +4,7 @@
 #include <jansson.h>
 #include <pipit/v1/pipit.pb-c.h>
 
+#include "config/workflow_json.h"
 #include "core/outbox.h"
 #include "core/sql.h"
 #include "core/topic.h"
@@ -33,32 +34,10 @@ static const struct case_answer *find(struct case_world *world, const struct cas
 
 // ---- what nobody has said -----------------------------------------------------------------------
 
-// The step of that name; NULL: it is not within.
-static const json_t *find_step(const json_t *json, const char *name)
-{
-    const char *key;
-    json_t *member;
-    size_t i;
-    const char *own = json_string_value(json_object_get(json, "name"));
-    if (own != NULL && json_object_get(json, "do") != NULL && strcmp(own, name) == 0) {
-        return json;
-    }
-    const json_t *found = NULL;
-    json_object_foreach((json_t *)(uintptr_t)json, key, member)
-    {
-        found = found == NULL ? find_step(member, name) : found;
-    }
-    json_array_foreach((json_t *)(uintptr_t)json, i, member)
-    {
-        found = found == NULL ? find_step(member, name) : found;
-    }
-    return found;
-}
-
 static bool takes(struct bytes definition, const char *step)
 {
     json_t *json = json_loadb((const char *)definition.ptr, definition.len, 0, NULL);
-    const json_t *found = json == NULL ? NULL : find_step(json, step);
+    const json_t *found = json == NULL ? NULL : workflow_json_step(json, step);
     bool is_taking = json_object_size(json_object_get(found, "take")) > 0;
     json_decref(json);
     return is_taking;

@@ -1,15 +1,13 @@
 // part_workflow.c - the section `workflows`: each becomes one JSON text.
 #include "config/part_workflow.h"
 
-#define DAY_MS INT64_C(86400000)
-
 const struct option_spec workflow_options[] = {
-    {"within", OPTION_DURATION, false, NULL, 1, 3660 * DAY_MS, NULL,
+    {"within", OPTION_DURATION, false, NULL, 1, 3660 * WORKFLOW_DAY_MS, NULL,
      "How long an instance may run: then it fails with `timeout`."},
     {"failure", OPTION_ENUM, false, "undo", 0, 0, "undo|park",
      "What comes first when no step handles an error: `undo` runs the undo steps of what was done, "
      "`park` leaves that to an operator, who can have the failed step tried again."},
-    {"keep", OPTION_DURATION, false, "7 d", 0, 3660 * DAY_MS, NULL,
+    {"keep", OPTION_DURATION, false, "7 d", 0, 3660 * WORKFLOW_DAY_MS, NULL,
      "How long an instance that has ended can be looked at."},
     {NULL},
 };

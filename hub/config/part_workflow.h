@@ -48,6 +48,8 @@ struct workflow_step_part {
     json_t *json;
 };
 
+#define WORKFLOW_DAY_MS INT64_C(86400000)
+
 #define STEP_MAY_WITHIN   1U
 #define STEP_MAY_RETRY    2U
 #define STEP_MAY_TAKE     4U

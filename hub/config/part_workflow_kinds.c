@@ -5,10 +5,8 @@
 
 #include "config/part_workflow.h"
 
-#define DAY_MS INT64_C(86400000)
-
 const struct option_spec step_value_options[] = {
-    {"sleep", OPTION_DURATION, false, NULL, 1, 3660 * DAY_MS, NULL,
+    {"sleep", OPTION_DURATION, false, NULL, 1, 3660 * WORKFLOW_DAY_MS, NULL,
      "Waits so long. A restart does not begin it anew."},
     {"until", OPTION_TEXT, false, NULL, 0, 0, NULL,
      "Waits until the time that this SQL expression gives: milliseconds since 1970, or ISO text."},
@@ -62,7 +60,7 @@ const struct option_spec step_await_options[] = {
      "instance's key."},
     {"where", OPTION_TEXT, false, NULL, 0, 0, NULL,
      "SQL expression over the event and the variables: other events are passed over."},
-    {"keep", OPTION_DURATION, false, "0", 0, 366 * DAY_MS, NULL,
+    {"keep", OPTION_DURATION, false, "0", 0, 366 * WORKFLOW_DAY_MS, NULL,
      "How long an event that nobody awaits yet is kept for who does later; 0: it is not."},
     {NULL},
 };

@@ -26,7 +26,7 @@ const struct option_spec step_command_options[] = {
     {"device", OPTION_TEXT, true, NULL, 0, 0, NULL,
      "SQL expression that gives the device, `<group>/<device>`."},
     {"name", OPTION_TEXT, true, NULL, 0, 0, NULL, "Template of the command's name."},
-    {"expires", OPTION_DURATION, false, NULL, 1, INT64_C(366) * 86400000, NULL,
+    {"expires", OPTION_DURATION, false, NULL, 1, 366 * WORKFLOW_DAY_MS, NULL,
      "A device with a clock does not begin it later than this after the attempt began, and a "
      "broker of MQTT 5 does not hand it out later."},
     {"offline", OPTION_ENUM, false, "wait", 0, 0, "wait|send|fail",
@@ -96,7 +96,7 @@ static bool target_find(struct workflow_step_part *step, enum send_kind kind,
     if (to == NULL) {
         *out_target = kind == SEND_CALL ? NULL : target_only(config);
         if (*out_target == NULL) {
-            reader_problem(reader, step->inner->key->at, "%s: 'to' is missing: which target?%s",
+            reader_problem(reader, step->inner->key->at, "%s: 'to', the target, is missing%s",
                            step->inner_what, target_hint(step, "", kind == SEND_EMIT));
         }
         return *out_target != NULL;

@@ -4,10 +4,8 @@
 
 #include "config/part_workflow.h"
 
-#define DAY_MS INT64_C(86400000)
-
 const struct option_spec step_options[] = {
-    {"within", OPTION_DURATION, false, NULL, 1, 3660 * DAY_MS, NULL,
+    {"within", OPTION_DURATION, false, NULL, 1, 3660 * WORKFLOW_DAY_MS, NULL,
      "How long one attempt may take: until the answer, the reply or the event is there, or all "
      "branches have ended. Then it fails with `timeout`."},
     {NULL},
@@ -15,11 +13,11 @@ const struct option_spec step_options[] = {
 
 const struct option_spec step_retry_options[] = {
     {"attempts", OPTION_INT, false, "10", 1, 1000000, NULL, "How often it is tried in all."},
-    {"backoff", OPTION_DURATION, false, "1 s", 1, DAY_MS, NULL,
+    {"backoff", OPTION_DURATION, false, "1 s", 1, WORKFLOW_DAY_MS, NULL,
      "The pause after the first attempt; it doubles with each, and half of it is left to chance."},
-    {"backoff_max", OPTION_DURATION, false, "1 min", 1, 30 * DAY_MS, NULL,
+    {"backoff_max", OPTION_DURATION, false, "1 min", 1, 30 * WORKFLOW_DAY_MS, NULL,
      "The longest pause between two attempts."},
-    {"within", OPTION_DURATION, false, NULL, 1, 3660 * DAY_MS, NULL,
+    {"within", OPTION_DURATION, false, NULL, 1, 3660 * WORKFLOW_DAY_MS, NULL,
      "No attempt begins later than this after the first one."},
     {NULL},
 };

@@ -131,14 +131,14 @@ static void what_a_kind_needs_is_said(void **state)
         {"an unknown target", STEPS(S "a: {emit: {to: bos, topic: x}}\n"),
          "9:24: workflow w: step a: emit: there is no target 'bos'; did you mean 'bus'?"},
         {"a call says where to", STEPS(S "a: {call: {path: /x}}\n"),
-         "9:13: workflow w: step a: call: 'to' is missing: which target?; known are: bus, web"},
+         "9:13: workflow w: step a: call: 'to', the target, is missing; known are: bus, web"},
         {"rules do not answer", STEPS(S "a: {call: {to: rules}}\n"),
          "9:24: workflow w: step a: call: there is no target 'rules'; known are: bus, web"},
         {"two brokers",
          "hub: {id: h, store: s}\nsources: {s: {mqtt: {url: u}, topics: [\"a/#\"]}}\n"
          "targets: {a: {mqtt: {url: \"mqtt://x\"}}, b: {mqtt: {url: \"mqtt://y\"}}}\n"
          "workflows: {w: {steps: {a: {emit: {topic: x}}}}}\n",
-         "4:29: workflow w: step a: emit: 'to' is missing: which target?; known are: a, b, rules"},
+         "4:29: workflow w: step a: emit: 'to', the target, is missing; known are: a, b, rules"},
         {"devices are at a broker", STEPS(S "a: {command: {to: web, device: n, name: x}}\n"),
          "9:27: workflow w: step a: command: target web is no MQTT broker, which devices are at"},
         {"an option of another connector", STEPS(S "a: {call: {to: web, topic: x}}\n"),

@@ -42,6 +42,8 @@ const struct option_spec case_reply_options[] = {
     {NULL},
 };
 
+static const char *const body_keys[] = {"json", "text", "hex", "cbor", "protobuf", "file", NULL};
+
 enum verdict_choice { CHOICE_DONE, CHOICE_RETRY, CHOICE_REJECT, CHOICE_NEVER };
 
 static bool is_filter(struct case_builder *builder, const struct node *node, const char *what,
@@ -108,8 +110,6 @@ static void set_body(struct case_builder *builder, const struct node *node,
 static void read_answer(struct case_builder *builder, const struct node *node,
                         const struct options *options, struct case_answer *answer)
 {
-    static const char *const body_keys[] = {"json",     "text", "hex", "cbor",
-                                            "protobuf", "file", NULL};
     case_one_of(builder, node, "answers", body_keys);
     answer->topic = case_text(builder, options, "topic");
     answer->reason = case_text(builder, options, "reason");
@@ -208,13 +208,11 @@ static uint32_t count_items(struct case_builder *builder, const struct node *nod
 void case_answers_build(struct case_builder *builder, const struct node *answers,
                         const struct node *replies, struct case_spec *spec)
 {
-    static const char *const answer_keys[] = {"json",     "text", "hex", "cbor",
-                                              "protobuf", "file", NULL};
     static const char *const reply_keys[] = {"fields", NULL};
     static const struct list_shape answer_list = {
         "answers",
         "one target and what it answers, such as `- stock: {status: 200, json: {id: 1}}`",
-        case_answer_options, answer_keys, read_answer};
+        case_answer_options, body_keys, read_answer};
     static const struct list_shape reply_list = {
         "replies",
         "one device and what it replies, such as `- plant/press-1: {command: boost, status: 0}`",

@@ -48,8 +48,7 @@ struct case_answer {
     int64_t retry_after_ms; // Of an answer: it asks not to be tried again before.
     const char *reason;     // May be NULL.
     const char *content_type;
-    struct bytes payload;        // Body of an answer; the whole message of a reply, but for its id.
-    const struct json_t *fields; // Of a reply; NULL: none.
+    struct bytes payload; // Body of an answer; the whole message of a reply, but for its id.
 };
 
 // How an instance is at the end of the case.

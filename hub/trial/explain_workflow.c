@@ -135,10 +135,9 @@ enum err explain_workflows(const struct explain_options *options, const json_t *
                            struct error *e)
 {
     const struct core_spec *core = &options->config->core;
+    bool is_wanted = options->rule == NULL && json_object_get(read, "problem") == NULL;
     enum err rc = ERR_OK;
-    for (uint32_t i = 0; rc == ERR_OK && json_object_get(read, "problem") == NULL &&
-                         options->rule == NULL && i < core->workflow_count;
-         i++) {
+    for (uint32_t i = 0; rc == ERR_OK && is_wanted && i < core->workflow_count; i++) {
         json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
         rc = definition == NULL
                  ? error_set(e, ERR_NO_MEMORY, "out of memory")

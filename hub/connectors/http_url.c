@@ -34,10 +34,9 @@ enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
 {
     bool is_tls = strncasecmp(url, "https://", 8) == 0;
     if (!is_tls && strncasecmp(url, "http://", 7) != 0) {
-        return error_set(e, ERR_CONFIG,
-                         "'%.100s' must begin with http:// or https://, such as "
-                         "https://stock.example:8443/api",
-                         url);
+        return error_set(e, ERR_CONFIG, // Not shown: it may hold a password.
+                         "must begin with http:// or https://, such as "
+                         "https://stock.example:8443/api");
     }
     enum err rc = http_library_load(e);
     if (rc != ERR_OK) {
@@ -50,7 +49,7 @@ enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
     const char *problem =
         strlen(url) > HTTP_URL_MAX ? "is longer than 2000 bytes" : url_problem(parts, url);
     http_library.url_cleanup(parts);
-    if (problem != NULL) { // It may hold a password.
+    if (problem != NULL) {
         return error_set(e, ERR_CONFIG, "%s", problem);
     }
     *out_is_tls = is_tls;

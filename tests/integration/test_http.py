@@ -465,7 +465,7 @@ def test_check_finds_it(tmp_path, broker, more, problem):
 
 
 @pytest.mark.parametrize("url, problem", [
-    ("ftp://x", "must begin with http:// or https://"), ("http://", "url"), ("http://u:s3cret@x", "username"),
+    ("ftp://u:s3cret@x", "url: must begin with http:// or https://"), ("http://", "url"), ("http://u:s3cret@x", "username"),
     ("http://x/?a=1", "a query belongs into the path"), ("http://x/#a", "fragment"), ("x:80", "must begin with")])
 def test_check_knows_urls(tmp_path, broker, url, problem):
     path = tmp_path / "hub.yaml"

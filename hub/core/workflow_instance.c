@@ -160,18 +160,19 @@ void workflow_instance_touch(struct workflow_instance *instance, int64_t now_ms)
 
 // Rows are there from the first on; what has become of one in this batch is in memory.
 enum err workflow_instance_find(struct workflow_instances *instances, int64_t workflow_id,
-                                const char *key, enum workflow_state state, int64_t after_id,
+                                const char *key, enum instance_turn turn, int64_t after_id,
                                 int64_t *out_id, struct error *e)
 {
     enum workflow_state found = INSTANCE_STATE_COUNT;
     enum err rc;
     bool is_it = false;
     do {
-        rc = workflow_rows_next(instances->rows, workflow_id, key, after_id, &after_id, &found, e);
+        rc = workflow_rows_next(instances->rows, workflow_id, key, turn, &after_id, &found, e);
         struct workflow_instance *loaded = NULL;
         HASH_FIND(hh, instances->loaded, &after_id, sizeof(after_id), loaded);
         found = loaded == NULL ? found : loaded->state;
-        is_it = state == INSTANCE_STATE_COUNT ? !workflow_state_is_over(found) : found == state;
+        is_it = turn == TURN_QUEUED ? found == INSTANCE_QUEUED
+                                    : found != INSTANCE_QUEUED && !workflow_state_is_over(found);
     } while (rc == ERR_OK && after_id != 0 && !is_it);
     *out_id = rc == ERR_OK ? after_id : 0;
     return rc;

@@ -125,10 +125,12 @@ enum err workflow_instance_add(struct workflow_instances *instances,
 // Is to be written.
 void workflow_instance_touch(struct workflow_instance *instance, int64_t now_ms);
 
-// Those of the key that are not over, the oldest first; state INSTANCE_STATE_COUNT: of any. With
-// definition->workflow_id. *out_id 0: there is none.
+// Of those of a key that are not over: who waits for its turn, and who has had it.
+enum instance_turn { TURN_QUEUED, TURN_BEGUN };
+// The oldest after after_id; with definition->workflow_id. *out_id 0: there is none. One that has
+// begun in this batch has to be written first.
 enum err workflow_instance_find(struct workflow_instances *instances, int64_t workflow_id,
-                                const char *key, enum workflow_state state, int64_t after_id,
+                                const char *key, enum instance_turn turn, int64_t after_id,
                                 int64_t *out_id, struct error *e);
 // Not over, of this workflow; of this definition.
 enum err workflow_instances_count(struct workflow_instances *instances, int64_t definition_id,

@@ -9,7 +9,8 @@
 
 struct workflow_rows {
     struct store *store;
-    sqlite3_stmt *last_id, *read, *insert, *update, *next, *count, *abandon, *forget_waits;
+    sqlite3_stmt *last_id, *read, *insert, *update, *queued, *begun, *count, *abandon,
+        *forget_waits;
     sqlite3_stmt *until, *prune_entries, *prune;
 };
 
@@ -34,8 +35,11 @@ struct workflow_rows {
              " started = ?16 WHERE id = ?1",                                                       \
              &(rows)->update},                                                                     \
             {"SELECT id, state FROM pipit_workflow_instance WHERE workflow = ?1 AND key = ?2"      \
-             " AND ended IS NULL AND id > ?3 ORDER BY id LIMIT 1",                                 \
-             &(rows)->next},                                                                       \
+             " AND ended IS NULL AND state = 0 AND id > ?3 ORDER BY id LIMIT 1",                   \
+             &(rows)->queued},                                                                     \
+            {"SELECT id, state FROM pipit_workflow_instance WHERE workflow = ?1 AND key = ?2"      \
+             " AND ended IS NULL AND state IN (1, 2, 3) AND id > ?3 ORDER BY id LIMIT 1",          \
+             &(rows)->begun},                                                                      \
             {"SELECT count(*) FROM pipit_workflow_instance WHERE ended IS NULL AND definition = "  \
              "?1",                                                                                 \
              &(rows)->count},                                                                      \
@@ -132,7 +136,8 @@ static bool read_json(sqlite3_stmt *row, int column, json_t **out_json)
         return true;
     }
     struct bytes text = sql_bytes(row, column);
-    *out_json = json_loadb((const char *)text.ptr, text.len, JSON_DECODE_ANY, NULL);
+    *out_json =
+        json_loadb((const char *)text.ptr, text.len, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     return *out_json != NULL;
 }
 
@@ -348,18 +353,19 @@ enum err workflow_rows_update(struct workflow_rows *rows, const struct workflow_
 // ---- many ---------------------------------------------------------------------------------------
 
 enum err workflow_rows_next(struct workflow_rows *rows, int64_t workflow_id, const char *key,
-                            int64_t after_id, int64_t *out_id, enum workflow_state *out_state,
-                            struct error *e)
+                            enum instance_turn turn, int64_t *inout_id,
+                            enum workflow_state *out_state, struct error *e)
 {
     bool has_row;
-    sqlite3_bind_int64(rows->next, 1, workflow_id);
-    sql_bind_text(rows->next, 2, bytes_from_text(key));
-    sqlite3_bind_int64(rows->next, 3, after_id);
-    enum err rc = sql_next(rows->store, rows->next, "look for an instance", &has_row, e);
-    *out_id = rc == ERR_OK && has_row ? sqlite3_column_int64(rows->next, 0) : 0;
-    *out_state = *out_id == 0 ? INSTANCE_STATE_COUNT
-                              : (enum workflow_state)sqlite3_column_int(rows->next, 1);
-    sqlite3_reset(rows->next);
+    sqlite3_stmt *next = turn == TURN_QUEUED ? rows->queued : rows->begun;
+    sqlite3_bind_int64(next, 1, workflow_id);
+    sql_bind_text(next, 2, bytes_from_text(key));
+    sqlite3_bind_int64(next, 3, *inout_id);
+    enum err rc = sql_next(rows->store, next, "look for an instance", &has_row, e);
+    *inout_id = rc == ERR_OK && has_row ? sqlite3_column_int64(next, 0) : 0;
+    *out_state =
+        *inout_id == 0 ? INSTANCE_STATE_COUNT : (enum workflow_state)sqlite3_column_int(next, 1);
+    sqlite3_reset(next);
     return rc;
 }
 

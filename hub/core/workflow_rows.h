@@ -23,10 +23,10 @@ enum err workflow_rows_insert(struct workflow_rows *rows, const struct workflow_
                               struct error *e);
 enum err workflow_rows_update(struct workflow_rows *rows, const struct workflow_instance *instance,
                               struct error *e);
-// The next one after after_id of the key that is not over; *out_id 0: there is none.
+// The next one after after_id of the key, as it was written; *out_id 0: there is none.
 enum err workflow_rows_next(struct workflow_rows *rows, int64_t workflow_id, const char *key,
-                            int64_t after_id, int64_t *out_id, enum workflow_state *out_state,
-                            struct error *e);
+                            enum instance_turn turn, int64_t *inout_id,
+                            enum workflow_state *out_state, struct error *e);
 enum err workflow_rows_count(struct workflow_rows *rows, int64_t definition_id, uint64_t *out_count,
                              struct error *e);
 enum err workflow_rows_abandon(struct workflow_rows *rows, int64_t id, int64_t now_ms,

@@ -98,11 +98,19 @@ static enum err check_bounds(const struct workflows *workflows, const struct ins
     return ERR_OK;
 }
 
-static enum err find(struct workflows *workflows, const struct instance_spec *spec, int64_t after,
-                     int64_t *out_id, struct error *e)
+static enum err find(struct workflows *workflows, const struct instance_spec *spec,
+                     enum instance_turn turn, int64_t after, int64_t *out_id, struct error *e)
 {
     return workflow_instance_find(workflows->instances, spec->definition->workflow_id, spec->key,
-                                  INSTANCE_STATE_COUNT, after, out_id, e);
+                                  turn, after, out_id, e);
+}
+
+// Any of the key that is not over.
+static enum err find_any(struct workflows *workflows, const struct instance_spec *spec,
+                         int64_t *out_id, struct error *e)
+{
+    enum err rc = find(workflows, spec, TURN_BEGUN, 0, out_id, e);
+    return rc == ERR_OK && *out_id == 0 ? find(workflows, spec, TURN_QUEUED, 0, out_id, e) : rc;
 }
 
 // The instance; NULL when it rests.
@@ -139,23 +147,17 @@ static enum err cancel(struct workflows *workflows, int64_t id, struct error *e)
 static enum err cancel_older(struct workflows *workflows, const struct instance_spec *spec,
                              int64_t before_id, struct error *e)
 {
-    int64_t id = 0;
+    static const enum instance_turn turns[] = {TURN_QUEUED, TURN_BEGUN}; // So none of them begins.
     enum err rc = ERR_OK;
-    // Queued ones first, so that none of them begins.
-    do {
-        rc = workflow_instance_find(workflows->instances, spec->definition->workflow_id, spec->key,
-                                    INSTANCE_QUEUED, id, &id, e);
-        if (rc == ERR_OK && id != 0 && id < before_id) {
-            rc = cancel(workflows, id, e);
-        }
-    } while (rc == ERR_OK && id != 0 && id < before_id);
-    id = 0;
-    do {
-        rc = rc == ERR_OK ? find(workflows, spec, id, &id, e) : rc;
-        if (rc == ERR_OK && id != 0 && id < before_id) {
-            rc = cancel(workflows, id, e);
-        }
-    } while (rc == ERR_OK && id != 0 && id < before_id);
+    for (int i = 0; i < 2; i++) {
+        int64_t id = 0;
+        do {
+            rc = rc == ERR_OK ? find(workflows, spec, turns[i], id, &id, e) : rc;
+            if (rc == ERR_OK && id != 0 && id < before_id) {
+                rc = cancel(workflows, id, e);
+            }
+        } while (rc == ERR_OK && id != 0 && id < before_id);
+    }
     return rc;
 }
 
@@ -198,7 +200,7 @@ enum err workflow_start(struct workflows *workflows, const struct instance_spec 
     enum workflow_running running = spec->definition->running;
     int64_t other = 0;
     *out_id = 0;
-    enum err rc = running == RUNNING_PARALLEL ? ERR_OK : find(workflows, spec, 0, &other, e);
+    enum err rc = running == RUNNING_PARALLEL ? ERR_OK : find_any(workflows, spec, &other, e);
     if (rc == ERR_OK && other != 0 && running == RUNNING_IGNORE) {
         return ignore(workflows, spec, e);
     }
@@ -216,21 +218,6 @@ enum err workflow_start(struct workflows *workflows, const struct instance_spec 
 
 // ---- the next of a key --------------------------------------------------------------------------
 
-// One that has begun and is not over.
-static enum err is_running(struct workflows *workflows, int64_t workflow_id, const char *key,
-                           bool *out_is_running, struct error *e)
-{
-    static const enum workflow_state states[] = {INSTANCE_RUNNING, INSTANCE_UNDOING,
-                                                 INSTANCE_PARKED};
-    int64_t id = 0;
-    enum err rc = ERR_OK;
-    for (size_t i = 0; rc == ERR_OK && id == 0 && i < sizeof(states) / sizeof(states[0]); i++) {
-        rc = workflow_instance_find(workflows->instances, workflow_id, key, states[i], 0, &id, e);
-    }
-    *out_is_running = id != 0;
-    return rc;
-}
-
 static enum err begin_queued(struct workflows *workflows, int64_t id, struct error *e)
 {
     struct workflow_instance *instance;
@@ -240,26 +227,21 @@ static enum err begin_queued(struct workflows *workflows, int64_t id, struct err
     }
     instance->state = INSTANCE_RUNNING;
     workflow_instance_touch(instance, workflows->now_ms);
-    return workflow_engine_begin(workflows, instance, e);
+    rc = workflow_instance_write(workflows->instances, instance, e); // See workflow_instance_find.
+    return rc == ERR_OK ? workflow_engine_begin(workflows, instance, e) : rc;
 }
 
 enum err workflow_start_after(struct workflows *workflows, int64_t workflow_id, const char *key,
                               struct error *e)
 {
-    int64_t next;
-    bool is_busy = false;
-    enum err rc = workflow_instance_find(workflows->instances, workflow_id, key, INSTANCE_QUEUED, 0,
-                                         &next, e);
+    int64_t next, running = 0;
+    enum err rc =
+        workflow_instance_find(workflows->instances, workflow_id, key, TURN_QUEUED, 0, &next, e);
     if (rc == ERR_OK && next != 0) {
-        rc = is_running(workflows, workflow_id, key, &is_busy, e);
+        rc = workflow_instance_find(workflows->instances, workflow_id, key, TURN_BEGUN, 0, &running,
+                                    e);
     }
-    return rc == ERR_OK && next != 0 && !is_busy ? begin_queued(workflows, next, e) : rc;
-}
-
-static bool may_queue(const struct workflow_definition *definition)
-{
-    return definition != NULL &&
-           (definition->running == RUNNING_QUEUE || definition->running == RUNNING_RESTART);
+    return rc == ERR_OK && next != 0 && running == 0 ? begin_queued(workflows, next, e) : rc;
 }
 
 enum err workflow_start_next(struct workflows *workflows, const struct workflow_instance *over,
@@ -267,9 +249,7 @@ enum err workflow_start_next(struct workflows *workflows, const struct workflow_
 {
     const struct workflow_definition *definition = over->definition;
     workflow_set_count(workflows->set, definition->id, -1);
-    if (!may_queue(definition) && !may_queue(workflows_current(workflows, definition->name))) {
-        return ERR_OK;
-    }
+    // Whatever `running` says now: some may have been queued by another version.
     return workflow_start_after(workflows, definition->workflow_id, over->key, e);
 }
 

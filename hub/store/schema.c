@@ -197,7 +197,8 @@ static const char *const version_3[] = {
     " parent_execution INTEGER NOT NULL, start TEXT NOT NULL, variables TEXT, tokens TEXT,"
     " undo TEXT, next_token INTEGER NOT NULL, next_execution INTEGER NOT NULL,"
     " next_entry INTEGER NOT NULL, goal INTEGER NOT NULL, error TEXT, reason TEXT, result TEXT);"
-    "CREATE INDEX pipit_workflow_running ON pipit_workflow_instance(workflow, key,"
+    // id in it, so that the next one of very many of a key is found without looking at all.
+    "CREATE INDEX pipit_workflow_running ON pipit_workflow_instance(workflow, key, state, id,"
     " definition) WHERE ended IS NULL;"
     "CREATE INDEX pipit_workflow_until ON pipit_workflow_instance(until)"
     " WHERE until IS NOT NULL;"

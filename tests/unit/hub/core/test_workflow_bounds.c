@@ -162,6 +162,34 @@ static void children_without_end(void **state)
     play_destroy(play);
 }
 
+// Each begins when the one before is over: one event, and whoever looks for the next of the key
+// must not look at all of them.
+static void very_many_of_a_key(void **state)
+{
+    static const char *const definitions[] = {
+        "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'queue'},"
+        "'failure':'undo','keep':864000000,'variables':{'n':'n'},'steps':["
+        "{'name':'first','do':'if','when':'n = 0','then':[" SLEEP("nap", "100") "]}," SET(
+            "more", "n", "n + 1") "]}",
+        NULL};
+    (void)state;
+    struct play *play = play_create(definitions, PLAY_TOGETHER);
+    play_script(play, "e start {'k':1,'n':0};");
+    for (int i = 0; i < 3000; i++) {
+        play_message(play, "start", bytes_from_text("{\"k\":1,\"n\":1}"));
+        if (play->count == PLAY_INPUTS_MAX) {
+            play_flush(play);
+        }
+    }
+    play_script(play, "t 100;");
+    assert_string_equal(
+        play_ask(play, "SELECT group_concat(state || ' ' || n, ', ') FROM (SELECT state, count(*)"
+                       " AS n FROM pipit_workflow_instance GROUP BY state)"),
+        "4 3001");
+    play_check(play, "very many of a key");
+    play_destroy(play);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -174,6 +202,7 @@ int main(void)
         cmocka_unit_test(one_that_runs_itself),
         cmocka_unit_test(many_children_one_after_the_other),
         cmocka_unit_test(children_without_end),
+        cmocka_unit_test(very_many_of_a_key),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

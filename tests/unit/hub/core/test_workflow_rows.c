@@ -97,11 +97,11 @@ static struct workflow_instance *get(struct fixture *fixture, int64_t id)
     return instance;
 }
 
-static int64_t find_key(struct fixture *fixture, const char *key, enum workflow_state as)
+static int64_t find_key(struct fixture *fixture, const char *key, enum instance_turn turn)
 {
     int64_t id = -1;
     struct error e;
-    assert_int_equal(workflow_instance_find(fixture->instances, 3, key, as, 0, &id, &e), ERR_OK);
+    assert_int_equal(workflow_instance_find(fixture->instances, 3, key, turn, 0, &id, &e), ERR_OK);
     return id;
 }
 
@@ -184,16 +184,17 @@ static void keys_are_found_as_the_batch_has_left_them(void **state)
     struct workflow_instance *first = add(fixture, "a", INSTANCE_RUNNING);
     int64_t second = add(fixture, "a", INSTANCE_QUEUED)->id;
     add(fixture, "b", INSTANCE_RUNNING);
-    assert_int_equal(find_key(fixture, "a", INSTANCE_STATE_COUNT), first->id);
-    assert_int_equal(find_key(fixture, "a", INSTANCE_QUEUED), second);
+    assert_int_equal(find_key(fixture, "a", TURN_BEGUN), first->id);
+    assert_int_equal(find_key(fixture, "a", TURN_QUEUED), second);
     first->state = INSTANCE_COMPLETED; // Not written yet.
     first->ended_ms = 130;
-    assert_int_equal(find_key(fixture, "a", INSTANCE_STATE_COUNT), second);
-    assert_int_equal(find_key(fixture, "a", INSTANCE_RUNNING), 0);
-    assert_int_equal(find_key(fixture, "c", INSTANCE_STATE_COUNT), 0);
+    assert_int_equal(find_key(fixture, "a", TURN_QUEUED), second);
+    assert_int_equal(find_key(fixture, "a", TURN_BEGUN), 0);
+    assert_int_equal(find_key(fixture, "c", TURN_BEGUN), 0);
     workflow_instance_touch(first, 130);
     commit(fixture);
-    assert_int_equal(find_key(fixture, "a", INSTANCE_STATE_COUNT), second);
+    assert_int_equal(find_key(fixture, "a", TURN_QUEUED), second);
+    assert_int_equal(find_key(fixture, "a", TURN_BEGUN), 0);
     uint64_t count = 0;
     assert_int_equal(workflow_instances_count(fixture->instances, 7, &count, NULL), ERR_OK);
     assert_int_equal(count, 2);

@@ -151,6 +151,30 @@ static void one_that_is_given_up_is_told_of(void **state)
     play_destroy(play);
 }
 
+#define QUEUED_BY(running)                                                                         \
+    "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'" running "'},"           \
+    "'failure':'undo','keep':864000000,'steps':[" SLEEP("nap", "1000") "]}"
+
+// One that waits for its turn gets it, whatever the versions before it and after it say.
+static void one_that_is_queued_begins(void **state)
+{
+    static const char *const runnings[] = {QUEUED_BY("parallel"), QUEUED_BY("ignore"),
+                                           QUEUED_BY("restart"), QUEUED_BY("queue"), NULL};
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        struct play *play = one(QUEUED_BY("queue"));
+        play_script(play, "e start {'k':1};e start {'k':1};");
+        swap(play, runnings[i]);
+        play_script(play, "e start {'k':1};t 1000;t 1000;t 1000;");
+        assert_asked(play,
+                     "SELECT count(*) FROM pipit_workflow_instance WHERE id <= 2 AND state <> 4"
+                     " AND NOT (state = 6 AND (SELECT text LIKE '%restart%' FROM"
+                     " pipit_workflow_definition ORDER BY id DESC LIMIT 1))",
+                     "0");
+        play_destroy(play);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -160,6 +184,7 @@ int main(void)
         cmocka_unit_test(a_try_changes_nothing),
         cmocka_unit_test(one_that_does_not_compile_rests),
         cmocka_unit_test(one_that_is_given_up_is_told_of),
+        cmocka_unit_test(one_that_is_queued_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -168,7 +168,7 @@ static enum err retry(struct workflows *workflows, const struct look *look, stru
 static enum err copy_variables(const struct look *look, const struct workflow_definition *now,
                                json_t **out_variables, struct error *e)
 {
-    json_t *before = json_loads(look->start, JSON_DECODE_ANY, NULL);
+    json_t *before = json_loads(look->start, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     json_t *after = json_object();
     bool is_whole = json_is_object(before) && after != NULL;
     for (uint32_t i = 0; is_whole && i < now->variable_count; i++) {

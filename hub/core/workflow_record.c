@@ -50,7 +50,7 @@ json_t *workflow_record_sent(const char *target, struct bytes topic, struct byte
 static json_t *fields_of(struct event *event)
 {
     char *text = event_to_json(event);
-    json_t *json = text == NULL ? NULL : json_loads(text, 0, NULL);
+    json_t *json = text == NULL ? NULL : json_loads(text, JSON_ALLOW_NUL, NULL);
     json_t *fields = json_incref(json_object_get(json, "fields"));
     json_decref(json);
     free(text);

@@ -189,7 +189,7 @@ static enum err read_items(struct visit *visit, struct move *move, struct error 
     }
     bool is_text = values[0].kind == VALUE_TEXT || values[0].kind == VALUE_JSON;
     json_t *items = is_text ? json_loadb((const char *)values[0].bytes.ptr, values[0].bytes.len,
-                                         JSON_DECODE_ANY, NULL)
+                                         JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
                             : NULL;
     size_t count = json_array_size(items);
     if (!json_is_array(items) || count > WORKFLOW_ITEMS_MAX) {

@@ -213,7 +213,7 @@ static bool token_of_json(struct workflow_instance *instance, const json_t *list
 bool workflow_tokens_read(struct workflow_instance *instance, struct bytes text)
 {
     uint32_t next = instance->next_token;
-    json_t *list = json_loadb((const char *)text.ptr, text.len, 0, NULL);
+    json_t *list = json_loadb((const char *)text.ptr, text.len, JSON_ALLOW_NUL, NULL);
     bool is_good = json_is_array(list);
     for (size_t i = 0; is_good && i < json_array_size(list); i++) {
         is_good = token_of_json(instance, json_array_get(list, i));

@@ -56,7 +56,7 @@ static const char *json_member(const struct look *look, const char *what, const 
     if (expected == NULL) {
         return NULL;
     }
-    json_t *got = json_loads(column_text(look, column), JSON_DECODE_ANY, NULL);
+    json_t *got = json_loads(column_text(look, column), JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
     const char *difference = json_difference(&how, expected, got);
     json_decref(got);
     return difference == NULL ? NULL : arena_print(look->judge->arena, "%s: %s", what, difference);

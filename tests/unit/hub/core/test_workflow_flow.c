@@ -141,6 +141,10 @@ static const struct scenario items[] = {
      "started each> odd+ no!failed odd+ no!failed odd+ no!failed each!failed "
      "failed",
      "", NULL},
+    {"zero bytes in texts, which JSON may have",
+     WORKFLOW(LIST, EACH("'at_once':1,'stop':'0',", NAP("nap") "," SET("see", "seen", "item"))),
+     LISTED("['a\\u0000b']") "t 100;", "started each> nap> nap+ see+ each+ completed", "",
+     "{'list':['a\\u0000b'],'seen':'a\\u0000b','item':null}"},
     {"what is no array", WORKFLOW(LIST, EACH("'at_once':1,", NAP("nap"))), LISTED("17"),
      "started each!expression failed", "", NULL},
     {"items within items",

@@ -174,7 +174,8 @@ static inline bool play_has_variables(struct play *play, const char *quoted)
 {
     char text[PLAY_TEXT_MAX];
     play_quote(text, sizeof(text), quoted);
-    json_t *wanted = json_loads(text, 0, NULL), *given = json_loads(play_variables(play), 0, NULL);
+    json_t *wanted = json_loads(text, JSON_ALLOW_NUL, NULL);
+    json_t *given = json_loads(play_variables(play), JSON_ALLOW_NUL, NULL);
     bool is_it = json_equal(wanted, given);
     json_decref(wanted);
     json_decref(given);

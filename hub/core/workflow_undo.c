@@ -300,8 +300,12 @@ static enum err park(struct visit *visit, const char *error, const char *reason,
         struct visit one = {visit->workflows, instance, &instance->definition->steps[token->step],
                             token};
         bool has_branches = one.step->kind == STEP_PARALLEL || one.step->kind == STEP_FOR_EACH;
-        if (!token->is_gone && token != visit->token &&
-            !(has_branches && token->phase == TOKEN_WAITING)) {
+        if (token->is_gone || token == visit->token) {
+            continue;
+        }
+        if (has_branches && token->phase == TOKEN_WAITING) { // It waits on, but for no time.
+            rc = workflow_wait_drop(visit->workflows->waits, instance->id, token->id, e);
+        } else {
             rc = leave(&one, e);
         }
     }
@@ -330,8 +334,7 @@ enum err workflow_overdue(struct workflows *workflows, struct workflow_instance 
 {
     struct visit visit = {.workflows = workflows, .instance = instance};
     int64_t within_ms = instance->definition->within_ms;
-    if (instance->state != INSTANCE_RUNNING || within_ms == 0 ||
-        workflows->now_ms - instance->started_ms < within_ms) {
+    if (instance->state != INSTANCE_RUNNING || within_ms == 0) {
         return ERR_OK;
     }
     const char *reason = visit_text(&visit, "the workflow has taken longer than its within, %lld s",
@@ -371,6 +374,18 @@ static enum err again(struct visit *visit, struct error *e)
     return rc;
 }
 
+// The branches' own time begins anew, as the instance's does.
+static enum err arm_branches(struct visit *visit, struct error *e)
+{
+    struct workflow_token *token = visit->token;
+    const struct workflow_wait wait = {
+        .instance = visit->instance->id,
+        .token = token->id,
+        .due_ms = token->deadline_ms = visit_deadline(visit),
+    };
+    return wait.due_ms == 0 ? ERR_OK : workflow_wait_put(visit->workflows->waits, &wait, e);
+}
+
 enum err workflow_undo_retry(struct visit *visit, struct error *e)
 {
     struct workflow_instance *instance = visit->instance;
@@ -379,9 +394,11 @@ enum err workflow_undo_retry(struct visit *visit, struct error *e)
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < instance->token_count; i++) {
         visit->token = &instance->tokens[i];
-        if (!visit->token->is_gone && visit->token->phase == TOKEN_READY) {
-            rc = again(visit, e);
+        if (visit->token->is_gone) {
+            continue;
         }
+        visit->step = &instance->definition->steps[visit->token->step];
+        rc = visit->token->phase == TOKEN_READY ? again(visit, e) : arm_branches(visit, e);
     }
     visit->token = NULL;
     if (rc == ERR_OK && !is_undoing) {

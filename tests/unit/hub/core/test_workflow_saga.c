@@ -148,6 +148,19 @@ static const struct scenario undoings[] = {
     {"the workflow's own time, and it parks", PARKING("'within':1000,", SLEEP("nap", "5000")),
      AGAIN "t 1000;c retry 1;t 999;t 1;c undo 1;",
      "started nap> parked retried nap> parked cancelled", "", NULL},
+    {"its own time, where the clock has been set back while it was parked",
+     PARKING("'within':1000,", CALL("s", "") "," SLEEP("nap", "5000")),
+     AGAIN "a /s reject;t -90000;c retry 1;a /s done;t 1000;",
+     "started s> s!refused s.parked!refused retried s> s+ nap> parked", "/s /s", NULL},
+    {"the branches' own time, which has gone by while it was parked",
+     PARKING(
+         "'within':1000,",
+         SLEEP("nap", "500") ",{'name':'both','do':'parallel','within':800,'branches':{'a':[" SLEEP(
+             "a", "90000") "],'b':[" SLEEP("b", "90000") "]},'wait':'all'}"),
+     AGAIN "t 500;t 500;t 9000;c retry 1;t 799;t 1;c undo 1;",
+     "started nap> nap+ both> a> b> parked retried a> b> bx ax both!timeout both.parked!timeout "
+     "cancelled",
+     "", NULL},
     {"branches are undone as they were done, the newest first, each under its key",
      WORKFLOW("",
               "{'name':'both','do':'parallel','branches':{'a':[" CALL(
@@ -266,6 +279,11 @@ static const struct scenario runnings[] = {
      "started nap> nap+ completed | queued started nap> nap+ completed | queued started nap> nap+ "
      "completed",
      "", NULL},
+    {"its own time, where the clock has been set back while it was queued",
+     "{'format':1,'name':'w','start':{'from':'start','key':'k','running':'queue'},'within':1000,"
+     "'failure':'undo','keep':864000000,'steps':[" SLEEP("nap", "5000") "]}",
+     AGAIN AGAIN "t -90000;c undo 1;t 999;t 1;",
+     "started nap> napx cancelled | queued started nap> napx failed", "", NULL},
     {"a queued one is cancelled at once", RUNNING("queue"), AGAIN AGAIN AGAIN "c undo 2;t 100;",
      "started nap> nap+ completed | queued cancelled | queued started nap>", "", NULL},
     {"the older one is cancelled", RUNNING("restart"), AGAIN AGAIN "t 100;",

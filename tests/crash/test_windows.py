@@ -5,7 +5,6 @@ within the grace, and with a clock that steps back two hours."""
 import json
 import math
 import os
-import pathlib
 import random
 import sqlite3
 import subprocess
@@ -15,11 +14,10 @@ import time
 import pytest
 
 from chaos import Killer, telemetry
-from harness import ROOT, Broker, Client, Collector, Hub, wait_for
+from faked import RELEASE, clock_environment, needs_release
+from harness import Client, Collector, Hub, wait_for
 
 SEED = int(os.environ.get("PIPIT_KILLS_SEED", random.randrange(1 << 31)))
-FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)  # Debian's, on any processor.
-RELEASE = pathlib.Path(os.environ.get("PIPIT_BUILD_RELEASE", ROOT / "build" / "release"))
 LONG_S = 300
 HOUR_MS = 3600000
 GRACE_S = 900  # No sequence is out of order by more than 256 so, which is what dedupe can tell.
@@ -171,7 +169,7 @@ def test_hourly_figures_survive_twenty_kills(tmp_path, broker, order):
     print(f"seed {SEED}: {len(collector.messages)} deliveries of {len(want)} hours")
 
 
-@pytest.mark.skipif(not (RELEASE / "hub" / "pipit").exists(), reason="libfaketime needs a build without sanitizers")
+@needs_release
 def test_hourly_figures_when_the_clock_steps_back_two_hours(tmp_path, broker, monkeypatch):
     monkeypatch.setattr("harness.PIPIT", RELEASE / "hub" / "pipit")
     path, clock = tmp_path / "telemetry.ndjson", tmp_path / "clock"
@@ -179,9 +177,8 @@ def test_hourly_figures_when_the_clock_steps_back_two_hours(tmp_path, broker, mo
     want = figures(path)
     config = CONFIG.format(url=broker.url, grace=GRACE_S, idle="10 s")
     clock.write_text("+0")
-    env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-           "FAKETIME_TIMESTAMP_FILE": str(clock), "FAKETIME_NO_CACHE": "1", "DONT_FAKE_MONOTONIC": "1"}
-    with Collector(broker.port, "hourly/+", "late/+") as collector, Hub(config, tmp_path / "hub", env=env) as hub:
+    hub = Hub(config, tmp_path / "hub", env=clock_environment(clock))
+    with Collector(broker.port, "hourly/+", "late/+") as collector, hub:
         hub.wait_ready()
         feeder = Feeder(broker.port, rows, 2000)
         wait_for(lambda: feeder.sent > len(rows) / 2, LONG_S, "half of it is sent")

@@ -1,16 +1,13 @@
 """Timers of workflows when the clock jumps a day forward and back (libfaketime) and the hub is killed
 meanwhile: each fires once, none before its time, none is lost."""
 
-import pathlib
-import os
 import sqlite3
 
 import pytest
 
-from harness import ROOT, Client, Collector, Hub, wait_for
+from faked import RELEASE, clock_environment, needs_release
+from harness import Client, Collector, Hub, wait_for
 
-FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)  # Debian's, on any processor.
-RELEASE = pathlib.Path(os.environ.get("PIPIT_BUILD_RELEASE", ROOT / "build" / "release"))
 HOUR_MS = 3600000
 DAY_S = 86400
 EACH = 300  # Instances that wait so long, of each of WAITS_MS.
@@ -40,9 +37,7 @@ class Timers:
     def __init__(self, broker, tmp_path):
         self.clock = tmp_path / "clock"
         self.set_clock(0)
-        env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_NO_CACHE": "1",
-               "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        self.hub = Hub(CONFIG.format(url=broker.url), tmp_path / "hub", env=env)
+        self.hub = Hub(CONFIG.format(url=broker.url), tmp_path / "hub", env=clock_environment(self.clock))
         self.client = Client(broker.port)
         self.collector = Collector(broker.port, "fired/+")
         self.sent = 0
@@ -88,7 +83,6 @@ class Timers:
 
 @pytest.fixture
 def timers(tmp_path, broker, monkeypatch):
-    assert FAKETIME is not None, "libfaketime is not installed"
     monkeypatch.setattr("harness.PIPIT", RELEASE / "hub" / "pipit")
     made = Timers(broker, tmp_path)
     made.hub.start().wait_ready()
@@ -96,7 +90,7 @@ def timers(tmp_path, broker, monkeypatch):
     made.close()
 
 
-@pytest.mark.skipif(not (RELEASE / "hub" / "pipit").exists(), reason="libfaketime needs a build without sanitizers")
+@needs_release
 def test_jumps_of_a_day_neither_lose_nor_double_a_timer(timers):
     timers.start(WAITS_MS)
     timers.wait_fired("soon", EACH)

@@ -5,9 +5,7 @@ in turn, and the same checks must then fail.
 
 PIPIT_KILLS_SEED=<n> replays the moments of a run (as far as the machine does)."""
 
-import itertools
 import os
-import pathlib
 import random
 import re
 import threading
@@ -15,17 +13,15 @@ import threading
 import pytest
 
 import shop
-from harness import ROOT, Broker, Client, Collector, Hub, wait_for
+from faked import RELEASE, clock_environment, needs_release
+from harness import Broker, Client, Collector, Hub, wait_for
 
 SEED = int(os.environ.get("PIPIT_KILLS_SEED", random.randrange(1 << 31)))
-FAKETIME = next(pathlib.Path("/usr/lib").glob("*/faketime/libfaketime.so.1"), None)  # Debian's, on any processor.
-RELEASE = pathlib.Path(os.environ.get("PIPIT_BUILD_RELEASE", ROOT / "build" / "release"))
 LONG_S = 120
 KILLS = 100
 DAYS = 3 * 86400  # A payment has two.
 
-pytestmark = pytest.mark.skipif(not (RELEASE / "hub" / "pipit").exists() or FAKETIME is None,
-                                reason="libfaketime needs a build without sanitizers")
+pytestmark = needs_release
 
 
 class Run:
@@ -40,9 +36,7 @@ class Run:
         text = shop.configuration(self.broker, self.store)
         if not identity:
             text = re.sub(r"devices:.*?\n\n", "", text, flags=re.S)
-        self.env = {"LD_PRELOAD": str(FAKETIME), "FAKETIME_TIMESTAMP_FILE": str(self.clock), "FAKETIME_NO_CACHE": "1",
-               "DONT_FAKE_MONOTONIC": "1", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
-        self.hub = Hub(text, folder / "hub", env=self.env)
+        self.hub = Hub(text, folder / "hub", env=clock_environment(self.clock))
         self.events = list(shop.events(orders, SEED))
         self.client = Client(self.broker.port)
         self.told = Collector(self.broker.port, "shop/status/+")

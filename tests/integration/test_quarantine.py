@@ -3,7 +3,7 @@
 import json
 import signal
 
-from harness import Broker, Client, Subscriber, pipit, wait_for
+from harness import Broker, Client, Subscriber, wait_for
 
 CONFIG = """
 hub: {{id: plant, store: "{{dir}}/hub.db", check_broker: false, stats_every: 0, payload_max: 100 KB}}

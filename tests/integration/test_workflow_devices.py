@@ -150,3 +150,11 @@ def test_a_valve_that_says_no_was_never_open(valve):
     valve.publish("tanks/4/fill", litres=50)
     valve.ends("fill/4", "failed", "refused")
     assert commands(valve) == ["open"]
+
+
+def test_a_valve_that_is_gone_is_not_asked(valve):
+    valve.devices.kill()
+    wait_for(lambda: len(valve.watch.on("pipit/v1/plant/valve-4/status")) >= 2, what="its last will")
+    valve.publish("tanks/4/fill", litres=20)
+    valve.ends("fill/4", "failed", "offline")
+    assert commands(valve) == []

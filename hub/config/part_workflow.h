@@ -70,6 +70,8 @@ struct step_reader {
 };
 extern const struct step_reader step_readers[STEP_KIND_COUNT];
 
+extern const char *const workflow_step_keys[]; // What may stand beside a kind; ends with NULL.
+
 // ---- part_workflow_json.c: members --------------------------------------------------------------
 
 // Takes the value; NULL is memory that is out.

@@ -139,7 +139,9 @@ struct options *workflow_options_read(struct workflow_step_part *step, const str
 {
     struct options *options = options_make(step->part->builder, table);
     if (options != NULL) {
-        struct shape shape = {step->inner_what, {options, NULL}, others, true};
+        bool is_kind = node == step->inner && node != step->node;
+        const char *const *beside = is_kind ? workflow_step_keys : NULL;
+        struct shape shape = {step->inner_what, {options, NULL}, others, true, beside};
         reader_options(&step->part->builder->reader, node, &shape);
     }
     return options;

@@ -311,7 +311,8 @@ static void message_build(struct workflow_step_part *step, enum send_kind kind)
     struct options *message = options_make(builder, step_message_options);
     struct options *address = options_make(builder, table);
     if (message != NULL && address != NULL) {
-        struct shape shape = {step->inner_what, {address, message}, others, true};
+        struct shape shape = {
+            step->inner_what, {address, message}, others, true, workflow_step_keys};
         reader_options(&builder->reader, step->inner, &shape);
         message_put(step, target, message, address);
     }

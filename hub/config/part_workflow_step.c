@@ -36,6 +36,8 @@ static const struct {
 
 #define COMMONS (sizeof(commons) / sizeof(commons[0]))
 
+const char *const workflow_step_keys[] = {"within", "retry", "take", "undo", "on_error", NULL};
+
 static const char *const *error_names(struct arena *arena)
 {
     const char **names = arena_alloc(arena, (WORKFLOW_ERROR_COUNT + 1) * sizeof(names[0]));
@@ -192,6 +194,29 @@ static const char *const *kind_names(struct arena *arena)
     return names;
 }
 
+static bool is_kind(const char *name)
+{
+    for (int i = 0; i < STEP_KIND_COUNT; i++) {
+        if (strcmp(step_kind_names[i], name) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// `- sleep: 5 min`: what it does stands where its name should. Says so.
+static bool is_nameless(struct workflow_part *part, const struct node *node, const char *what)
+{
+    const char *kind = node->key->text;
+    if (!is_kind(kind)) {
+        return false;
+    }
+    reader_problem(&part->builder->reader, node->key->at,
+                   "%s: '%s' is what a step does; its name comes first: - NAME: {%s: ...}", what,
+                   kind, kind);
+    return true;
+}
+
 static bool is_common(const char *name)
 {
     for (size_t i = 0; i < COMMONS; i++) {
@@ -242,7 +267,7 @@ static const struct step_reader *kind_find(struct workflow_step_part *step)
             step->inner = node;
         }
     }
-    if (found == NULL) {
+    if (found == NULL && !is_nameless(step->part, step->node, step->part->what)) {
         unknown_kind(step);
     }
     return found;
@@ -281,7 +306,7 @@ static void beside_build(struct workflow_step_part *step, const struct step_read
     struct options *value = options_make(builder, kind->is_value ? step_value_options : none);
     const char *const *others = others_of(builder->file->arena, kind);
     if (common != NULL && own != NULL && value != NULL && others != NULL) {
-        struct shape shape = {step->what, {value, own, common}, others, true};
+        struct shape shape = {step->what, {value, own, common}, others, true, NULL};
         reader_options(&builder->reader, step->node, &shape);
         workflow_put_options(step, step->node, value);
         workflow_put_options(step, step->node, own);
@@ -327,7 +352,7 @@ static void step_build(struct workflow_part *part, const struct node *node, cons
     workflow_put(part, step.json, "name", json_string(node->key->text));
     if (node->kind == NODE_MAPPING) {
         step_fill(&step);
-    } else {
+    } else if (!is_nameless(part, node, part->what)) {
         reader_problem(&part->builder->reader, node->at,
                        "%s: must be what it does, such as {sleep: 5 min}, not %s", step.what,
                        node_kind_name(node));
@@ -344,6 +369,9 @@ static void item_build(struct workflow_part *part, const struct node *item, cons
     struct reader *reader = &part->builder->reader;
     if (item->kind != NODE_MAPPING || item->count != 1) {
         bool is_many = item->kind == NODE_MAPPING && item->count > 1;
+        if (is_many && is_nameless(part, item->first, what)) {
+            return;
+        }
         reader_problem(reader, is_many ? item->first->next->key->at : item->at,
                        "%s: a step is its name and what it does, such as - pause: {sleep: 5 min}%s",
                        what, is_many ? "; the next one needs a '-' of its own" : "");

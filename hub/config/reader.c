@@ -159,14 +159,19 @@ static const struct option_spec *shape_row(const struct shape *shape, const char
     return NULL;
 }
 
-static bool is_other(const struct shape *shape, const char *name)
+static bool is_among(const char *const *names, const char *name)
 {
-    for (size_t i = 0; shape->others != NULL && shape->others[i] != NULL; i++) {
-        if (strcmp(shape->others[i], name) == 0) {
+    for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
+        if (strcmp(names[i], name) == 0) {
             return true;
         }
     }
     return false;
+}
+
+static bool is_other(const struct shape *shape, const char *name)
+{
+    return is_among(shape->others, name);
 }
 
 bool option_is_fault(const struct option_spec *row)
@@ -191,6 +196,11 @@ static void unknown_key(struct reader *reader, const struct node *key, const str
         }
     }
     known[count] = NULL;
+    if (is_among(shape->beside, key->text)) {
+        reader_problem(reader, key->at, "%s: '%s' stands beside it, not in it", shape->what,
+                       key->text);
+        return;
+    }
     const char *hint = reader_hint(reader, key->text, known);
     reader_problem(reader, key->at, "unknown key '%.80s' in %s%s", key->text, shape->what,
                    hint == NULL ? "" : hint);

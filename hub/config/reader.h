@@ -36,6 +36,7 @@ struct shape {
     struct options *options[SHAPE_TABLES_MAX]; // Filled by their tables; each may be NULL.
     const char *const *others; // Keys that the caller reads; NULL-terminated, or NULL for none.
     bool is_verbatim;          // Texts are SQL: ${...} is not replaced.
+    const char *const *beside; // Keys that stand beside the mapping, not in it; NULL for none.
 };
 
 void reader_problem(struct reader *reader, struct position at, const char *format, ...)

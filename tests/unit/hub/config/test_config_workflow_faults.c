@@ -79,6 +79,22 @@ static void what_is_no_step_is_said(void **state)
         {"a '-' is missing", STEPS(S "a: {sleep: 1 s}\n        b: {sleep: 1 s}\n"),
          "10:9: workflow w: steps: a step is its name and what it does, such as - pause: {sleep: 5 "
          "min}; the next one needs a '-' of its own"},
+        {"the name is missing, what it does takes a value", STEPS(S "sleep: 5 min\n"),
+         "9:9: workflow w: 'sleep' is what a step does; its name comes first: - NAME: {sleep: "
+         "...}"},
+        {"the name is missing, what it does takes a mapping", STEPS(S "end: {got: n}\n"),
+         "9:9: workflow w: 'end' is what a step does; its name comes first: - NAME: {end: ...}"},
+        {"the name is missing, and something is beside it",
+         STEPS(S "await: {from: a/x, key: k}\n        within: 5 s\n"),
+         "9:9: workflow w: steps: 'await' is what a step does; its name comes first: - NAME: "
+         "{await: ...}"},
+        {"what stands beside a call is in it",
+         STEPS(S "a: {call: {to: web, path: /x, within: 5 s, take: {n: body.n}}}\n"),
+         "9:39: workflow w: step a: call: 'within' stands beside it, not in it\n"
+         "9:52: workflow w: step a: call: 'take' stands beside it, not in it"},
+        {"what stands beside an await is in it",
+         STEPS(S "a: {await: {from: a/x, key: k, within: 5 s}}\n"),
+         "9:40: workflow w: step a: await: 'within' stands beside it, not in it"},
         {"no steps", STEPS("      []\n"),
          "9:7: workflow w: steps: must be a list of steps, such as - pause: {sleep: 5 min}, not an "
          "empty one"},

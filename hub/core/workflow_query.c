@@ -14,6 +14,17 @@ static enum err no_memory(struct error *e)
     return error_set(e, ERR_NO_MEMORY, "out of memory for an expression");
 }
 
+// Does a quoted piece go on to the end? What the statement says behind it would be shown as its
+// text.
+static bool is_open_quote(struct bytes word)
+{
+    size_t quotes = 0;
+    for (size_t i = 0; i < word.len; i++) {
+        quotes += word.ptr[i] == word.ptr[0];
+    }
+    return (word.ptr[0] == '\'' || word.ptr[0] == '"') && quotes % 2 != 0;
+}
+
 // Parentheses that close what they have not opened would put more than an expression into the
 // statement.
 static enum err check_shape(struct bytes text, struct error *e)
@@ -25,6 +36,11 @@ static enum err check_shape(struct bytes text, struct error *e)
         bool is_close = sql_word_is(&word, ")");
         if (word.kind == SQL_END) {
             break;
+        }
+        if (is_open_quote(word.text)) {
+            error_set(e, ERR_CONFIG, "a %c has no second one behind it", word.text.ptr[0]);
+            e->offset = (int32_t)(word.text.ptr - text.ptr);
+            return ERR_CONFIG;
         }
         if (sql_word_is(&word, ";") || (is_close && depth == 0)) {
             error_set(e, ERR_CONFIG, "is not one expression");

@@ -183,7 +183,7 @@ static void describe(const json_t *step, char out_text[PRINT_TEXT_MAX])
         words = strcmp(kinds[i].kind, kind) == 0 ? kinds[i].words : words;
     }
     if (strcmp(phase, "backoff") == 0) {
-        snprintf(out_text, PRINT_TEXT_MAX, "attempt %lld", print_number(step, "attempt"));
+        snprintf(out_text, PRINT_TEXT_MAX, "attempt %lld", print_number(step, "attempt") + 1);
     } else if (strcmp(phase, "offline") == 0) {
         snprintf(out_text, PRINT_TEXT_MAX, "device %.100s to be online", value);
     } else if (print_number(step, "total") > 0) {

@@ -280,6 +280,15 @@ def test_cancelled_and_undone(start_hub, broker, shop, is_running):
     books(hub)
 
 
+def test_shown_while_it_waits_for_its_next_attempt(start_hub, broker, shop):
+    workflow = RESERVE.replace("within: 10 s}", "within: 10 s, retry: {attempts: 5, backoff: 1 h, backoff_max: 1 h}}")
+    with HttpPeer() as stock:
+        stock.answer = lambda request: Answer(503, {"error": "closed"})
+        hub = start_hub(config(broker, stock.url, workflow)).wait_ready()
+        shop.tell("reserve", number="7", amount=4)
+        wait_for(lambda: "waits for attempt 2" in hub.run("workflow", "show", "1", check=False).stdout)
+
+
 def test_parked_retried_and_replayed(start_hub, broker, shop):
     with HttpPeer() as stock:
         stock.answer = lambda request: Answer(409, {"error": "sold out"})

@@ -60,8 +60,7 @@ void workflow_instance_destroy(struct workflow_instance *instance)
         return;
     }
     for (uint32_t i = 0; i < instance->token_count; i++) {
-        json_decref(instance->tokens[i].scope);
-        json_decref(instance->tokens[i].items);
+        workflow_token_clear(&instance->tokens[i]);
     }
     free(instance->tokens);
     json_decref(instance->start);

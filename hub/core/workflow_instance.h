@@ -61,6 +61,7 @@ struct workflow_token {
     uint64_t delivery;   // What of it is in the outbox, 0: nothing; of run: the child's id.
     bool is_sent;        // Something of it may have happened outside.
     json_t *scope;       // Variables of this branch alone (for_each); NULL: the parent's.
+    json_t *failure;     // [error, reason] that this branch handles (on_error); NULL: none.
     // Of a parallel or for_each:
     json_t *items; // Of for_each; of command: only the device that it was sent to.
     uint32_t total, begun, done, failed;
@@ -148,6 +149,13 @@ bool workflow_token_has_left(const struct workflow_instance *instance,
 // The scope that its expressions see: its own or the nearest parent's.
 const json_t *workflow_token_scope(const struct workflow_instance *instance,
                                    const struct workflow_token *token);
+// What my.error and my.reason are for it: of its own or the nearest branch around, NULL: the
+// instance's.
+const json_t *workflow_token_failure(const struct workflow_instance *instance,
+                                     const struct workflow_token *token);
+// A step of its branch has failed. false: out of memory.
+bool workflow_token_fail(struct workflow_token *token, const char *error, const char *reason);
+void workflow_token_clear(struct workflow_token *token); // Frees what it has.
 
 // Drops those that have ended longer ago than their definition's keep, at most rows_max with their
 // entries. *out_more: there are more now.

@@ -62,6 +62,18 @@ const char *visit_text(const struct visit *visit, const char *format, ...)
     return copy == NULL ? "" : copy;
 }
 
+const char *visit_reason(const struct visit *visit, struct bytes text)
+{
+    char *copy = event_memory_take(visit->workflows->memory, text.len + 1);
+    if (copy == NULL) {
+        return "";
+    }
+    memcpy(copy, text.len == 0 ? (const uint8_t *)"" : text.ptr, text.len);
+    copy[text.len] = '\0';
+    clean(copy);
+    return copy;
+}
+
 int64_t visit_deadline(const struct visit *visit)
 {
     return visit->step->within_ms == 0 ? 0 : visit->workflows->now_ms + visit->step->within_ms;
@@ -276,9 +288,12 @@ static enum err give_up(struct visit *visit, const struct move *move, struct err
         rc = workflow_undo_note(visit, e);
     }
     rc = rc == ERR_OK ? depart(visit, true, e) : rc;
-    bool is_known =
-        visit->instance->state != INSTANCE_RUNNING ||
-        workflow_set_reason(visit->instance, workflow_error_names[move->error], move->reason);
+    const char *error = workflow_error_names[move->error];
+    bool is_running = visit->instance->state == INSTANCE_RUNNING;
+    bool is_known = !is_running || workflow_set_reason(visit->instance, error, move->reason);
+    if (is_running && visit->token->parent != 0) { // Others of its branches may fail meanwhile.
+        is_known = is_known && workflow_token_fail(visit->token, error, move->reason);
+    }
     if (rc == ERR_OK && !is_known) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for what a workflow failed with");
     }

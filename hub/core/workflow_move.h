@@ -95,6 +95,8 @@ enum err visit_note(struct visit *visit, enum workflow_entry_kind kind, json_t *
 // A text in the batch's memory; "" where there is no memory.
 const char *visit_text(const struct visit *visit, const char *format, ...)
     __attribute__((format(printf, 2, 3)));
+// The same of a text that is somebody else's: up to a zero byte, and ? for what is no UTF-8.
+const char *visit_reason(const struct visit *visit, struct bytes text);
 int64_t visit_deadline(const struct visit *visit); // Of an attempt that begins now; 0: none.
 void move_fail(struct move *move, enum workflow_error error, const char *reason);
 // What failed with ERR_INVALID becomes a move, anything else stays an error.

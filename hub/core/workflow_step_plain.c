@@ -94,9 +94,7 @@ static enum err enter_fail(struct visit *visit, struct move *move, struct error 
         return rc;
     }
     bool is_text = values[0].kind == VALUE_TEXT || values[0].kind == VALUE_JSON;
-    const char *reason =
-        is_text ? event_memory_text(visit->workflows->memory, values[0].bytes) : NULL;
-    move_fail(move, WORKFLOW_FAILED, reason == NULL ? "" : reason);
+    move_fail(move, WORKFLOW_FAILED, is_text ? visit_reason(visit, values[0].bytes) : "");
     return ERR_OK;
 }
 

@@ -1,5 +1,6 @@
 // workflow_tokens.c - the tokens of an instance, in memory and as text: an array of arrays of
-// numbers in the order of `members`, then the scope and, of a for_each, the items where they are.
+// numbers in the order of `members`, then the scope, the items of a for_each and the failure, as
+// far as there are any.
 #include <stdlib.h>
 #include <string.h>
 
@@ -82,6 +83,33 @@ const json_t *workflow_token_scope(const struct workflow_instance *instance,
     return NULL;
 }
 
+const json_t *workflow_token_failure(const struct workflow_instance *instance,
+                                     const struct workflow_token *token)
+{
+    for (uint32_t depth = 0; token != NULL && depth <= WORKFLOW_DEPTH_MAX; depth++) {
+        if (token->failure != NULL || token->parent == 0) {
+            return token->failure;
+        }
+        token = workflow_token_find(instance, token->parent);
+    }
+    return NULL;
+}
+
+bool workflow_token_fail(struct workflow_token *token, const char *error, const char *reason)
+{
+    json_decref(token->failure);
+    token->failure = json_pack("[s, s]", error, reason == NULL ? "" : reason);
+    return token->failure != NULL;
+}
+
+void workflow_token_clear(struct workflow_token *token)
+{
+    json_decref(token->scope);
+    json_decref(token->items);
+    json_decref(token->failure);
+    token->scope = token->items = token->failure = NULL;
+}
+
 // ---- as text ------------------------------------------------------------------------------------
 
 static void numbers_of(const struct workflow_token *token, int64_t numbers[TOKEN_NUMBERS])
@@ -103,12 +131,16 @@ static void numbers_of(const struct workflow_token *token, int64_t numbers[TOKEN
     numbers[TOKEN_FAILED] = token->failed;
 }
 
+static bool has_more(const struct workflow_token *token)
+{
+    return token->scope != NULL || token->items != NULL || token->failure != NULL;
+}
+
 // Most tokens end in zeros, which are left out where nothing follows.
 static size_t used_numbers(const struct workflow_token *token, const int64_t *numbers)
 {
     size_t count = TOKEN_NUMBERS;
-    bool has_more = token->scope != NULL || token->items != NULL;
-    while (!has_more && count > 0 && numbers[count - 1] == 0) {
+    while (!has_more(token) && count > 0 && numbers[count - 1] == 0) {
         count--;
     }
     return count;
@@ -124,12 +156,10 @@ static json_t *token_to_json(const struct workflow_token *token)
     for (size_t i = 0; failed == 0 && i < count; i++) {
         failed = json_array_append_new(list, json_integer(numbers[i]));
     }
-    if (failed == 0 && count == TOKEN_NUMBERS && (token->scope != NULL || token->items != NULL)) {
-        failed = token->scope == NULL ? json_array_append_new(list, json_null())
-                                      : json_array_append(list, token->scope);
-    }
-    if (failed == 0 && token->items != NULL) {
-        failed = json_array_append(list, token->items);
+    json_t *more[] = {token->scope, token->items, token->failure};
+    size_t more_count = token->failure != NULL ? 3 : token->items != NULL ? 2 : has_more(token);
+    for (size_t i = 0; failed == 0 && i < more_count; i++) {
+        failed = json_array_append_new(list, more[i] == NULL ? json_null() : json_incref(more[i]));
     }
     if (failed != 0) {
         json_decref(list);
@@ -195,7 +225,7 @@ static bool token_of_json(struct workflow_instance *instance, const json_t *list
         }
         numbers[i] = json_integer_value(number);
     }
-    bool is_good = json_is_array(list) && count <= TOKEN_NUMBERS + 2 &&
+    bool is_good = json_is_array(list) && count <= TOKEN_NUMBERS + 3 &&
                    workflow_token_add(instance, 0, &token, NULL) == ERR_OK &&
                    fill(token, numbers) &&
                    (instance->definition == NULL || token->step < instance->definition->step_count);
@@ -206,6 +236,10 @@ static bool token_of_json(struct workflow_instance *instance, const json_t *list
     if (is_good && count > TOKEN_NUMBERS + 1) {
         json_t *items = json_array_get(list, TOKEN_NUMBERS + 1);
         token->items = json_is_array(items) ? json_incref(items) : NULL;
+    }
+    if (is_good && count > TOKEN_NUMBERS + 2) {
+        json_t *failure = json_array_get(list, TOKEN_NUMBERS + 2);
+        token->failure = json_is_array(failure) ? json_incref(failure) : NULL;
     }
     return is_good;
 }

@@ -74,9 +74,7 @@ static enum err disarm(struct visit *visit, struct error *e)
 
 void workflow_token_drop(struct workflow_token *token)
 {
-    json_decref(token->scope);
-    json_decref(token->items);
-    token->scope = token->items = NULL;
+    workflow_token_clear(token);
     token->is_gone = true;
 }
 

@@ -131,6 +131,11 @@ void workflows_input(const struct workflows *workflows, const struct workflow_in
         out_input->workflow = instance->definition->name;
         out_input->error = instance->error;
         out_input->reason = instance->reason;
+        const json_t *failure = token == NULL ? NULL : workflow_token_failure(instance, token);
+        if (failure != NULL) {
+            out_input->error = json_string_value(json_array_get(failure, 0));
+            out_input->reason = json_string_value(json_array_get(failure, 1));
+        }
         out_input->instance = instance->id;
         out_input->started_ms = instance->started_ms;
     }

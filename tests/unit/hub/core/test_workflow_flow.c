@@ -64,6 +64,24 @@ static const struct scenario branches[] = {
      WORKFLOW("", TWO("'all'", CALL("one", ",'on_error':[" SET("fine", "m", "1") "]"), NAP("nap"))),
      START "a /one reject;t 100;", "started both> one> nap> one!refused fine+ nap+ both+ completed",
      "/one", NULL},
+    {"each branch handles its own error, also when another fails meanwhile",
+     WORKFLOW("'variables':{'x':'NULL','y':'NULL'},",
+              TWO("'all'",
+                  "{'name':'nox','do':'fail','reason':'X','on_error':[" SLEEP("a", "100") "," SET(
+                      "sx", "x", "my.reason") "]}",
+                  SLEEP("b", "50") ",{'name':'noy','do':'fail','reason':'Y','on_error':[" SLEEP(
+                      "c", "100") "," SET("sy", "y", "my.error || my.reason") "]}")),
+     START "t 50;t 50;t 50;",
+     "started both> nox!failed a> b> b+ noy!failed c> a+ sx+ c+ sy+ both+ completed", "",
+     "{'x':'X','y':'failedY'}"},
+    {"a reason that is no text, of a branch and of the whole",
+     WORKFLOW("'variables':{'m':'NULL'},",
+              TWO("'all'",
+                  "{'name':'no','do':'fail','reason':'{CAST(x`41c328` AS TEXT)}',"
+                  "'on_error':[" SET("see", "m", "my.reason") "]}",
+                  NAP("nap")) ",{'name':'end','do':'fail','reason':'{CAST(x`c328` AS TEXT)}'}"),
+     START "t 100;", "started both> no!failed see+ nap> nap+ both+ end!failed failed", "",
+     "{'m':'A?('}"},
     {"the parallel's on_error",
      WORKFLOW("", "{'name':'both','do':'parallel','branches':{'a':[" NAP(
                       "nap") "],'b':[{'name':'no','do':'fail','reason':"

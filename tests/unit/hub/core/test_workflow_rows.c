@@ -270,7 +270,7 @@ static void damaged_tokens_are_refused(void **state)
         {"negative", "[[-1]]", false},
         {"too large", "[[4294967296]]", false},
         {"no such phase", "[[1,0,0,0,1,1,9]]", false},
-        {"too many", "[[1,0,0,0,1,1,0,0,0,0,0,0,0,0,0,null,[],1]]", false},
+        {"too many", "[[1,0,0,0,1,1,0,0,0,0,0,0,0,0,0,null,[],[],1]]", false},
     };
     (void)state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {

@@ -322,16 +322,24 @@ def test_a_replay_says_that_it_is_one(start_hub, broker):
         assert again.key == f"replay/1/{first.key}" and again.headers["replay"] == "1"
 
 
-def test_basic_login_and_an_echo(start_hub, broker):
-    """A server that answers with what it was sent does not bring the password into the log."""
-    with HttpPeer(lambda r: Answer(400, body=f"no: {r.json()} hu5h-secret")) as peer, Client(broker.port) as client:
-        hub = start_hub(config(broker, peer, 'username: u, password: hu5h-secret')).wait_ready()
+LONG = "hu5h-secret" * 80  # As tokens are: what is shown of an answer ends within it.
+
+
+@pytest.mark.parametrize("more, secret", [
+    ("username: u, password: hu5h-secret", "hu5h-secret"), ("token: hu5h-secret", "hu5h-secret"),
+    (f"token: {LONG}", LONG), ('headers: "X-Key: hu5h-secret"', "hu5h-secret"), (f'headers: "X-Key: {LONG}"', LONG),
+], ids=["password", "token", "long token", "header", "long header"])
+def test_secrets_and_an_echo(start_hub, broker, more, secret):
+    """A server that answers with what it was sent does not bring them into the log."""
+    with HttpPeer(lambda r: Answer(400, body=f"no: {r.json()} {secret}")) as peer, Client(broker.port) as client:
+        hub = start_hub(config(broker, peer, more)).wait_ready()
         publish(client, 1)
         wait_books(hub, dead=1)
-        assert peer.requests[0].headers["Authorization"] == "Basic dTpodTVoLXNlY3JldA=="
+        if "username" in more:
+            assert peer.requests[0].headers["Authorization"] == "Basic dTpodTVoLXNlY3JldA=="
         hub.terminate()
         shown = "\n".join(hub.lines) + json.dumps(letters(hub)) + hub.run("check").stdout
-        assert "hu5h-secret" not in shown and "dTpodTVo" not in shown
+        assert "/x: 400" in shown and "hu5h-secret" not in shown and "dTpodTVo" not in shown
 
 
 def test_ipv6(start_hub, broker):

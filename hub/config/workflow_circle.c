@@ -8,7 +8,7 @@
 #include "config/workflow_json.h"
 #include "core/rule_graph.h"
 #include "core/topic.h"
-#include "core/workflow_parts.h"
+#include "core/workflows.h"
 
 struct edge {
     uint32_t to;

@@ -31,12 +31,10 @@
 
 #define WORKFLOW_MOVES_MAX  1000 // Steps of an instance without waiting; then it fails ("bound").
 #define WORKFLOW_TIMERS_MAX 1000 // That fire in one batch; the others in the next, at once.
-#define WORKFLOW_TAKERS_MAX                                                                        \
-    1000                         // Instances that one event is given to at a step; also the others,
-                                 // so many at a time.
-#define WORKFLOW_HOPS_MAX  32    // Events that workflows make of each other's.
-#define WORKFLOW_ITEMS_MAX 10000 // Of a for_each.
-#define WORKFLOW_INBOX_MAX 256   // Events of the inbox that come in with a batch.
+// Instances that one event is given to at a step; also the others, so many at a time.
+#define WORKFLOW_TAKERS_MAX 1000
+#define WORKFLOW_ITEMS_MAX  10000 // Of a for_each.
+#define WORKFLOW_INBOX_MAX  256   // Events of the inbox that come in with a batch.
 
 // Of workflow_engine.c: what one instance's moves make others do comes after them, so that nothing
 // calls itself. In the batch's memory.

@@ -18,6 +18,7 @@
 #include "core/rule_space.h"
 
 #define WORKFLOW_INSTANCES_DEFAULT 200000
+#define WORKFLOW_HOPS_MAX          32          // Events that workflows make of each other's.
 #define WORKFLOW_RULE              "workflow/" // And its name: what is said to be at fault.
 
 struct formats;

@@ -14,78 +14,30 @@
 
 #include "base/clock.h"
 #include "base/log.h"
-#include "delivery/worker_backoff.h"
+#include "delivery/worker_parts.h"
 
 #define TEND_INTERVAL_MS  1000
 #define PROVEN_AFTER_MS   30000 // Up for so long: the next failure begins with a short wait again.
 #define LOG_INTERVAL_MS   1000  // Between two lines about one target going up or down.
 #define STACK_BYTES       (512 * 1024)
 #define THREAD_NAME_BYTES 16 // What Linux keeps.
-// Of replies that nobody has collected: no more is sent meanwhile.
-#define REPLY_BYTES_MAX (16 * 1024 * 1024)
 
-// A verdict on its way to the hub thread.
-struct finished {
-    uint64_t id;
-    enum verdict verdict;
-    int64_t retry_after_ms;
-    char *reason;        // Owned; NULL: none.
-    struct reply *reply; // The same.
-};
-
-struct worker {
-    struct worker_options given;
-    uint32_t batch_max;
-    int wake_fd; // Rung by the hub thread when the worker sleeps.
-    int stop_fd; // Readable from worker_stop on.
-    bool has_thread;
-    pthread_t thread;
-
-    pthread_mutex_t mutex; // Guards from here...
-    const struct delivery **queue;
-    uint32_t queue_count;
-    uint32_t sending;
-    struct finished *done; // 2 * batch_max: room keeps it from overflowing.
-    uint32_t done_count;
-    uint64_t reply_bytes; // Theirs.
-    bool is_up, is_asleep, is_stopping;
-    uint32_t isolate; // So many still have to pass one at a time.
-    int64_t down_since_ms;
-    char last_error[300]; // ...to here.
-
-    // Hub thread only.
-    struct finished *collected; // What the last collect has lent.
-    uint32_t collected_count;
-
-    // Worker thread only.
-    void *state;
-    struct connector_desk desk;
-    const struct delivery **batch; // NULL: the place is free.
-    struct answer *answers;
-    uint32_t place_count; // Places in use, some of which may be free.
-    struct worker_backoff backoff;
-    int64_t open_at_ms;  // While down: the next try. Monotonic, like those below.
-    int64_t tend_at_ms;  // While up.
-    int64_t up_since_ms; // While up.
-    int64_t logged_at_ms;
-};
-
-static void ring(int fd)
+void worker_ring(int fd)
 {
     uint64_t one = 1;
     ssize_t written = write(fd, &one, sizeof(one));
     (void)written; // EAGAIN: it has been ringing for ever already.
 }
 
-static void silence(int fd)
+void worker_silence(int fd)
 {
     uint64_t count;
     ssize_t got = read(fd, &count, sizeof(count));
     (void)got;
 }
 
-// What is unfinished is bounded by room, so there always is a place. Takes the answer's reply.
-static void finish_locked(struct worker *worker, uint64_t id, struct answer *answer)
+// What is unfinished is bounded by room, so there always is a place.
+void worker_finish_locked(struct worker *worker, uint64_t id, struct answer *answer)
 {
     assert(worker->done_count < 2 * worker->batch_max);
     struct finished *finished = &worker->done[worker->done_count++];
@@ -111,7 +63,7 @@ static void give_back_queue_locked(struct worker *worker)
 {
     for (uint32_t i = 0; i < worker->queue_count; i++) {
         struct answer answer = {.verdict = VERDICT_NOT_SENT};
-        finish_locked(worker, worker->queue[i]->id, &answer);
+        worker_finish_locked(worker, worker->queue[i]->id, &answer);
     }
     worker->queue_count = 0;
 }
@@ -134,7 +86,7 @@ static void go_up(struct worker *worker)
     worker->is_up = true;
     worker->down_since_ms = 0;
     pthread_mutex_unlock(&worker->mutex);
-    ring(worker->given.bell_fd);
+    worker_ring(worker->given.bell_fd);
     if (may_log(worker)) {
         log_line(LOG_INFO, "deliver", "DELIVER-UP", "target=%s connector=%s after_ms=%lld",
                  worker->given.name, worker->given.type->name, (long long)down_ms);
@@ -162,7 +114,7 @@ static void go_down(struct worker *worker, const struct error *e)
     snprintf(worker->last_error, sizeof(worker->last_error), "%.*s",
              (int)sizeof(worker->last_error) - 1, e->text);
     pthread_mutex_unlock(&worker->mutex);
-    ring(worker->given.bell_fd);
+    worker_ring(worker->given.bell_fd);
     if (!is_stopping && may_log(worker)) {
         log_line(LOG_WARN, "deliver", "DELIVER-DOWN",
                  "target=%s connector=%s retry_in_ms=%lld err=\"%s\"", worker->given.name,
@@ -226,8 +178,7 @@ static void judge_break_locked(struct worker *worker)
     }
 }
 
-// count: that have failed with this one.
-static void log_retry(const struct worker *worker, uint32_t place, uint32_t count)
+void worker_log_retry(const struct worker *worker, uint32_t place, uint32_t count)
 {
     log_line_limited(LOG_WARN, "deliver", "DELIVER-RETRY", LOG_INTERVAL_MS,
                      "target=%s connector=%s count=%u delivery=%llu err=\"%s\"", worker->given.name,
@@ -240,7 +191,7 @@ static void log_retries(const struct worker *worker)
     uint32_t retries = count_verdicts(worker, VERDICT_RETRY);
     for (uint32_t i = 0; retries > 0 && i < worker->place_count; i++) {
         if (worker->batch[i] != NULL && worker->answers[i].verdict == VERDICT_RETRY) {
-            log_retry(worker, i, retries);
+            worker_log_retry(worker, i, retries);
             return;
         }
     }
@@ -260,7 +211,7 @@ static void settle(struct worker *worker, bool is_broken)
     for (uint32_t i = 0; i < worker->place_count; i++) {
         if (worker->batch[i] != NULL) {
             passed += worker->answers[i].verdict != VERDICT_NOT_SENT;
-            finish_locked(worker, worker->batch[i]->id, &worker->answers[i]);
+            worker_finish_locked(worker, worker->batch[i]->id, &worker->answers[i]);
         }
     }
     worker->isolate -= passed < worker->isolate ? passed : worker->isolate;
@@ -268,67 +219,8 @@ static void settle(struct worker *worker, bool is_broken)
     pthread_mutex_unlock(&worker->mutex);
     worker->place_count = 0;
     if (must_ring) {
-        ring(worker->given.bell_fd);
+        worker_ring(worker->given.bell_fd);
     }
-}
-
-// One answer ahead of the others.
-static void desk_answered(void *context, uint32_t place)
-{
-    struct worker *worker = context;
-    assert(place < worker->place_count && worker->batch[place] != NULL);
-    enum verdict verdict = worker->answers[place].verdict;
-    if (verdict == VERDICT_RETRY) {
-        log_retry(worker, place, 1);
-    } else if (verdict == VERDICT_DONE) {
-        worker_backoff_reset(&worker->backoff);
-    }
-    pthread_mutex_lock(&worker->mutex);
-    bool must_ring = worker->done_count == 0;
-    finish_locked(worker, worker->batch[place]->id, &worker->answers[place]);
-    worker->isolate -= verdict != VERDICT_NOT_SENT && worker->isolate > 0;
-    worker->sending--;
-    pthread_mutex_unlock(&worker->mutex);
-    worker->batch[place] = NULL;
-    if (must_ring) {
-        ring(worker->given.bell_fd);
-    }
-}
-
-// UINT32_MAX: there is none.
-static uint32_t free_place(struct worker *worker)
-{
-    for (uint32_t i = 0; i < worker->place_count; i++) {
-        if (worker->batch[i] == NULL) {
-            return i;
-        }
-    }
-    return worker->place_count < worker->batch_max ? worker->place_count++ : UINT32_MAX;
-}
-
-static bool desk_more(void *context, uint32_t *out_place)
-{
-    struct worker *worker = context;
-    uint32_t place = free_place(worker);
-    silence(worker->wake_fd);
-    pthread_mutex_lock(&worker->mutex);
-    bool is_there = worker->queue_count > 0 && !worker->is_stopping && place != UINT32_MAX &&
-                    worker->reply_bytes < REPLY_BYTES_MAX;
-    if (is_there) {
-        worker->batch[place] = worker->queue[0];
-        worker->queue_count--;
-        memmove(worker->queue, worker->queue + 1, worker->queue_count * sizeof(worker->queue[0]));
-        worker->sending++;
-    }
-    worker->is_asleep = !is_there;
-    pthread_mutex_unlock(&worker->mutex);
-    if (is_there) {
-        worker->answers[place] = (struct answer){.verdict = VERDICT_NOT_SENT};
-        *out_place = place;
-    } else if (place != UINT32_MAX) {
-        worker->batch[place] = NULL;
-    }
-    return is_there;
 }
 
 static void send_batch(struct worker *worker, uint32_t count)
@@ -385,7 +277,7 @@ static bool sleep_until_news(struct worker *worker)
                          worker->given.name, strerror(errno));
     }
     if (fds[0].revents != 0) {
-        silence(worker->wake_fd);
+        worker_silence(worker->wake_fd);
     }
     return fds[2].revents != 0;
 }
@@ -472,7 +364,7 @@ enum err worker_create(struct worker **out_worker, const struct worker_options *
     pthread_mutex_init(&worker->mutex, NULL);
     worker_backoff_init(&worker->backoff, options->backoff_min_ms, options->backoff_max_ms,
                         options->seed);
-    worker->desk = (struct connector_desk){worker, desk_answered, desk_more, -1};
+    worker_desk_init(worker);
     enum err rc = allocate(worker)
                       ? start_thread(worker, e)
                       : error_set(e, ERR_NO_MEMORY, "target %s: out of memory or file descriptors",
@@ -493,7 +385,7 @@ void worker_stop(struct worker *worker)
     pthread_mutex_lock(&worker->mutex);
     worker->is_stopping = true;
     pthread_mutex_unlock(&worker->mutex);
-    ring(worker->stop_fd);
+    worker_ring(worker->stop_fd);
     pthread_join(worker->thread, NULL);
     worker->has_thread = false;
     worker->is_up = false;
@@ -578,10 +470,10 @@ void worker_offer(struct worker *worker, const struct delivery *const *batch, ui
     worker->is_asleep = worker->is_asleep && !must_wake;
     pthread_mutex_unlock(&worker->mutex);
     if (must_wake) {
-        ring(worker->wake_fd);
+        worker_ring(worker->wake_fd);
     }
     if (is_lost) {
-        ring(worker->given.bell_fd);
+        worker_ring(worker->given.bell_fd);
     }
 }
 

@@ -131,3 +131,18 @@ void time_text_write(int64_t ms, char out_text[TIME_TEXT_BYTES])
              (unsigned)(of_day / 3600000) % 100, (unsigned)(of_day / 60000) % 60,
              (unsigned)(of_day / 1000) % 60, (unsigned)of_day % 1000);
 }
+
+char *duration_text_write(int64_t ms, char out_text[DURATION_TEXT_BYTES])
+{
+    static const struct {
+        const char *name;
+        int64_t ms;
+    } units[] = {{"d", DAY_MS}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
+    size_t i = 0;
+    while (ms % units[i].ms != 0) {
+        i++;
+    }
+    snprintf(out_text, DURATION_TEXT_BYTES, "%lld %s", (long long)(ms / units[i].ms),
+             units[i].name);
+    return out_text;
+}

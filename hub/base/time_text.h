@@ -1,4 +1,4 @@
-// time_text.h - points in time as text, RFC 3339.
+// time_text.h - points in time as text, RFC 3339, and lengths of it as a configuration has them.
 // Threads:   any.
 // Ownership: nothing is kept.
 // Failure:   false, and nothing is written.
@@ -16,5 +16,10 @@ bool time_text_read(struct bytes text, int64_t *out_ms);
 
 // In UTC; what lies before 1970 or behind 9999 becomes the nearest that does not.
 void time_text_write(int64_t ms, char out_text[TIME_TEXT_BYTES]);
+
+#define DURATION_TEXT_BYTES 32 // A number, "min" and a NUL.
+
+// 300000 is "5 min": in the largest unit that gives a whole number. ms is not below 0.
+char *duration_text_write(int64_t ms, char out_text[DURATION_TEXT_BYTES]);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/arena.h"
+#include "base/time_text.h"
 #include "cli/drawing_parts.h"
 #include "core/spec.h"
 
@@ -75,20 +76,6 @@ static uint32_t cluster_add(struct draft *draft, const char *label, uint32_t par
 
 // ---- labels -------------------------------------------------------------------------------------
 
-// 300000 -> "5 min".
-static const char *duration_text(struct arena *arena, json_int_t ms)
-{
-    static const struct {
-        const char *name;
-        json_int_t ms;
-    } units[] = {{"d", 86400000}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
-    size_t i = 0;
-    while (ms % units[i].ms != 0) {
-        i++;
-    }
-    return arena_print(arena, "%lld %s", (long long)(ms / units[i].ms), units[i].name);
-}
-
 // Of the member that says most about a step of its kind.
 static const char *step_text(struct arena *arena, const json_t *step)
 {
@@ -96,7 +83,9 @@ static const char *step_text(struct arena *arena, const json_t *step)
     const json_t *sleep = json_object_get(step, "for");
     const char *to = text_of(step, "to"), *command = text_of(step, "command");
     if (json_is_integer(sleep)) {
-        return duration_text(arena, json_integer_value(sleep));
+        char duration[DURATION_TEXT_BYTES];
+        duration_text_write(json_integer_value(sleep), duration);
+        return arena_print(arena, "%s", duration);
     }
     if (command != NULL) {
         return arena_print(arena, "%s to %s", command, text_of(step, "device"));

@@ -1,4 +1,5 @@
 // workflow_step_await.c - await: an event that matches, one that was kept first.
+#include "base/time_text.h"
 #include "core/workflow_move.h"
 
 enum err workflow_await_value(struct workflows *workflows, const struct workflow_instance *instance,
@@ -76,9 +77,10 @@ static enum err hear(struct visit *visit, const struct workflow_news_item *news,
         return ERR_OK;
     }
     if (news->kind == NEWS_TIME) {
+        char within[DURATION_TEXT_BYTES];
         move_fail(move, WORKFLOW_TIMEOUT,
-                  visit_text(visit, "step %s: no event has come within %lld ms", visit->step->name,
-                             (long long)visit->step->within_ms));
+                  visit_text(visit, "step %s: no event has come within %s", visit->step->name,
+                             duration_text_write(visit->step->within_ms, within)));
         return ERR_OK;
     }
     return news->kind == NEWS_EVENT ? take(visit, news, move, e) : ERR_OK;

@@ -2,6 +2,7 @@
 // token whose parent waits; it tells its parent when it has ended.
 #include <string.h>
 
+#include "base/time_text.h"
 #include "core/workflow_move.h"
 
 static uint32_t live_tokens(const struct workflow_instance *instance)
@@ -111,10 +112,11 @@ static enum err hear_branches(struct visit *visit, const struct workflow_news_it
     if (news->kind != NEWS_TIME || visit->token->phase != TOKEN_WAITING) {
         return ERR_OK;
     }
+    char within[DURATION_TEXT_BYTES];
     move_fail(move, WORKFLOW_TIMEOUT,
-              visit_text(visit, "step %s: %u of %u branches have ended within %lld ms",
+              visit_text(visit, "step %s: %u of %u branches have ended within %s",
                          visit->step->name, visit->token->done + visit->token->failed,
-                         visit->token->total, (long long)visit->step->within_ms));
+                         visit->token->total, duration_text_write(visit->step->within_ms, within)));
     return end_others(visit, e);
 }
 

@@ -2,6 +2,7 @@
 // where others keep their delivery's.
 #include <string.h>
 
+#include "base/time_text.h"
 #include "core/workflow_move.h"
 
 static enum err give(const struct visit *visit, json_t *with, const char *name, json_t *take_value,
@@ -163,10 +164,11 @@ static enum err hear(struct visit *visit, const struct workflow_news_item *news,
         return ERR_OK;
     }
     if (news->kind == NEWS_TIME) {
+        char within[DURATION_TEXT_BYTES];
         move_fail(move, WORKFLOW_TIMEOUT,
-                  visit_text(visit, "step %s: workflow %s has not ended within %lld ms",
+                  visit_text(visit, "step %s: workflow %s has not ended within %s",
                              visit->step->name, visit->step->workflow,
-                             (long long)visit->step->within_ms));
+                             duration_text_write(visit->step->within_ms, within)));
         return ERR_OK;
     }
     if (news->kind != NEWS_CHILD) {

@@ -1,4 +1,5 @@
 // workflow_step_send.c - steps that send something: emit, call, command.
+#include "base/time_text.h"
 #include "core/workflow_move.h"
 
 #define REPLY_BUSY (-2) // The device has not begun and may later, see docs/PROTOCOL.md.
@@ -31,9 +32,10 @@ static void fail_unknown(struct move *move, enum workflow_error error, const cha
 
 static void fail_late(const struct visit *visit, struct move *move)
 {
+    char within[DURATION_TEXT_BYTES];
     fail_unknown(move, WORKFLOW_TIMEOUT,
-                 visit_text(visit, "step %s: nothing has come within %lld ms", visit->step->name,
-                            (long long)visit->step->within_ms));
+                 visit_text(visit, "step %s: nothing has come within %s", visit->step->name,
+                            duration_text_write(visit->step->within_ms, within)));
 }
 
 static const char *reason_of(const struct visit *visit, const struct workflow_news_item *news)

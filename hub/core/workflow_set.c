@@ -224,23 +224,26 @@ static void tell_change(const struct set_change *change, struct notes *notes)
     if (change->is_gone) {
         notes_add(notes,
                   "workflow %s is not configured any more: its %" PRIu64
-                  " instances run on with version %s, new ones do not begin",
-                  change->name, change->active, change->old_version);
+                  " instance%s on with version %s, new ones do not begin",
+                  change->name, change->active, change->active == 1 ? " runs" : "s run",
+                  change->old_version);
     } else {
         notes_add(notes,
-                  "workflow %s: %" PRIu64
-                  " instances stay on the version they began with (%s the last), new ones get %s",
-                  change->name, change->active, change->old_version, change->new_version);
+                  "workflow %s: %" PRIu64 " instance%s began with (%s the last), new ones get %s",
+                  change->name, change->active,
+                  change->active == 1 ? " stays on the version it" : "s stay on the version they",
+                  change->old_version, change->new_version);
     }
 }
 
 static void tell_broken(const struct set_row *row, const struct error *why, struct notes *notes)
 {
     notes_add(notes,
-              "workflow %s: %" PRIu64 " instances of version %s rest, for it cannot be used any "
+              "workflow %s: %" PRIu64 " instance%s of version %s rest%s, for it cannot be used any "
               "more (%.200s): bring back what it names, or give them up with: pipit workflow "
               "cancel --abandon",
-              row->name, row->active, row->version, why->text);
+              row->name, row->active, row->active == 1 ? "" : "s", row->version,
+              row->active == 1 ? "s" : "", why->text);
 }
 
 static enum err add_rows(struct workflow_set *set, const struct workflow_set_parts *parts,

@@ -16,7 +16,7 @@ static void an_instance_stays_on_its_version(void **state)
     assert_int_equal(core_notes(play->core)->count, 0);
     swap(play, TELLING("new"));
     assert_int_equal(core_notes(play->core)->count, 1);
-    assert_non_null(strstr(core_notes(play->core)->texts[0], "workflow w: 1 instances stay on"));
+    assert_non_null(strstr(core_notes(play->core)->texts[0], "workflow w: 1 instance stays on"));
     assert_asked(play, versions_sql, "2");
     play_script(play, "e start {'k':2};s 1000;e go {'k':1};e go {'k':2};");
     assert_string_equal(play->sent, "old/1 new/2");
@@ -51,7 +51,7 @@ static void one_that_is_gone_runs_on(void **state)
     swap(play, NULL);
     assert_int_equal(core_notes(play->core)->count, 1);
     assert_non_null(strstr(core_notes(play->core)->texts[0],
-                           "workflow w is not configured any more: its 1 instances run on"));
+                           "workflow w is not configured any more: its 1 instance runs on"));
     play_script(play, "e start {'k':2};s 1000;e go {'k':1};");
     assert_asked(play, states_sql, "1 1 completed");
     assert_string_equal(play->sent, "old/1");

@@ -24,7 +24,7 @@ static const struct option_spec fleet_options[] = {
     {"file", OPTION_PATH, false, NULL, 0, 0, NULL,
      "Replay this file: one JSON object a line, or CSV when it ends in .csv; - is standard input."},
     {"generate", OPTION_INT, false, NULL, 1, 100000, NULL,
-     "Make up readings of so many devices instead."},
+     "Make up readings of so many devices instead: device-00001 and on."},
     {"seed", OPTION_INT, false, "1", 0, INT64_MAX, NULL,
      "Of what is made up: same seed, same "
      "readings."},

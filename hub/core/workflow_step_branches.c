@@ -5,6 +5,8 @@
 #include "base/time_text.h"
 #include "core/workflow_move.h"
 
+#define ITEM_LEVELS_MAX 1000 // Of 2,048 that Jansson reads, and an item stands in other things.
+
 static uint32_t live_tokens(const struct workflow_instance *instance)
 {
     uint32_t count = 0;
@@ -182,6 +184,26 @@ static void items_done(struct visit *visit, struct move *move)
                            "failed", (int)token->failed);
 }
 
+// How deep arrays and objects stand within one another in a JSON text.
+static uint32_t levels_of(struct bytes json)
+{
+    uint32_t level = 0, most = 0;
+    bool is_string = false;
+    for (size_t i = 0; i < json.len; i++) {
+        uint8_t c = json.ptr[i];
+        if (is_string) {
+            i += c == '\\';
+            is_string = c != '"';
+            continue;
+        }
+        is_string = c == '"';
+        level += c == '[' || c == '{';
+        level -= level > 0 && (c == ']' || c == '}');
+        most = level > most ? level : most;
+    }
+    return most;
+}
+
 static enum err read_items(struct visit *visit, struct move *move, struct error *e)
 {
     struct event_value *values;
@@ -190,6 +212,12 @@ static enum err read_items(struct visit *visit, struct move *move, struct error 
         return rc;
     }
     bool is_text = values[0].kind == VALUE_TEXT || values[0].kind == VALUE_JSON;
+    if (is_text && levels_of(values[0].bytes) > ITEM_LEVELS_MAX) {
+        move_fail(move, WORKFLOW_BOUND,
+                  visit_text(visit, "step %s: its items are more than %d levels deep",
+                             visit->step->name, ITEM_LEVELS_MAX));
+        return ERR_OK;
+    }
     json_t *items = is_text ? json_loadb((const char *)values[0].bytes.ptr, values[0].bytes.len,
                                          JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
                             : NULL;

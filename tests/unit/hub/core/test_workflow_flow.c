@@ -115,6 +115,14 @@ static const struct scenario branches[] = {
 #define LIST         "'variables':{'list':'list','seen':'`[]`'},"
 #define LISTED(list) "e start {'k':1,'list':" list "};"
 
+// A number in one array fewer than `width`.
+#define DEEP(width)                                                                                \
+    WORKFLOW(                                                                                      \
+        "'variables':{'item':'NULL'},",                                                            \
+        "{'name':'each','do':'for_each','as':'item','at_once':1,'in':'replace(printf(`%" width     \
+        "d`,0),` `,`[`) || substr(replace(printf(`%-" width "d`,0),` `,`]`),2)',"                  \
+        "'steps':[" NAP("nap") "]}")
+
 static const struct scenario items[] = {
     {"one after the other", WORKFLOW(LIST, EACH("'at_once':1,", NAP("nap"))),
      LISTED("[1,2]") "t 100;t 100;", "started each> nap> nap+ nap> nap+ each+ completed", "", NULL},
@@ -163,6 +171,10 @@ static const struct scenario items[] = {
      WORKFLOW(LIST, EACH("'at_once':1,'stop':'0',", NAP("nap") "," SET("see", "seen", "item"))),
      LISTED("['a\\u0000b']") "t 100;", "started each> nap> nap+ see+ each+ completed", "",
      "{'list':['a\\u0000b'],'seen':'a\\u0000b','item':null}"},
+    {"as deep as may be", DEEP("1001"), START "t 100;", "started each> nap> nap+ each+ completed",
+     "", NULL},
+    {"what is too deep to be read again", DEEP("1002"), START, "started each!bound failed", "",
+     NULL},
     {"what is no array", WORKFLOW(LIST, EACH("'at_once':1,", NAP("nap"))), LISTED("17"),
      "started each!expression failed", "", NULL},
     {"items within items",

@@ -40,9 +40,11 @@ static void fail_late(const struct visit *visit, struct move *move)
 
 static const char *reason_of(const struct visit *visit, const struct workflow_news_item *news)
 {
-    return news->reason == NULL || news->reason[0] == '\0'
-               ? visit_text(visit, "status %d", (int)news->status)
-               : visit_text(visit, "%s", news->reason);
+    if (news->reason != NULL && news->reason[0] != '\0') {
+        return visit_text(visit, "%s", news->reason);
+    }
+    return visit_text(visit, "status %d%s", (int)news->status,
+                      news->status == REPLY_BUSY ? ", the device is busy" : "");
 }
 
 // What came back makes the step done.

@@ -2,7 +2,10 @@
 #include "base/time_text.h"
 #include "core/workflow_move.h"
 
-#define REPLY_BUSY (-2) // The device has not begun and may later, see docs/PROTOCOL.md.
+// What devices with the SDK say without having asked their program, see docs/PROTOCOL.md.
+#define REPLY_BUSY      (-2)  // It has not begun and may later.
+#define REPLY_TOO_LARGE (-3)  // The command, or the reply of one that has been run.
+#define REPLY_EXPIRED   (-15) // It does not begin this attempt.
 
 // Whether it may have happened is said by what comes of it, not by that it was sent.
 static enum err send(struct visit *visit, struct move *move, struct error *e)
@@ -206,9 +209,15 @@ static enum err hear_reply(struct visit *visit, const struct workflow_news_item 
     if (news->verdict == VERDICT_DONE) {
         return take(visit, news, move, e);
     }
-    visit->token->is_sent = false; // Whichever attempt it was: the device knows it by its id.
-    move_fail(move, news->status == REPLY_BUSY ? WORKFLOW_UNAVAILABLE : WORKFLOW_REFUSED,
-              refusal_of(visit, news));
+    bool is_busy = news->status == REPLY_BUSY;
+    if (news->status == REPLY_TOO_LARGE) {
+        fail_unknown(move, WORKFLOW_ANSWER, refusal_of(visit, news));
+        return ERR_OK;
+    }
+    // Whichever attempt it was: the device knows it by its id. But one that it did not begin it
+    // does not remember, and may have begun another.
+    visit->token->is_sent &= is_busy || news->status == REPLY_EXPIRED;
+    move_fail(move, is_busy ? WORKFLOW_UNAVAILABLE : WORKFLOW_REFUSED, refusal_of(visit, news));
     return ERR_OK;
 }
 

@@ -213,6 +213,19 @@ static const struct scenario undoings[] = {
      START "a pipit/v1/g/d1/command/boost done;t 1000;t 100;r pipit/v1/g/d1/command/boost 3;",
      "started go> go~timeout go> go!refused failed",
      "pipit/v1/g/d1/command/boost pipit/v1/g/d1/command/boost", NULL},
+    {"one that did not begin this attempt may have begun the other",
+     WORKFLOW("", "{'name':'go','do':'command','to':'bus','device':'`g/d1`','command':'boost',"
+                  "'offline':'send','within':1000,'retry':{'attempts':2,'backoff':100,"
+                  "'backoff_max':100},'undo':[" CALL("u", "") "]}"),
+     START "a pipit/v1/g/d1/command/boost done;t 1000;t 100;r pipit/v1/g/d1/command/boost -15;"
+           "a /u done;",
+     "started go> go~timeout go> go!refused undoing u> u+ go< failed",
+     "pipit/v1/g/d1/command/boost pipit/v1/g/d1/command/boost /u", NULL},
+    {"one whose reply did not fit has done it",
+     WORKFLOW("", "{'name':'go','do':'command','to':'bus','device':'`g/d1`','command':'boost',"
+                  "'offline':'send','undo':[" CALL("u", "") "]}"),
+     START "a pipit/v1/g/d1/command/boost done;r pipit/v1/g/d1/command/boost -3;a /u done;",
+     "started go> go!answer undoing u> u+ go< failed", "pipit/v1/g/d1/command/boost /u", NULL},
     {"a device that says nothing may have done it",
      WORKFLOW("", "{'name':'go','do':'command','to':'bus','device':'`g/d1`','command':'boost',"
                   "'offline':'send','within':1000,'undo':[" CALL("u", "") "]}"),

@@ -79,6 +79,11 @@ static void print_books(const json_t *status)
            colour(failures > 0 ? COLOUR_YELLOW : COLOUR_NONE), failures, colour(COLOUR_NONE));
     printf("  late %lld, derived %lld, replayed %lld\n", number(books, "late"),
            number(books, "derived"), number(books, "replayed"));
+    long long answered = number(books, "answered");
+    if (answered > 0) { // Nothing is lost by them.
+        printf("  of dropped, %lld were calls of workflows, which know that they failed\n",
+               answered);
+    }
     if (!is_balanced) {
         printf("  %sthe books do not balance: please report this with the store%s\n",
                colour(COLOUR_RED), colour(COLOUR_NONE));

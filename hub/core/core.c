@@ -89,11 +89,15 @@ static uint64_t slack_bytes(const struct core *core)
 static enum err store_full(const struct core *core, uint64_t used, struct error *e)
 {
     const struct books *books = &core->committed.books;
-    return error_set(e, ERR_FULL,
-                     "the store has %" PRIu64 " of store_limit %" PRIu64 " bytes in use (%" PRIu64
-                     " deliveries wait, %" PRIu64 " dead letters); messages are taken again when "
-                     "targets have taken theirs; replay or drop dead letters, or raise store_limit",
-                     used, core->spec->store_limit_bytes, books->waiting, books->dead);
+    return error_set(
+        e, ERR_FULL,
+        "the store has %" PRIu64 " of store_limit %" PRIu64 " bytes in use (%" PRIu64
+        " deliveries wait, %" PRIu64 " dead letters); messages are taken again when "
+        "targets have taken theirs; replay or drop dead letters%s, or raise store_limit",
+        used, core->spec->store_limit_bytes, books->waiting, books->dead,
+        workflows_are_idle(core->workflows)
+            ? ""
+            : ", cancel instances of workflows that wait for what will not come");
 }
 
 static enum err check_disk(struct core *core, uint64_t more_bytes, struct error *e)

@@ -118,7 +118,9 @@ def test_statuses_are_verdicts(start_hub, broker):
         publish(client, *sorted(done + retry + reject))
         wait_books(hub, delivered=len(done), dead=len(retry) + len(reject), waiting=0)
         calls = [request.json()["n"] for request in peer.requests]
-        assert sorted(calls) == sorted(done + retry + retry + reject), "redirects are not followed"
+        assert sorted(calls) == sorted(done + retry + retry + reject), "\n".join(
+            [hub.tail(), f"{peer.connections} connections", *(
+                f"{request.json()['n']} on {request.connection}" for request in peer.requests)])
         reasons = {json.loads(letter["payload"])["n"] if isinstance(letter["payload"], str)
                    else letter["payload"]["n"]: letter["reason"] for letter in letters(hub)}
         assert set(reasons) == set(retry + reject)

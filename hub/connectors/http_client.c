@@ -21,6 +21,7 @@ struct call {
     CURLcode code;
     uint32_t place;
     bool is_wanted, is_cut;
+    bool is_bodyless, is_ended; // By its status; by us, as there would have been a body.
     uint64_t received;
     int64_t timeout_ms;
     size_t header_bytes;
@@ -183,12 +184,38 @@ static size_t on_body(char *data, size_t size, size_t count, void *context)
     return len;
 }
 
+static bool begins(const char *line, size_t len, const char *with)
+{
+    return len >= strlen(with) && strncasecmp(line, with, strlen(with)) == 0;
+}
+
+static bool announces_body(const char *line, size_t len)
+{
+    static const char length[] = "Content-Length:";
+    bool is_some = begins(line, len, "Transfer-Encoding:");
+    for (size_t i = sizeof(length) - 1; begins(line, len, length) && i < len; i++) {
+        is_some |= line[i] >= '1' && line[i] <= '9';
+    }
+    return is_some;
+}
+
+// A 204 has no body. What a server sends nevertheless would be taken for the answer to the next
+// call on its connection, so the connection ends here [RFC 9110 15.3.5, RFC 9112 6.3].
+static void note_header(struct call *call, const char *line, size_t len)
+{
+    if (begins(line, len, "HTTP/")) {
+        call->is_bodyless = begins(line, len, "HTTP/1.1 204") || begins(line, len, "HTTP/1.0 204");
+    }
+    call->is_ended |= call->is_bodyless && announces_body(line, len);
+}
+
 static size_t on_header(char *data, size_t size, size_t count, void *context)
 {
-    (void)data;
     struct call *call = context;
-    call->header_bytes += size * count;
-    return call->header_bytes <= HTTP_HEADER_BYTES_MAX ? size * count : 0;
+    size_t len = size * count;
+    call->header_bytes += len;
+    note_header(call, data, len);
+    return call->header_bytes <= HTTP_HEADER_BYTES_MAX && !call->is_ended ? len : 0;
 }
 
 static bool add_header(struct call *call, const char *name, const char *value)
@@ -295,7 +322,7 @@ enum err http_client_start(struct http_client *client, const struct http_request
     }
     call->place = request->place;
     call->is_wanted = request->is_wanted;
-    call->is_cut = false;
+    call->is_cut = call->is_bodyless = call->is_ended = false;
     call->received = 0;
     call->header_bytes = call->len = 0;
     set_peer(call->easy, &client->given, call->error);
@@ -442,7 +469,7 @@ bool http_client_next(struct http_client *client, struct http_result *out_result
         *out_result = (struct http_result){.place = call->place, .content_type = ""};
         http_library.easy_getinfo(call->easy, CURLINFO_RESPONSE_CODE, &status);
         out_result->status = (int32_t)status;
-        if (status >= 200 && (call->code == CURLE_OK || call->is_cut)) {
+        if (status >= 200 && (call->code == CURLE_OK || call->is_cut || call->is_ended)) {
             tell_answer(call, out_result);
         } else {
             tell_failure(call, out_result);

@@ -34,7 +34,7 @@ class Answer:
     instead of all that, or how it goes wrong."""
 
     def __init__(self, status=200, body=None, headers=(), content_type="application/json", raw=None,
-                 half=False, huge=0, never=False):
+                 half=False, huge=0, never=False, late=None):
         self.status = status
         self.body = b"" if body is None else body
         if not isinstance(self.body, (bytes, str)):
@@ -46,6 +46,7 @@ class Answer:
         self.raw = raw      # Bytes instead of an answer, then the connection ends.
         self.half = half    # The connection ends within the body.
         self.huge = huge    # So many bytes of body, for as long as they are taken.
+        self.late = late    # An event that the body waits for; also one that must not be there.
         self.never = never  # Nothing comes until the server is closed.
 
 
@@ -84,14 +85,19 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             self.close_connection = True
             return
         self.send_response(answer.status)
+        # A body after a 204 or 304 would be taken for the beginning of the connection's next answer.
+        is_bodyless = answer.status in (204, 304) and answer.late is None
         for name, value in answer.headers.items():
             self.send_header(name, value)
         if answer.content_type and "Content-Type" not in answer.headers:
             self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(answer.huge or len(answer.body)))
+        if not is_bodyless and "Transfer-Encoding" not in answer.headers:
+            self.send_header("Content-Length", str(answer.huge or len(answer.body)))
         self.end_headers()
-        if self.command == "HEAD":
+        if self.command == "HEAD" or is_bodyless:
             return
+        if answer.late is not None:
+            answer.late.wait(60)
         if answer.huge:
             self._write_huge(answer.huge)
         elif answer.half:

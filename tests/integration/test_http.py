@@ -147,6 +147,26 @@ def test_a_connection_that_ends_without_a_word_is_no_attempt(start_hub, broker):
         assert len(set(peer.keys())) == 100 and peer.connections >= 100
 
 
+@pytest.mark.parametrize("headers", [{}, {"Transfer-Encoding": "chunked"}], ids=["length", "chunked"])
+def test_a_body_where_none_may_be_is_not_the_next_answer(start_hub, broker, headers):
+    """A 204 has none. As it comes late the hub has the status long before."""
+    late = threading.Event()
+
+    def answer(request):
+        return Answer(204, body="f\r\nwhat is this?!\r\n0\r\n\r\n", headers=headers, late=late) if request.json()["n"] == 1 else Answer()
+
+    with HttpPeer(answer) as peer, Client(broker.port) as client:
+        hub = start_hub(config(broker, peer, "in_flight: 1", attempts=1)).wait_ready()
+        publish(client, 1)
+        wait_books(hub, delivered=1)
+        late.set()
+        publish(client, 2, 3)
+        wait_books(hub, delivered=3, dead=0)
+        numbers = [request.json()["n"] for request in peer.requests]
+        assert numbers == [1, 2, 3] and not hub.log_lines("DELIVER-RETRY"), hub.tail()
+        assert peer.requests[1].connection == peer.requests[2].connection != peer.requests[0].connection
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after_is_kept_to(start_hub, broker, form):
     at = []

@@ -322,7 +322,7 @@ static enum err http_send(void *opaque, const struct delivery *const *batch, uin
     start_some(state);
     while (rc == ERR_OK && http_client_open_count(state->client) > 0) {
         rc = wait(state, e);
-        while (rc == ERR_OK && http_client_next(state->client, &result)) {
+        while (http_client_next(state->client, &result)) { // Even when nothing more is waited for.
             tell(state, &result);
         }
         if (rc == ERR_OK) {

@@ -420,6 +420,7 @@ static enum err rows_make(struct fleet *fleet, struct error *e)
         .fields = option_text(options, "fields"),
         .time_field = option_text(options, "time-field"),
         .is_looping = option_bool(options, "loop"),
+        .stop = &interrupt_count,
     };
     return rows_open(&fleet->rows, &rows, e);
 }

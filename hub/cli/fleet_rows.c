@@ -1,23 +1,30 @@
 #include "cli/fleet_rows.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <jansson.h>
 #include <math.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "cli/field.h"
 #include "cli/fleet_walk.h"
 
-#define DEPTH_MAX 16 // Nested objects in a row.
+#define DEPTH_MAX    16    // Nested objects in a row.
+#define READ_BYTES   65536 // At once.
+#define STOP_LOOK_MS 100   // While a pipe is silent: a signal just before the wait does not end it.
 #define SECONDS_BELOW                                                                              \
     1e11 // A smaller time counts seconds (until the year 5138), else milliseconds.
 
 struct rows {
     struct rows_options options;
     struct walk *walk; // Generated instead of read.
-    FILE *file;
+    int fd;
+    uint8_t *chunk;             // READ_BYTES.
+    size_t chunk_at, chunk_len; // What has been read ends at the second, and used at the first.
     bool is_csv;
     uint64_t number;
     uint64_t line; // In this pass over the file.
@@ -41,22 +48,71 @@ static enum err row_bad(const struct rows *rows, struct error *e, const char *wh
 
 // ---- lines -------------------------------------------------------------------------------------
 
+static bool is_stopped(const struct rows *rows)
+{
+    return rows->options.stop != NULL && *rows->options.stop > 0;
+}
+
+// Waits for bytes, or until it is stopped. An error is left for read to tell.
+static bool bytes_wait(const struct rows *rows)
+{
+    struct pollfd fd = {.fd = rows->fd, .events = POLLIN};
+    while (!is_stopped(rows)) {
+        int ready = poll(&fd, 1, STOP_LOOK_MS);
+        if (ready > 0 || (ready < 0 && errno != EINTR)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// The next bytes into rows->chunk; none at the end, or when it was stopped.
+static enum err bytes_fill(struct rows *rows, struct error *e)
+{
+    ssize_t got = 0;
+    rows->chunk_at = rows->chunk_len = 0;
+    while (bytes_wait(rows)) {
+        got = read(rows->fd, rows->chunk, READ_BYTES);
+        if (got >= 0 || (errno != EINTR && errno != EAGAIN)) {
+            break;
+        }
+        got = 0;
+    }
+    if (got < 0) {
+        return error_set(e, ERR_IO, "%s: cannot be read: %s", rows->options.path, strerror(errno));
+    }
+    rows->chunk_len = (size_t)got;
+    return ERR_OK;
+}
+
+// EOF: at the end.
+static enum err byte_next(struct rows *rows, int *out_byte, struct error *e)
+{
+    enum err rc = rows->chunk_at < rows->chunk_len ? ERR_OK : bytes_fill(rows, e);
+    if (rc == ERR_OK) {
+        *out_byte = rows->chunk_len == 0 ? EOF : rows->chunk[rows->chunk_at++];
+    }
+    return rc;
+}
+
 // One line without its end into rows->text.
 static enum err line_read(struct rows *rows, struct error *e)
 {
     size_t len = 0;
-    int c;
+    int c = EOF;
+    enum err rc;
     if (rows->text == NULL && (rows->text = calloc(1, ROW_BYTES_MAX + 1)) == NULL) {
         return error_set(e, ERR_NO_MEMORY, "%s: out of memory", rows->options.path);
     }
-    while ((c = getc(rows->file)) != EOF && c != '\n' && len < ROW_BYTES_MAX) {
+    while ((rc = byte_next(rows, &c, e)) == ERR_OK && c != EOF && c != '\n' &&
+           len < ROW_BYTES_MAX) {
         rows->text[len++] = (char)c;
     }
     rows->text[len] = '\0';
-    if (ferror(rows->file)) {
-        return error_set(e, ERR_IO, "%s: cannot be read: %s", rows->options.path, strerror(errno));
+    if (rc != ERR_OK) {
+        return rc;
     }
-    if (c == EOF && len == 0) {
+    if (c == EOF && (len == 0 || is_stopped(rows))) { // Half a line is none.
         return error_set(e, ERR_NOT_FOUND, "%s: end", rows->options.path);
     }
     rows->line++;
@@ -335,6 +391,9 @@ static enum err pass_begin(struct rows *rows, struct error *e)
         return ERR_OK;
     }
     enum err rc = csv_heading(rows, e);
+    if (rc == ERR_NOT_FOUND && is_stopped(rows)) {
+        return ERR_OK; // There is no line after it, either.
+    }
     return rc == ERR_NOT_FOUND ? error_set(e, ERR_INVALID, "%s: is empty", rows->options.path) : rc;
 }
 
@@ -348,10 +407,14 @@ enum err rows_open(struct rows **out_rows, const struct rows_options *options, s
     bool is_stdin = strcmp(options->path, "-") == 0;
     rows->options = *options;
     rows->is_csv = len > 4 && strcmp(options->path + len - 4, ".csv") == 0;
-    rows->file = is_stdin ? stdin : fopen(options->path, "re");
-    enum err rc = rows->file != NULL ? pass_begin(rows, e)
-                                     : error_set(e, ERR_NOT_FOUND, "%s: cannot be read: %s",
-                                                 options->path, strerror(errno));
+    // A pipe that nobody writes to yet is opened at once, too: the waiting is done in bytes_wait.
+    rows->fd =
+        is_stdin ? STDIN_FILENO : open(options->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+    rows->chunk = rows->fd < 0 ? NULL : malloc(READ_BYTES);
+    enum err rc = rows->fd < 0          ? error_set(e, ERR_NOT_FOUND, "%s: cannot be read: %s",
+                                                    options->path, strerror(errno))
+                  : rows->chunk == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory")
+                                        : pass_begin(rows, e);
     if (rc != ERR_OK) {
         rows_close(rows);
         return rc;
@@ -364,6 +427,7 @@ enum err rows_generate(struct rows **out_rows, uint32_t devices, uint64_t seed, 
 {
     struct rows *rows = calloc(1, sizeof(*rows));
     if (rows != NULL) {
+        rows->fd = -1;
         rows->walk = walk_create(devices, seed);
     }
     if (rows == NULL || rows->walk == NULL) {
@@ -379,9 +443,10 @@ void rows_close(struct rows *rows)
     if (rows == NULL) {
         return;
     }
-    if (rows->file != NULL && rows->file != stdin) {
-        fclose(rows->file);
+    if (rows->fd > STDIN_FILENO) {
+        close(rows->fd);
     }
+    free(rows->chunk);
     walk_destroy(rows->walk);
     json_decref(rows->json);
     free(rows->heading);
@@ -391,10 +456,11 @@ void rows_close(struct rows *rows)
 
 static enum err pass_again(struct rows *rows, struct error *e)
 {
-    if (!rows->options.is_looping || !rows->has_rows) {
+    if (!rows->options.is_looping || !rows->has_rows || is_stopped(rows)) {
         return ERR_NOT_FOUND;
     }
-    if (fseek(rows->file, 0, SEEK_SET) != 0) {
+    rows->chunk_at = rows->chunk_len = 0;
+    if (lseek(rows->fd, 0, SEEK_SET) != 0) {
         return error_set(e, ERR_INVALID, "%s: cannot be read again: %s", rows->options.path,
                          strerror(errno));
     }

@@ -5,6 +5,7 @@
 #ifndef PIPIT_CLI_FLEET_ROWS_H
 #define PIPIT_CLI_FLEET_ROWS_H
 
+#include <signal.h>
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -30,6 +31,7 @@ struct rows_options {
     const char *fields;       // Dotted path of the object whose members are fields; NULL: the row.
     const char *time_field;   // Dotted path of the time, seconds or milliseconds; NULL: none.
     bool is_looping;
+    const volatile sig_atomic_t *stop; // Above 0: the rows end, also where a pipe has none yet.
 };
 
 struct rows;

@@ -1,6 +1,7 @@
 """The commands that act as devices or watch them: publish, fleet, tail, command. Where the broker's
 word is enough (--wait puback) no hub runs, so that each command is seen by itself."""
 
+import fcntl
 import gzip
 import json
 import os
@@ -8,6 +9,7 @@ import pty
 import random
 import signal
 import subprocess
+import termios
 import threading
 import time
 
@@ -204,6 +206,54 @@ def test_fleet_flattens_and_reads_csv(broker, tmp_path):
                           "--device-field", "unit", "--wait", "puback", count=2)
     assert messages[0]["fields"] == {"temp": 1.5, "ok": True, "note": 'a, "b"'}
     assert messages[1]["fields"] == {"ok": False}
+
+
+@pytest.mark.parametrize("name, written, accepted", [
+    ("a.ndjson", None, 0),  # Nobody writes to it.
+    ("a.csv", None, 0),
+    ("a.csv", "", 0),  # Somebody does, but has not yet.
+    ("a.ndjson", '{"device": "d", "x": 1}\n{"device": "d", ', 1),
+    ("a.csv", "device,x\nd,1\nd,2", 1),
+])
+def test_fleet_ends_by_a_signal_while_its_pipe_is_silent(broker, tmp_path, name, written, accepted):
+    pipe = tmp_path / name
+    os.mkfifo(pipe)
+    argv = [PIPIT, "fleet", "--url", broker.url, "--file", pipe, "--group", "pipe", "--wait", "puback", "--json"]
+    process = subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    writer = None
+    try:
+        if written is None:
+            wait_for(lambda: str(pipe) in open_files(process.pid), what="the pipe to be open")
+        else:
+            writer = open(pipe, "w", encoding="utf-8")  # Waits for the reader.
+            writer.write(written)
+            writer.flush()
+            wait_for(lambda: is_read(writer), what="the pipe to be read")
+        process.send_signal(signal.SIGTERM)
+        out, err = process.communicate(timeout=20)
+        assert process.returncode == 0, err
+        assert json.loads(out)["accepted"] == json.loads(out)["confirmed"] == accepted
+    finally:
+        process.kill()
+        process.wait()
+        if writer is not None:
+            writer.close()
+
+
+def open_files(pid):
+    folder = f"/proc/{pid}/fd"
+    found = set()
+    for name in os.listdir(folder):
+        try:
+            found.add(os.readlink(f"{folder}/{name}"))
+        except OSError:
+            pass  # Closed meanwhile.
+    return found
+
+
+def is_read(pipe):
+    waiting = fcntl.ioctl(pipe.fileno(), termios.FIONREAD, b"\0" * 4)
+    return int.from_bytes(waiting, "little") == 0
 
 
 @pytest.mark.parametrize("why, name, text, message", [

@@ -30,7 +30,7 @@ void log_set_level(enum log_level level)
     atomic_store(&level_now, (int)level);
 }
 
-bool log_is_on(enum log_level level)
+static bool is_on(enum log_level level)
 {
     return (int)level >= atomic_load(&level_now);
 }
@@ -72,7 +72,7 @@ __attribute__((format(printf, 5, 0))) static void log_valist(enum log_level leve
 
 void log_line(enum log_level level, const char *at, const char *id, const char *format, ...)
 {
-    if (!log_is_on(level)) {
+    if (!is_on(level)) {
         return;
     }
     va_list args;
@@ -101,7 +101,7 @@ static struct limited_id *limited_find_locked(const char *id)
 void log_line_limited(enum log_level level, const char *at, const char *id, int interval_ms,
                       const char *format, ...)
 {
-    if (!log_is_on(level)) {
+    if (!is_on(level)) {
         return;
     }
     int64_t now_ms = clock_monotonic_ms();

@@ -27,7 +27,8 @@ static bool id_parse(const char *text, char end_char, uint64_t *out_id, const ch
     return true;
 }
 
-bool entry_range_parse(const char *text, struct entry_range *out_range)
+// "17", "17-40", "all".
+static bool parse(const char *text, struct entry_range *out_range)
 {
     struct entry_range range = {0, UINT64_MAX};
     const char *end;
@@ -75,7 +76,7 @@ int entry_words(const struct usage *usage, const char *const *verbs,
     if (count == 1 && strcmp(words[0], "list") != 0) {
         return usage_fail(usage, "%s what? Give an id, FIRST-LAST or all", words[0]);
     }
-    if (count == 2 && !entry_range_parse(words[1], out_range)) {
+    if (count == 2 && !parse(words[1], out_range)) {
         return usage_fail(usage, "'%s' is neither an id, FIRST-LAST nor all", words[1]);
     }
     return -1;

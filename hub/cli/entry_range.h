@@ -23,11 +23,8 @@ struct entry_range {
     uint64_t first, last; // Inclusive.
 };
 
-// "17", "17-40", "all".
-bool entry_range_parse(const char *text, struct entry_range *out_range);
-
-// Reads "verb [range]"; only `list` may go without a range. -1: fine; else the exit code, and the
-// reason is on standard error. verbs ends with NULL.
+// Reads "verb [range]", the range as "17", "17-40" or "all"; only `list` may go without a range.
+// -1: fine; else the exit code, and the reason is on standard error. verbs ends with NULL.
 int entry_words(const struct usage *usage, const char *const *verbs,
                 const struct arguments *arguments, struct entry_range *out_range);
 

@@ -19,11 +19,6 @@ struct document {
     struct node *root;
 };
 
-const char *document_path(const struct document *document)
-{
-    return document->path;
-}
-
 const struct node *document_root(const struct document *document)
 {
     return document->root;

@@ -47,7 +47,6 @@ enum err document_load(struct document **out_document, const char *path, size_t 
                        struct error *e);
 void document_destroy(struct document *document); // NULL is fine.
 
-const char *document_path(const struct document *document);
 const struct node *document_root(const struct document *document);
 
 // The member of that name, NULL when there is none or node is no mapping.

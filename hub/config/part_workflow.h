@@ -80,8 +80,6 @@ void workflow_put(struct workflow_part *part, json_t *object, const char *name, 
 void workflow_put_options(struct workflow_step_part *step, const struct node *node,
                           const struct options *options);
 const char *workflow_option_of(const char *member); // As the file calls it.
-// An expression, without the space behind it. NULL after a reported problem.
-json_t *workflow_sql(struct workflow_part *part, const struct node *node, const char *what);
 // The member `name` of node as a mapping of names to expressions: {"<name>": sql}; NULL: it is not
 // there, or was reported. is_variables: the names are variables of the workflow.
 json_t *workflow_expressions(struct workflow_step_part *step, const struct node *mapping,
@@ -116,8 +114,6 @@ void workflow_use_add(struct workflow_part *part, struct workflow_use **list,
                       const struct node *node, const char *what);
 // Duplicate names of steps, gotos that lead nowhere.
 void workflow_names_check(struct workflow_part *part);
-// The keys of a section, NULL-terminated, in the arena; NULL without memory.
-const char *const *workflow_section_names(struct builder *builder, const char *section);
 // Says that there is none of that name, unless there is.
 bool workflow_name_check(struct workflow_part *part, const struct node *node, const char *section,
                          const char *what);

@@ -56,7 +56,8 @@ const char *workflow_option_of(const char *member)
     return member;
 }
 
-json_t *workflow_sql(struct workflow_part *part, const struct node *node, const char *what)
+// An expression, without the space behind it. NULL after a reported problem.
+static json_t *sql_of(struct workflow_part *part, const struct node *node, const char *what)
 {
     struct reader *reader = &part->builder->reader;
     if (node->kind != NODE_TEXT) {
@@ -90,7 +91,7 @@ static json_t *text_of(struct workflow_step_part *step, const struct node *node,
         return NULL; // The reader has reported it.
     }
     if (is_expression(option)) {
-        return workflow_sql(step->part, node, what);
+        return sql_of(step->part, node, what);
     }
     const char *text = reader_text(&step->part->builder->reader, node, what);
     return text == NULL ? NULL : json_string(text);
@@ -210,7 +211,7 @@ static void expression_put(struct workflow_step_part *step, const struct node *n
 {
     struct arena *arena = step->part->builder->file->arena;
     const char *own = arena_print(arena, "%s: %s", what, node->key->text);
-    json_t *sql = own == NULL ? NULL : workflow_sql(step->part, node, own);
+    json_t *sql = own == NULL ? NULL : sql_of(step->part, node, own);
     if (sql != NULL) {
         workflow_put(step->part, object, node->key->text, sql);
         workflow_map_add(step->part->map, workflow_path(arena, path, node->key->text), node, 0);

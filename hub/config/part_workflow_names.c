@@ -76,7 +76,8 @@ void workflow_names_check(struct workflow_part *part)
     check_gotos(part);
 }
 
-const char *const *workflow_section_names(struct builder *builder, const char *section)
+// The keys of a section, NULL-terminated, in the arena; NULL without memory.
+static const char *const *section_names(struct builder *builder, const char *section)
 {
     const struct node *node = node_get(document_root(builder->file->document), section);
     uint32_t room = node == NULL || node->kind != NODE_MAPPING ? 0 : node->count, count = 0;
@@ -96,7 +97,7 @@ bool workflow_name_check(struct workflow_part *part, const struct node *node, co
     if (items != NULL && node_get(items, node->text) != NULL) {
         return true;
     }
-    const char *const *names = workflow_section_names(builder, section);
+    const char *const *names = section_names(builder, section);
     const char *hint = names == NULL ? NULL : reader_hint(&builder->reader, node->text, names);
     reader_problem(&builder->reader, node->at, "%s: there is no %.*s '%.80s'%s", what,
                    (int)strlen(section) - 1, section, node->text, hint == NULL ? "" : hint);

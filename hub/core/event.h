@@ -68,9 +68,9 @@ void event_set_id(struct event *event, const char *id);
 // is wrong and where.
 enum err event_validate(struct event *event, struct error *e);
 
-// Gives the field (dotted path into JSON) to an SQLite virtual table or function; NULL when absent.
-// Booleans carry subtype 'b', JSON objects and arrays are text with subtype 'J'.
-void event_field_result(struct event *event, const char *path, sqlite3_context *context);
+// All fields as a JSON object (for a JSON array: the array), made once and freed with the event;
+// NULL when the event has none.
+struct json_t *event_fields_json(struct event *event);
 
 // The whole decoded event as one compact JSON object (for the mirror, `pipit tail`, quarantine).
 // The caller frees it with free().

@@ -257,11 +257,6 @@ json_t *event_payload_fields(struct event *event)
     return type->fields == NULL ? NULL : type->fields(event);
 }
 
-bool event_payload_field(struct event *event, const char *path, struct event_value *out_value)
-{
-    return format_type_of(event->format)->field(event, path, out_value);
-}
-
 // NULL: there is no envelope, or it has none of its own.
 static json_t *envelope_fields(struct event *event)
 {

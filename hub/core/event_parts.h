@@ -43,10 +43,7 @@ struct event {
     const char *json_problem;
 };
 
-// event_proto.c: all of the message's bytes into the event, checked.
-enum err event_proto_decode(struct event *event, struct error *e);
-bool event_proto_field(struct event *event, const char *name, struct event_value *out_value);
-// Field by index, below field_count.
+// event_proto.c: the field by index, below field_count.
 void event_proto_field_at(const struct event *event, uint32_t index, const char **out_name,
                           struct event_value *out_value);
 
@@ -56,16 +53,12 @@ void event_set_payload(struct event *event, struct bytes payload, struct bytes c
 void event_set_format(struct event *event, const struct format *format);
 // The payload's fields alone, as struct format_type's fields gives them: new, or NULL.
 struct json_t *event_payload_fields(struct event *event);
-bool event_payload_field(struct event *event, const char *path, struct event_value *out_value);
 
 // event_json.c: the payload's JSON tree, read at most once; NULL when it is not JSON.
 struct json_t *event_json(struct event *event);
 void event_json_free(struct event *event);
 bool event_json_field(struct event *event, const char *path, struct event_value *out_value);
 enum err event_json_validate(struct event *event, struct error *e);
-// All fields as a JSON object (for a JSON array: the array), made once and freed with the event;
-// NULL when the event has none.
-struct json_t *event_fields_json(struct event *event);
 // A tree that was made for a value lives as long as the event: takes it, also without memory, and
 // gives it back, or NULL.
 struct json_t *event_keep_tree(struct event *event, struct json_t *take_tree);

@@ -240,7 +240,8 @@ static const ProtobufCMessageDescriptor *descriptor_of(enum event_kind kind)
     }
 }
 
-enum err event_proto_decode(struct event *event, struct error *e)
+// All of the message's bytes into the event, checked.
+static enum err event_proto_decode(struct event *event, struct error *e)
 {
     struct bytes bytes = event->message->payload;
     const ProtobufCMessageDescriptor *descriptor = descriptor_of(event->kind);
@@ -329,7 +330,7 @@ static void value_of_field(const Pipit__V1__Field *field, struct event_value *ou
     }
 }
 
-bool event_proto_field(struct event *event, const char *name, struct event_value *out_value)
+static bool event_proto_field(struct event *event, const char *name, struct event_value *out_value)
 {
     for (uint32_t i = 0; i < event->field_count; i++) {
         if (strcmp(event->fields[i]->name, name) == 0) {

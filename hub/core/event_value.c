@@ -122,13 +122,6 @@ void event_field(struct event *event, const char *path, struct event_value *out_
     }
 }
 
-void event_field_result(struct event *event, const char *path, sqlite3_context *context)
-{
-    struct event_value value;
-    event_field(event, path, &value);
-    value_result(&value, context);
-}
-
 static void tree_result(const json_t *tree, sqlite3_context *context)
 {
     char *text = json_to_text(tree);

@@ -12,7 +12,7 @@
 struct format {
     const struct format_type *type;
     const struct format_spec *spec; // NULL: a built-in.
-    void *state, *context;
+    void *state;
 };
 
 struct formats {
@@ -109,16 +109,6 @@ const struct format *formats_of_topic(const struct formats *formats, struct byte
     return first == UINT32_MAX ? NULL : &formats->list[first];
 }
 
-const struct format *formats_by_name(const struct formats *formats, const char *name)
-{
-    for (uint32_t i = 0; formats != NULL && i < formats->count; i++) {
-        if (strcmp(formats->list[i].spec->name, name) == 0) {
-            return &formats->list[i];
-        }
-    }
-    return NULL;
-}
-
 const struct format *formats_at(const struct formats *formats, uint32_t index)
 {
     return formats != NULL && index < formats->count ? &formats->list[index] : NULL;
@@ -171,20 +161,6 @@ const struct format_spec *format_spec_of(const struct format *format)
 void *format_state(const struct format *format)
 {
     return format->state;
-}
-
-void formats_set_context(struct formats *formats, enum format_kind kind, void *context)
-{
-    for (uint32_t i = 0; i < formats->count; i++) {
-        if (formats->list[i].spec->kind == kind) {
-            formats->list[i].context = context;
-        }
-    }
-}
-
-void *format_context(const struct format *format)
-{
-    return format->context;
 }
 
 static const char *value_name(const struct event_value *value)

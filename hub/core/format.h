@@ -58,7 +58,6 @@ void formats_destroy(struct formats *formats); // NULL is fine.
 
 // The configured entry that decides for a topic; NULL: none. formats may be NULL: no entries.
 const struct format *formats_of_topic(const struct formats *formats, struct bytes topic);
-const struct format *formats_by_name(const struct formats *formats, const char *name);
 const struct format *formats_at(const struct formats *formats, uint32_t index); // NULL: beyond.
 // The built-in that reads payloads of a content type (may be empty); never NULL.
 const struct format *format_of_content(struct bytes content_type);
@@ -70,10 +69,6 @@ const struct format *format_of_cloudevents(void);
 const struct format_type *format_type_of(const struct format *format);
 const struct format_spec *format_spec_of(const struct format *format); // NULL: a built-in.
 void *format_state(const struct format *format);
-
-// What the core keeps for a kind of format (Sparkplug's births): the same for all its entries.
-void formats_set_context(struct formats *formats, enum format_kind kind, void *context);
-void *format_context(const struct format *format);
 
 // Required fields are there and all that are have the type the entry says.
 enum err format_check_fields(const struct format *format, struct event *event, struct error *e);

@@ -38,7 +38,6 @@ void outbox_set_now(struct outbox *outbox, int64_t now_ms);
 // so, or this one is too large for the store.
 enum err outbox_add(struct outbox *outbox, const struct rule_output *output, const char *event_id,
                     struct error *e);
-uint32_t outbox_added(const struct outbox *outbox);
 void outbox_forget_added(struct outbox *outbox, uint32_t count); // All but the first count.
 // Writes what was added, in the order of the events, then of the rules.
 enum err outbox_write(struct outbox *outbox, struct books *books, struct error *e);

@@ -72,11 +72,6 @@ enum err outbox_add(struct outbox *outbox, const struct rule_output *output, con
     return outbox_add_row(outbox, row, e);
 }
 
-uint32_t outbox_added(const struct outbox *outbox)
-{
-    return outbox->added_count;
-}
-
 void outbox_forget_added(struct outbox *outbox, uint32_t count)
 {
     while (outbox->added_count > count) {

@@ -97,11 +97,6 @@ const char *topic_filter_problem(struct bytes filter)
     return problem;
 }
 
-bool topic_filter_is_valid(struct bytes filter)
-{
-    return topic_filter_problem(filter) == NULL;
-}
-
 bool topic_filter_matches(struct bytes filter, struct bytes topic)
 {
     if (topic.len > 0 && topic.ptr[0] == '$' && filter.len > 0 &&

@@ -20,7 +20,6 @@ bool topic_is_valid(struct bytes topic);
 
 // The same for a filter: + stands alone in a level, # stands alone in the last one [MQTT-4.7.1].
 const char *topic_filter_problem(struct bytes filter);
-bool topic_filter_is_valid(struct bytes filter);
 
 // Both must be valid. A filter that starts with a wildcard leaves topics that start with $ alone
 // [MQTT-4.7.2-1]; "a/#" matches "a" [MQTT-4.7.1-2]. "$share/<group>/<filter>" is not known here.

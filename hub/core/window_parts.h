@@ -174,7 +174,6 @@ void window_leave_out(struct window_key *key, uint32_t count, const struct windo
 
 // window_span.c
 int64_t window_pane(const struct window_rule *rule, int64_t time);
-int64_t floor_div(int64_t a, int64_t b);
 // The window that ends next: false when nothing is open.
 struct window_extent {
     int64_t start, end; // Of its rows, end is not in it.

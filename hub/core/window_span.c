@@ -9,7 +9,7 @@
 
 #include "core/window_parts.h"
 
-int64_t floor_div(int64_t a, int64_t b)
+static int64_t floor_div(int64_t a, int64_t b)
 {
     return a / b - (a % b < 0);
 }

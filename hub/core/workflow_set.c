@@ -304,13 +304,6 @@ struct workflow_definition *workflow_set_current(const struct workflow_set *set,
     return NULL;
 }
 
-bool workflow_set_is_current(const struct workflow_set *set,
-                             const struct workflow_definition *definition)
-{
-    const struct set_entry *entry = find_entry(set, definition->id);
-    return entry != NULL && entry->is_current;
-}
-
 bool workflow_set_has_current(const struct workflow_set *set)
 {
     return set->has_current;

@@ -34,8 +34,6 @@ enum err workflow_set_create(struct workflow_set **out_set, const struct workflo
 struct workflow_definition *workflow_set_find(const struct workflow_set *set, int64_t id);
 // The configured one of that name; NULL: there is none.
 struct workflow_definition *workflow_set_current(const struct workflow_set *set, const char *name);
-bool workflow_set_is_current(const struct workflow_set *set,
-                             const struct workflow_definition *definition);
 bool workflow_set_has_current(const struct workflow_set *set); // Is any configured?
 bool workflow_set_has_commands(const struct workflow_set *set);
 

@@ -33,8 +33,6 @@
 #define RATE_MS            5000  // Rates are over about so long.
 #define ENSURE_MS          5000  // How often sources and workers that could not be made are tried.
 #define MEMORY_LOOK_MS     2000  // Quiet for so long, the hub gives free memory back.
-#define SOURCES_MAX        256
-#define TARGETS_MAX        1024
 
 //             core_step: ERR_FULL             room, twice
 //   RUNNING ───────────────────────▶ FULL ──────────────────▶ RUNNING
@@ -75,9 +73,9 @@ struct signals_seen {
 };
 
 struct table_watch; // daemon_tables.c
-// As daemon_load, for a hub that starts: where a table's file is faulty, which is logged, the rows
-// that the store has serve, and it shows whether the rules can do with them when the core is
-// opened.
+// The configuration of a hub that starts, its faults to each: where a table's file is faulty, which
+// is logged, the rows that the store has serve, and it shows whether the rules can do with them
+// when the core is opened.
 enum err tables_load_start(const char *path, config_report_fn *each, void *context,
                            struct config **out_config, struct error *e);
 
@@ -223,12 +221,9 @@ void store_tick(
     struct daemon *daemon); // Looks for room, opens a failed store again: when it is time.
 
 // daemon_reload.c
-// Reads the configuration, then its faults to each; logs nothing.
-enum err daemon_load(const char *path, config_report_fn *each, void *context,
-                     struct config **out_config, struct error *e);
-// What changed (is_dry: would change), as control.h has it; an error tells why nothing did.
 // What the configuration did to what rules keep.
 void reload_log_notes(const struct daemon *daemon);
+// What changed (is_dry: would change), as control.h has it; an error tells why nothing did.
 enum err daemon_reload(struct daemon *daemon, bool is_dry, json_t **out_reply, struct error *e);
 void retired_destroy(struct daemon *daemon);
 

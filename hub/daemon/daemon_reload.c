@@ -6,24 +6,23 @@
 #include "config/config_diff.h"
 #include "daemon/daemon_parts.h"
 
-enum err daemon_load(const char *path, config_report_fn *each, void *context,
-                     struct config **out_config, struct error *e)
+static void log_fault(void *context, const struct error *fault)
+{
+    (void)context;
+    log_line(LOG_ERROR, "daemon", "RELOAD-REFUSED", "err=\"%s\"", fault->text);
+}
+
+static enum err read_config(const char *path, struct config **out_config, struct error *e)
 {
     struct config *config = NULL;
-    enum err rc = config_load(&config, path, source_options, each, context, e);
-    rc = rc == ERR_OK ? config_check(config, source_check, each, context, e) : rc;
+    enum err rc = config_load(&config, path, source_options, log_fault, NULL, e);
+    rc = rc == ERR_OK ? config_check(config, source_check, log_fault, NULL, e) : rc;
     if (rc != ERR_OK) {
         config_destroy(config);
         return rc;
     }
     *out_config = config;
     return ERR_OK;
-}
-
-static void log_fault(void *context, const struct error *fault)
-{
-    (void)context;
-    log_line(LOG_ERROR, "daemon", "RELOAD-REFUSED", "err=\"%s\"", fault->text);
 }
 
 static bool is_used(const struct daemon *daemon, const struct config *config)
@@ -205,7 +204,7 @@ static enum err load(struct daemon *daemon, struct config **out_config, struct e
     if (daemon->state == DAEMON_STOPPING) {
         return error_set(e, ERR_UNAVAILABLE, "the hub is stopping");
     }
-    enum err rc = daemon_load(daemon->options->config_path, log_fault, NULL, out_config, e);
+    enum err rc = read_config(daemon->options->config_path, out_config, e);
     return rc == ERR_OK ? check_fixed(daemon, *out_config, e) : rc;
 }
 

@@ -1,7 +1,5 @@
 #include "wire.h"
 
-#define VARINT_MAX 10u
-
 void pipit_sink_init(struct pipit_sink *sink, uint8_t *ptr, size_t size)
 {
     sink->ptr = ptr;

@@ -5,7 +5,6 @@
 #define REG(offset)   (*(volatile uint32_t *)(0x40048000u + (offset)))
 #define RCGC2         (*(volatile uint32_t *)0x400FE108u)
 #define RCGC2_MAC_PHY (1u << 28 | 1u << 30)
-#define MAC_RIS       REG(0x00)
 #define MAC_IM        REG(0x04)
 #define MAC_RCTL      REG(0x08)
 #define MAC_TCTL      REG(0x0C)

@@ -12,7 +12,6 @@ from harness import wait_for
 
 ALL = sorted(boards.BOARDS)
 WITH_FLASH = [name for name in ALL if boards.BOARDS[name].storage]
-SYSTICK = [name for name in ALL if "clock_systick.c" in boards.BOARDS[name].drivers]
 HARD, BUS, USAGE, RETURN, TRAP = 91, 93, 94, 96, 97
 
 

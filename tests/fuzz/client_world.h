@@ -211,12 +211,6 @@ static inline void world_put(struct world *world, const uint8_t *ptr, size_t len
     }
 }
 
-static inline void world_answer(struct world *world, uint8_t first, uint16_t id)
-{
-    uint8_t packet[] = {first, 2, (uint8_t)(id >> 8), (uint8_t)id};
-    world_put(world, packet, sizeof(packet));
-}
-
 static inline void world_heal(struct world *world)
 {
     struct byte_pipe *pipe = &world->pipe;

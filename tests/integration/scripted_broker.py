@@ -43,7 +43,6 @@ class ScriptedBroker:
         self.client = None
         self.version = None
         self.clients = 0
-        self.subscribed = []
         self.pubacks = []
         self.published = []  # What the client published: (topic, payload).
         self.disconnects = 0
@@ -91,9 +90,6 @@ class ScriptedBroker:
             out += packet(PUBLISH, body, qos << 1)
         self.client.sendall(out)
         return ids
-
-    def wait_subscribed(self, count=1, deadline=DEADLINE_S):
-        wait_for(lambda: len(self.subscribed) >= count, deadline, "the client subscribes")
 
     def acknowledged(self):
         return [packet_id for packet_id, _ in list(self.pubacks)]
@@ -145,13 +141,9 @@ class ScriptedBroker:
                               if self.version == 5 else b"")
                 self.client.sendall(packet(CONNACK, bytes([0, self.connack]) + properties))
             elif kind == SUBSCRIBE:
-                at = 3 if self.version == 5 else 2
-                length, = struct.unpack(">H", body[at:at + 2])
-                topic = body[at + 2:at + 2 + length].decode()
                 properties = b"\0" if self.version == 5 else b""
                 self.client.sendall(packet(SUBACK, body[:2] + properties +
                                            bytes([body[-1] & 3])))
-                self.subscribed.append(topic)
             elif kind == PUBACK:
                 self.pubacks.append((struct.unpack(">H", body[:2])[0], now))
             elif kind == PUBLISH:

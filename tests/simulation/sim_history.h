@@ -57,9 +57,6 @@ struct sim_event *sim_history_accept(struct sim_history *history, uint32_t devic
 struct sim_event *sim_history_find(struct sim_history *history, uint32_t device, uint32_t boot,
                                    uint64_t sequence);
 
-// The hub told a device that these are stored.
-void sim_history_claimed(struct sim_history *history, uint32_t device, uint32_t boot,
-                         uint64_t sequence);
 void sim_history_committed(struct sim_history *history, struct sim_event *event);
 void sim_history_received(struct sim_history *history, const struct delivery *delivery);
 void sim_history_settled(struct sim_history *history, uint32_t flow, const char *key,

@@ -187,7 +187,6 @@ struct noted {
     uint64_t sequence;
     uint16_t size;
     bool is_released;
-    bool is_handed_out;
 };
 
 static struct ledger {
@@ -234,7 +233,6 @@ static void hand_out_and_release(void)
         for (unsigned i = 0; i < ledger->accepted; i++) {
             struct noted *noted = &ledger->entries[i];
             if (noted->boot == record.boot && noted->sequence == record.sequence) {
-                noted->is_handed_out = true;
                 noted->is_released = i % 5 != 0 || i + 20 < ledger->accepted;
                 ledger->synced = i + 1 > ledger->synced ? i + 1 : ledger->synced;
                 if (noted->is_released &&

@@ -32,7 +32,6 @@
 #define PLAY_INPUTS_MAX     64
 #define PLAY_DELIVERIES_MAX 400
 #define PLAY_START_MS       1700000000000
-#define PLAY_DAY_MS         86400000
 
 enum play_mode {
     PLAY_PLAIN,

@@ -8,8 +8,9 @@
 #include "base/log.h"
 #include "daemon/daemon_parts.h"
 
-#define COLLECT_MAX     256
-#define LOG_INTERVAL_MS 1000
+#define COLLECT_MAX          256
+#define LOG_INTERVAL_MS      1000
+#define LOG_FULL_INTERVAL_MS 60000 // A full store stays full for long.
 
 enum err batch_reserve(struct daemon *daemon, const struct config *config, struct error *e)
 {
@@ -149,10 +150,8 @@ static void acknowledge(struct daemon *daemon, const struct outcome *outcome)
     read_forget(daemon);
 }
 
-static void log_outcome(struct daemon *daemon, const struct outcome *outcome,
-                        const struct books *before)
+static void log_rejections(const struct outcome *outcome)
 {
-    struct books books;
     if (outcome->rejected > 0) {
         log_line_limited(LOG_WARN, "intake", "INTAKE-REJECTED", LOG_INTERVAL_MS,
                          "count=%u err=\"%s\"", outcome->rejected,
@@ -161,26 +160,46 @@ static void log_outcome(struct daemon *daemon, const struct outcome *outcome,
         log_line_limited(LOG_WARN, "rules", "RULE-FAILED", LOG_INTERVAL_MS, "err=\"%s\"",
                          outcome->rejection);
     }
-    core_books(daemon->core, &books);
-    // Not those that an operator dropped or a workflow knows of.
-    uint64_t shed = books.dropped - books.dead_dropped - books.answered;
-    uint64_t shed_before = before->dropped - before->dead_dropped - before->answered;
+}
+
+// Dropped, but neither by an operator nor with a workflow's knowledge.
+static uint64_t shed_of(const struct books *books)
+{
+    return books->dropped - books->dead_dropped - books->answered;
+}
+
+static void log_shed(const struct books *before, const struct books *now)
+{
+    uint64_t shed = shed_of(now), shed_before = shed_of(before);
     if (shed > shed_before) {
         log_line_limited(LOG_WARN, "deliver", "DELIVER-SHED", LOG_INTERVAL_MS,
                          "count=%llu dropped=%llu err=\"given up by the limit, sample or rate of a "
                          "route\"",
                          (unsigned long long)(shed - shed_before), (unsigned long long)shed);
     }
-    if (!daemon->must_settle || books.dead <= before->dead) {
-        return;
-    }
+}
+
+static void log_dead(const struct daemon *daemon, uint64_t count)
+{
     const char *reason = "";
     for (uint32_t i = 0; i < daemon->settlement_count; i++) {
         const struct settlement *settlement = &settlements(daemon)[i].settlement;
         reason = settlement->reason != NULL ? settlement->reason : reason;
     }
     log_line_limited(LOG_WARN, "deliver", "DELIVER-DEAD", LOG_INTERVAL_MS, "count=%llu err=\"%s\"",
-                     (unsigned long long)(books.dead - before->dead), reason);
+                     (unsigned long long)count, reason);
+}
+
+static void log_outcome(const struct daemon *daemon, const struct outcome *outcome,
+                        const struct books *before)
+{
+    struct books books;
+    core_books(daemon->core, &books);
+    log_rejections(outcome);
+    log_shed(before, &books);
+    if (daemon->must_settle && books.dead > before->dead) {
+        log_dead(daemon, books.dead - before->dead);
+    }
 }
 
 static void settled(struct daemon *daemon)
@@ -219,18 +238,27 @@ static void fail(struct daemon *daemon, enum err rc, const struct error *e)
         return;
     }
     daemon->retry_at_ms = daemon->now_ms + ROOM_CHECK_MS;
-    log_line_limited(LOG_ERROR, "store", "STORE-FULL", 60000, "err=\"%s\"", e->text);
+    log_line_limited(LOG_ERROR, "store", "STORE-FULL", LOG_FULL_INTERVAL_MS, "err=\"%s\"", e->text);
+}
+
+// Without messages: nothing has to leave before what workflows did is told.
+static enum err step_and_tell(struct daemon *daemon, uint32_t count, struct outcome *out_outcome,
+                              struct error *e)
+{
+    enum err rc = step(daemon, count, out_outcome, e);
+    if (rc == ERR_OK) {
+        status_transitions(daemon, out_outcome);
+    }
+    return rc;
 }
 
 static void step_settlements(struct daemon *daemon)
 {
     struct error e = {0};
     struct outcome outcome = {0};
-    enum err rc = step(daemon, daemon->settlement_count, &outcome, &e);
+    enum err rc = step_and_tell(daemon, daemon->settlement_count, &outcome, &e);
     if (rc != ERR_OK) {
         fail(daemon, rc, &e);
-    } else {
-        status_transitions(daemon, &outcome);
     }
 }
 
@@ -291,10 +319,8 @@ enum err batch_operate(struct daemon *daemon, const struct operation *operation,
     struct input *input = &daemon->inputs[SETTLE_COUNT_MAX];
     input->kind = INPUT_OPERATION;
     input->operation = *operation;
-    enum err rc = step(daemon, daemon->settlement_count + 1, out_outcome, e);
-    if (rc == ERR_OK) {
-        status_transitions(daemon, out_outcome);
-    } else if (!is_refusal(rc)) {
+    enum err rc = step_and_tell(daemon, daemon->settlement_count + 1, out_outcome, e);
+    if (rc != ERR_OK && !is_refusal(rc)) {
         struct error why = *e;
         fail(daemon, rc, &why);
     }
@@ -333,11 +359,9 @@ static void step_timers(struct daemon *daemon)
     struct error e = {0};
     struct outcome outcome = {0};
     daemon->inputs[SETTLE_COUNT_MAX].kind = INPUT_TICK; // No message stands there.
-    enum err rc = step(daemon, daemon->settlement_count + 1, &outcome, &e);
+    enum err rc = step_and_tell(daemon, daemon->settlement_count + 1, &outcome, &e);
     if (rc != ERR_OK) {
         fail(daemon, rc, &e);
-    } else {
-        status_transitions(daemon, &outcome);
     }
 }
 
@@ -378,10 +402,7 @@ void batch_collect_stopped(struct daemon *daemon, struct worker_slot *slot)
         collect_worker(daemon, slot);
         rc = daemon->settlement_count == 0 || daemon->core == NULL
                  ? ERR_OK
-                 : step(daemon, daemon->settlement_count, &outcome, &e);
-        if (rc == ERR_OK) {
-            status_transitions(daemon, &outcome);
-        }
+                 : step_and_tell(daemon, daemon->settlement_count, &outcome, &e);
     } while (rc == ERR_OK && daemon->must_collect);
     if (rc != ERR_OK) { // Opening the store again forgets what was in flight.
         daemon_seal(daemon, rc, e.text);

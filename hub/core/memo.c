@@ -132,70 +132,22 @@ void memo_destroy(struct memo *memo)
 
 // ---- states -------------------------------------------------------------------------------------
 
-static bool has_bytes(const struct memo_value *value)
-{
-    return value->type == SQLITE_TEXT || value->type == SQLITE_BLOB;
-}
-
-static size_t bytes_of_value(const struct memo_value *value)
-{
-    return has_bytes(value) ? value->bytes.len : 0;
-}
-
-static struct memo_value copy_value(const struct memo_value *value, uint8_t **inout_room)
-{
-    struct memo_value copy = *value;
-    copy.bytes = bytes_of(*inout_room, bytes_of_value(value));
-    if (copy.bytes.len > 0) {
-        memcpy(*inout_room, value->bytes.ptr, copy.bytes.len);
-    }
-    *inout_room += copy.bytes.len;
-    return copy;
-}
-
 static struct state *state_create(const struct memo_ask *ask, const struct memo_value *value,
                                   const struct memo_value *answer)
 {
-    size_t bytes = bytes_of_value(value) + bytes_of_value(answer) + bytes_of_value(&ask->asked) +
-                   bytes_of_value(&ask->band);
+    size_t bytes = memo_value_bytes(value) + memo_value_bytes(answer) +
+                   memo_value_bytes(&ask->asked) + memo_value_bytes(&ask->band);
     struct state *state = calloc(1, sizeof(*state) + bytes);
     if (state == NULL) {
         return NULL;
     }
     uint8_t *room = state->bytes;
     state->event = ask->event;
-    state->value = copy_value(value, &room);
-    state->answer = copy_value(answer, &room);
-    state->asked = copy_value(&ask->asked, &room);
-    state->band = copy_value(&ask->band, &room);
+    state->value = memo_value_copy(value, &room);
+    state->answer = memo_value_copy(answer, &room);
+    state->asked = memo_value_copy(&ask->asked, &room);
+    state->band = memo_value_copy(&ask->band, &room);
     return state;
-}
-
-// The same bits: 0.0 and -0.0 are two numbers here, and a NaN is itself.
-static bool is_same_real(double a, double b)
-{
-    uint64_t bits_a, bits_b;
-    memcpy(&bits_a, &a, sizeof(a));
-    memcpy(&bits_b, &b, sizeof(b));
-    return bits_a == bits_b;
-}
-
-static bool is_same(const struct memo_value *a, const struct memo_value *b)
-{
-    if (a->type != b->type) {
-        return false;
-    }
-    switch (a->type) {
-    case SQLITE_INTEGER:
-        return a->integer == b->integer;
-    case SQLITE_FLOAT:
-        return is_same_real(a->real, b->real);
-    case SQLITE_TEXT:
-    case SQLITE_BLOB:
-        return bytes_equal(a->bytes, b->bytes);
-    default:
-        return true;
-    }
 }
 
 // ---- entries ------------------------------------------------------------------------------------
@@ -222,25 +174,6 @@ static int64_t rule_of(const struct memo_entry *entry)
     return number_in(entry, 0);
 }
 
-static void read_value(sqlite3_stmt *statement, int column, struct memo_value *out_value)
-{
-    *out_value = (struct memo_value){.type = sqlite3_column_type(statement, column)};
-    switch (out_value->type) {
-    case SQLITE_INTEGER:
-        out_value->integer = sqlite3_column_int64(statement, column);
-        break;
-    case SQLITE_FLOAT:
-        out_value->real = sqlite3_column_double(statement, column);
-        break;
-    case SQLITE_TEXT:
-    case SQLITE_BLOB:
-        out_value->bytes = sql_bytes(statement, column);
-        break;
-    default:
-        break;
-    }
-}
-
 // Within a running statement: SQLite's own codes go back to it.
 static int read_row(struct memo *memo, struct memo_entry *entry, const struct memo_ask *ask)
 {
@@ -251,7 +184,7 @@ static int read_row(struct memo *memo, struct memo_entry *entry, const struct me
     if (rc == SQLITE_ROW) {
         struct memo_value value;
         const struct memo_ask none = {.rule = 0};
-        read_value(memo->find, 1, &value);
+        memo_value_read(memo->find, 1, &value);
         entry->id = sqlite3_column_int64(memo->find, 0);
         entry->state = state_create(&none, &value, &none.asked);
         rc = entry->state == NULL ? SQLITE_NOMEM : SQLITE_OK;
@@ -313,8 +246,9 @@ int memo_find(struct memo *memo, const struct memo_ask *ask, struct memo_entry *
     const struct state *state = entry->state;
     *out_before = *out_answer = (struct memo_value){0};
     if (state != NULL) {
-        bool is_again = state->event == ask->event && is_same(&state->asked, &ask->asked) &&
-                        is_same(&state->band, &ask->band);
+        bool is_again = state->event == ask->event &&
+                        memo_value_is_same(&state->asked, &ask->asked) &&
+                        memo_value_is_same(&state->band, &ask->band);
         *out_before = state->value;
         *out_answer = is_again ? state->answer : (struct memo_value){0};
     }
@@ -340,8 +274,8 @@ static bool reserve_change(struct memo *memo)
 int memo_keep(struct memo *memo, struct memo_entry *entry, const struct memo_ask *ask,
               const struct memo_value *value, const struct memo_value *answer)
 {
-    if (bytes_of_value(value) > MEMO_TEXT_BYTES_MAX ||
-        bytes_of_value(&ask->asked) > MEMO_TEXT_BYTES_MAX) {
+    if (memo_value_bytes(value) > MEMO_TEXT_BYTES_MAX ||
+        memo_value_bytes(&ask->asked) > MEMO_TEXT_BYTES_MAX) {
         return SQLITE_TOOBIG;
     }
     struct state *state = state_create(ask, value, answer);
@@ -349,7 +283,7 @@ int memo_keep(struct memo *memo, struct memo_entry *entry, const struct memo_ask
         free(state);
         return SQLITE_NOMEM;
     }
-    bool is_other = entry->state == NULL || !is_same(&entry->state->value, value);
+    bool is_other = entry->state == NULL || !memo_value_is_same(&entry->state->value, value);
     memo->changes[memo->change_count++] = (struct change){entry, entry->state, entry->is_dirty};
     entry->state = state;
     entry->is_dirty |= is_other;
@@ -384,27 +318,6 @@ void memo_undo_round(struct memo *memo)
 
 // ---- the store ----------------------------------------------------------------------------------
 
-static void bind_value(sqlite3_stmt *statement, int index, const struct memo_value *value)
-{
-    switch (value->type) {
-    case SQLITE_INTEGER:
-        sqlite3_bind_int64(statement, index, value->integer);
-        break;
-    case SQLITE_FLOAT:
-        sqlite3_bind_double(statement, index, value->real);
-        break;
-    case SQLITE_TEXT:
-        sql_bind_text(statement, index, value->bytes);
-        break;
-    case SQLITE_BLOB:
-        sql_bind_blob(statement, index, value->bytes);
-        break;
-    default:
-        sqlite3_bind_null(statement, index);
-        break;
-    }
-}
-
 static enum err write_row(struct memo *memo, struct memo_entry *entry, int64_t now_ms,
                           struct error *e)
 {
@@ -417,7 +330,7 @@ static enum err write_row(struct memo *memo, struct memo_entry *entry, int64_t n
     } else {
         sqlite3_bind_int64(statement, 1, entry->id);
     }
-    bind_value(statement, 4, &entry->state->value);
+    memo_value_bind(statement, 4, &entry->state->value);
     sqlite3_bind_int64(statement, 5, now_ms / DAY_MS);
     enum err rc = sql_run(memo->store, statement, "write what a rule remembers", e);
     if (rc == ERR_OK && entry->id == 0) {

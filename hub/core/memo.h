@@ -9,6 +9,7 @@
 #ifndef PIPIT_CORE_MEMO_H
 #define PIPIT_CORE_MEMO_H
 
+#include "core/memo_value.h"
 #include "core/notes.h"
 #include "core/rules.h"
 #include "store/store.h"
@@ -19,13 +20,6 @@
 #define MEMO_KEY_BYTES_MAX  1024
 
 struct memo;
-
-struct memo_value {
-    int type; // SQLITE_INTEGER, ...; SQLITE_NULL is a value, 0 is none.
-    int64_t integer;
-    double real;
-    struct bytes bytes; // Of text and blob.
-};
 
 // One call for one event.
 struct memo_ask {

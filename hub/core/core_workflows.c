@@ -122,7 +122,7 @@ static enum err play(struct core *core, const struct message *messages, uint32_t
     }
     core->played = played;
     for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
-        if (workflows_hops_problem(core->workflows, &messages[i], reason, sizeof(reason))) {
+        if (workflows_hops_problem(&messages[i], reason, sizeof(reason))) {
             core->ledger.books.received++;
             rc = core_reject(core, &messages[i], reason, e);
         } else {

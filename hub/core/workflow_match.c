@@ -83,18 +83,16 @@ static enum err wake(struct match *match, struct error *e)
 {
     struct workflows *workflows = match->workflows;
     struct workflow_wait like = {.value = event_identity(match->event)->key};
-    const struct workflow_wait *waits;
-    uint32_t count = 0;
+    struct workflow_wait_list found = {workflows->memory, WORKFLOW_TAKERS_MAX, NULL, 0};
     enum err rc;
     do {
-        rc = workflow_waits_for(workflows->waits, &like, WORKFLOW_TAKERS_MAX, workflows->memory,
-                                &waits, &count, e);
-        for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
-            rc = tell_online(workflows, &waits[i], e);
-            like.instance = waits[i].instance;
-            like.token = waits[i].token;
+        rc = workflow_waits_for(workflows->waits, &like, &found, e);
+        for (uint32_t i = 0; rc == ERR_OK && i < found.count; i++) {
+            rc = tell_online(workflows, &found.waits[i], e);
+            like.instance = found.waits[i].instance;
+            like.token = found.waits[i].token;
         }
-    } while (rc == ERR_OK && count == WORKFLOW_TAKERS_MAX);
+    } while (rc == ERR_OK && found.count == WORKFLOW_TAKERS_MAX);
     return rc;
 }
 
@@ -181,9 +179,9 @@ static enum err find_value(struct match *match, struct search *search, struct er
 }
 
 static enum err add_waits(struct match *match, struct search *search,
-                          const struct workflow_wait *waits, uint32_t count, struct error *e)
+                          const struct workflow_wait_list *found, struct error *e)
 {
-    uint32_t wanted = search->wait_count + count;
+    uint32_t wanted = search->wait_count + found->count;
     if (wanted > search->wait_capacity) {
         uint32_t capacity = wanted < 1000 ? wanted : 2 * wanted;
         const struct workflow_wait **list =
@@ -197,8 +195,8 @@ static enum err add_waits(struct match *match, struct search *search,
         search->waits = list;
         search->wait_capacity = capacity;
     }
-    for (uint32_t i = 0; i < count; i++) {
-        search->waits[search->wait_count++] = &waits[i];
+    for (uint32_t i = 0; i < found->count; i++) {
+        search->waits[search->wait_count++] = &found->waits[i];
     }
     return ERR_OK;
 }
@@ -211,20 +209,18 @@ static enum err find_waits(struct match *match, struct search *search, struct er
         .step = search->channel->step,
         .value = search->value,
     };
-    uint32_t count, count_max = FIRST_WAITS;
+    struct workflow_wait_list found = {match->workflows->memory, FIRST_WAITS, NULL, 0};
     enum err rc;
     bool is_more;
     do {
-        const struct workflow_wait *waits;
-        rc = workflow_waits_for(match->workflows->waits, &like, count_max, match->workflows->memory,
-                                &waits, &count, e);
-        is_more = rc == ERR_OK && count == count_max;
-        if (rc == ERR_OK && count > 0) {
-            rc = add_waits(match, search, waits, count, e);
-            like.instance = waits[count - 1].instance;
-            like.token = waits[count - 1].token;
+        rc = workflow_waits_for(match->workflows->waits, &like, &found, e);
+        is_more = rc == ERR_OK && found.count == found.count_max;
+        if (rc == ERR_OK && found.count > 0) {
+            rc = add_waits(match, search, &found, e);
+            like.instance = found.waits[found.count - 1].instance;
+            like.token = found.waits[found.count - 1].token;
         }
-        count_max = WORKFLOW_TAKERS_MAX;
+        found.count_max = WORKFLOW_TAKERS_MAX;
     } while (rc == ERR_OK && is_more);
     return rc;
 }

@@ -276,9 +276,11 @@ static enum err back_off(struct visit *visit, const struct move *move, int64_t a
     if (rc == ERR_OK) {
         rc = workflow_tally_retry(visit->workflows, visit->instance->definition, token->step, e);
     }
+    if (rc != ERR_OK) {
+        return rc;
+    }
     json_t *data = json_pack("{s:I}", "until", (json_int_t)at_ms);
-    return rc == ERR_OK ? note_error(visit, ENTRY_RETRYING, move, data, e)
-                        : (json_decref(data), rc);
+    return note_error(visit, ENTRY_RETRYING, move, data, e);
 }
 
 static enum err give_up(struct visit *visit, const struct move *move, struct error *e)

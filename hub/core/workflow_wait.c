@@ -109,16 +109,16 @@ static bool read_wait(sqlite3_stmt *row, struct event_memory *memory, struct wor
 }
 
 // All rows that the bound statement gives, at most count_max.
-static enum err read_all(struct workflow_waits *waits, sqlite3_stmt *rows, uint32_t count_max,
-                         struct event_memory *memory, const struct workflow_wait **out_waits,
-                         uint32_t *out_count, struct error *e)
+static enum err read_all(struct workflow_waits *waits, sqlite3_stmt *rows,
+                         struct workflow_wait_list *inout_list, struct error *e)
 {
+    struct event_memory *memory = inout_list->memory;
     struct workflow_wait *list = NULL;
     bool has_row = false, is_whole = true;
     uint32_t count = 0;
     enum err rc = sql_next(waits->store, rows, "look for waiting workflows", &has_row, e);
     if (rc == ERR_OK && has_row) {
-        list = event_memory_take(memory, count_max * sizeof(list[0]));
+        list = event_memory_take(memory, inout_list->count_max * sizeof(list[0]));
         is_whole = list != NULL;
     }
     while (rc == ERR_OK && is_whole && has_row) {
@@ -130,18 +130,17 @@ static enum err read_all(struct workflow_waits *waits, sqlite3_stmt *rows, uint3
     if (rc == ERR_OK && !is_whole) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for waiting workflows");
     }
-    *out_waits = list;
-    *out_count = count;
+    inout_list->waits = list;
+    inout_list->count = count;
     return rc;
 }
 
-enum err workflow_waits_due(struct workflow_waits *waits, int64_t now_ms, uint32_t count_max,
-                            struct event_memory *memory, const struct workflow_wait **out_waits,
-                            uint32_t *out_count, struct error *e)
+enum err workflow_waits_due(struct workflow_waits *waits, int64_t now_ms,
+                            struct workflow_wait_list *inout_list, struct error *e)
 {
     sqlite3_bind_int64(waits->due, 1, now_ms);
-    sqlite3_bind_int64(waits->due, 2, count_max);
-    return read_all(waits, waits->due, count_max, memory, out_waits, out_count, e);
+    sqlite3_bind_int64(waits->due, 2, inout_list->count_max);
+    return read_all(waits, waits->due, inout_list, e);
 }
 
 enum err workflow_wait_is_due(struct workflow_waits *waits, const struct workflow_wait *wait,
@@ -156,9 +155,7 @@ enum err workflow_wait_is_due(struct workflow_waits *waits, const struct workflo
 }
 
 enum err workflow_waits_for(struct workflow_waits *waits, const struct workflow_wait *like,
-                            uint32_t count_max, struct event_memory *memory,
-                            const struct workflow_wait **out_waits, uint32_t *out_count,
-                            struct error *e)
+                            struct workflow_wait_list *inout_list, struct error *e)
 {
     sqlite3_stmt *rows = waits->like;
     sqlite3_bind_int64(rows, 1, like->definition);
@@ -166,8 +163,8 @@ enum err workflow_waits_for(struct workflow_waits *waits, const struct workflow_
     sql_bind_text(rows, 3, bytes_from_text(like->value));
     sqlite3_bind_int64(rows, 4, like->instance);
     sqlite3_bind_int64(rows, 5, like->token);
-    sqlite3_bind_int64(rows, 6, count_max);
-    return read_all(waits, rows, count_max, memory, out_waits, out_count, e);
+    sqlite3_bind_int64(rows, 6, inout_list->count_max);
+    return read_all(waits, rows, inout_list, e);
 }
 
 int64_t workflow_waits_next_due_ms(struct workflow_waits *waits)

@@ -308,16 +308,14 @@ static enum err fire(struct workflows *workflows, const struct workflow_wait *wa
 
 enum err workflows_fire(struct workflows *workflows, struct error *e)
 {
-    const struct workflow_wait *waits = NULL;
-    uint32_t count = 0;
+    struct workflow_wait_list due = {.memory = workflows->memory, .count_max = WORKFLOW_TIMERS_MAX};
     bool has_more;
     enum err rc = ERR_OK;
     if (workflow_waits_next_due_ms(workflows->waits) <= workflows->now_ms) {
-        rc = workflow_waits_due(workflows->waits, workflows->now_ms, WORKFLOW_TIMERS_MAX,
-                                workflows->memory, &waits, &count, e);
+        rc = workflow_waits_due(workflows->waits, workflows->now_ms, &due, e);
     }
-    for (uint32_t i = 0; rc == ERR_OK && i < count; i++) {
-        rc = fire(workflows, &waits[i], e);
+    for (uint32_t i = 0; rc == ERR_OK && i < due.count; i++) {
+        rc = fire(workflows, &due.waits[i], e);
     }
     if (rc == ERR_OK && workflow_kept_due_ms(workflows->kept) <= workflows->now_ms) {
         rc = workflow_kept_prune(workflows->kept, workflows->now_ms, WORKFLOW_PRUNE_ROWS, e);
@@ -357,10 +355,8 @@ enum err workflows_take_inbox(struct workflows *workflows, const struct message 
     return ERR_OK;
 }
 
-bool workflows_hops_problem(struct workflows *workflows, const struct message *message, char *out,
-                            size_t size)
+bool workflows_hops_problem(const struct message *message, char *out, size_t size)
 {
-    (void)workflows;
     const struct playback *playback = message->playback;
     if (playback == NULL || playback->hops <= WORKFLOW_HOPS_MAX) {
         return false;

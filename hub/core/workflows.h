@@ -90,8 +90,7 @@ enum err workflows_take_inbox(struct workflows *workflows, const struct message 
 
 // Why an event of the inbox must not be let in: what it came of began too often with one like it.
 // false: it may.
-bool workflows_hops_problem(struct workflows *workflows, const struct message *message, char *out,
-                            size_t size);
+bool workflows_hops_problem(const struct message *message, char *out, size_t size);
 
 // When something is due, wall clock; INT64_MAX: nothing. INT64_MIN: at once.
 int64_t workflows_next_due_ms(const struct workflows *workflows);

@@ -283,15 +283,12 @@ static void damaged_tokens_are_refused(void **state)
     }
 }
 
-static const struct workflow_wait *waiting(struct fixture *fixture, const char *value,
-                                           uint32_t *out_count)
+static struct workflow_wait_list waiting(struct fixture *fixture, const char *value)
 {
     const struct workflow_wait like = {.definition = 7, .step = 2, .value = value};
-    const struct workflow_wait *found = NULL;
+    struct workflow_wait_list found = {.memory = &fixture->memory, .count_max = 10};
     struct error e;
-    assert_int_equal(
-        workflow_waits_for(fixture->waits, &like, 10, &fixture->memory, &found, out_count, &e),
-        ERR_OK);
+    assert_int_equal(workflow_waits_for(fixture->waits, &like, &found, &e), ERR_OK);
     return found;
 }
 
@@ -306,8 +303,7 @@ static void put_wait(struct fixture *fixture, struct workflow_wait wait)
 static void waits_are_found_by_value_and_by_time(void **state)
 {
     struct fixture *fixture = *state;
-    const struct workflow_wait *found = NULL;
-    uint32_t count = 0;
+    struct workflow_wait_list due = {.memory = &fixture->memory, .count_max = 10};
     struct error e;
     assert_int_equal(workflow_waits_next_due_ms(fixture->waits), INT64_MAX);
     begin(fixture);
@@ -319,15 +315,14 @@ static void waits_are_found_by_value_and_by_time(void **state)
     put_wait(fixture, (struct workflow_wait){.instance = 4, .token = 1, .due_ms = 60});
     commit(fixture);
     assert_int_equal(workflow_waits_next_due_ms(fixture->waits), 50);
-    found = waiting(fixture, "x", &count);
-    assert_int_equal(count, 2);
-    assert_int_equal(found[0].instance, 1);
-    assert_string_equal(found[1].value, "x");
-    assert_int_equal(
-        workflow_waits_due(fixture->waits, 60, 10, &fixture->memory, &found, &count, &e), ERR_OK);
-    assert_int_equal(count, 2);
-    assert_int_equal(found[0].instance, 2); // The earliest first.
-    assert_null(found[1].value);
+    struct workflow_wait_list found = waiting(fixture, "x");
+    assert_int_equal(found.count, 2);
+    assert_int_equal(found.waits[0].instance, 1);
+    assert_string_equal(found.waits[1].value, "x");
+    assert_int_equal(workflow_waits_due(fixture->waits, 60, &due, &e), ERR_OK);
+    assert_int_equal(due.count, 2);
+    assert_int_equal(due.waits[0].instance, 2); // The earliest first.
+    assert_null(due.waits[1].value);
 
     begin(fixture);
     put_wait(fixture, (struct workflow_wait){.instance = 2, .token = 1, .value = "z"});
@@ -339,8 +334,7 @@ static void waits_are_found_by_value_and_by_time(void **state)
     assert_int_equal(workflow_wait_drop(fixture->waits, 4, 1, &e), ERR_OK);
     commit(fixture);
     assert_int_equal(workflow_waits_next_due_ms(fixture->waits), 70);
-    waiting(fixture, "x", &count);
-    assert_int_equal(count, 1);
+    assert_int_equal(waiting(fixture, "x").count, 1);
 }
 
 static void keep_event(struct fixture *fixture, const char *payload, int64_t until_ms)

@@ -133,8 +133,8 @@ static void steps_print(void)
     table_print(
         "workflows.<name>.steps: <name>: retry",
         "Without it a step is tried once. Beside these stands `errors`, a list of `timeout`, "
-        "`unavailable`, `refused`, `offline`, `expression`, `answer`, `failed`, `bound`; "
-        "without it `[timeout, unavailable, offline, answer]`.",
+        "`unavailable`, `refused`, `offline`, `expression`, `answer`, `failed`, `bound`, "
+        "`cancelled`; without it `[timeout, unavailable, offline, answer]`.",
         step_retry_options);
     table_print("workflows.<name>.steps: <name>: emit, call",
                 "`emit` sends a message and goes on; `call` waits for the target's answer. Beside "

@@ -17,13 +17,16 @@ const struct option_spec case_answer_options[] = {
      "The HTTP status; what it means is the target's to say. Without it what the verdict is."},
     {"verdict", OPTION_ENUM, false, NULL, 0, 0, "done|retry|reject|never",
      "done: the target takes it. retry: it fails and may work later. reject: it never will. never: "
-     "no answer comes, until the target's `timeout` is over. Without it what the status is."},
+     "no answer comes, until the target's `timeout` or the step's `within` is over. Without it "
+     "what "
+     "the status is."},
     {"reason", OPTION_TEXT, false, NULL, 0, 0, NULL, "Why, of retry and reject."},
     {"retry_after", OPTION_DURATION, false, "0", 0, 3600000, NULL,
      "The target asks not to be tried again before (of HTTP `Retry-After`)."},
     {"content_type", OPTION_TEXT, false, NULL, 0, 0, NULL,
      "Of the body. Without it what the body is made of."},
-    {"after", OPTION_DURATION, false, "0", 0, 0, NULL, "How long it takes to answer."},
+    {"after", OPTION_DURATION, false, "0", 0, 0, NULL,
+     "How long it takes to answer; longer than the target's `timeout` is as `verdict: never`."},
     {"times", OPTION_INT, false, NULL, 1, CASE_EVENTS_MAX, NULL,
      "So often at most; then the next answer that fits. Without it always."},
     {NULL},

@@ -94,6 +94,15 @@ static int64_t timeout_of(const struct config_target *target)
     return has_option ? option_int(target->options, "timeout") : CASE_TIMEOUT_MS;
 }
 
+// How long the connector waits for an answer. The step's own timer comes first where it ends the
+// call.
+static int64_t patience(const struct config_target *target, const struct delivery *delivery)
+{
+    int64_t timeout_ms = timeout_of(target);
+    bool is_shorter = delivery->timeout_ms > 0 && delivery->timeout_ms < timeout_ms;
+    return is_shorter ? delivery->timeout_ms + 1 : timeout_ms;
+}
+
 // Does the connector read so much of a body?
 static bool is_too_long(const struct config_target *target, size_t len)
 {
@@ -102,15 +111,16 @@ static bool is_too_long(const struct config_target *target, size_t len)
 }
 
 static void give_answer(struct case_world *world, const struct case_answer *said,
-                        struct trial_answer *answer)
+                        const struct delivery *delivery, struct trial_answer *answer)
 {
     const struct config_target *target = &world->config->targets[said->target];
     answer->verdict = said->verdict;
     answer->after_ms = said->after_ms;
     answer->retry_after_ms = said->retry_after_ms;
-    if (said->is_never) {
+    if (said->is_never || said->after_ms > patience(target, delivery)) {
         answer->verdict = VERDICT_RETRY;
-        answer->after_ms = timeout_of(target);
+        answer->after_ms = patience(target, delivery);
+        answer->retry_after_ms = 0;
         answer->reason =
             arena_print(world->arena, "no answer within %" PRId64 " ms", answer->after_ms);
         return;
@@ -144,7 +154,7 @@ static enum err answer_target(struct case_world *world, const struct trial_deliv
     const struct case_answer like = {.target = got->target};
     const struct case_answer *said = find(world, &like, delivery->topic, delivery->topic);
     if (said != NULL) {
-        give_answer(world, said, answer);
+        give_answer(world, said, delivery, answer);
         return ERR_OK;
     }
     if (!is_call(delivery)) {
@@ -161,7 +171,7 @@ static enum err answer_target(struct case_world *world, const struct trial_deliv
                                 (const char *)delivery->topic.ptr));
     }
     const struct case_answer done = {.target = got->target, .status = 200, .content_type = ""};
-    give_answer(world, &done, answer);
+    give_answer(world, &done, delivery, answer);
     return rc;
 }
 
@@ -267,7 +277,7 @@ enum err case_world_answer(void *context, const struct trial_delivery *delivery,
         find(world, &like, delivery->delivery.topic, delivery->delivery.topic);
     enum err rc = ERR_OK;
     if (said != NULL) {
-        give_answer(world, said, inout_answer);
+        give_answer(world, said, &delivery->delivery, inout_answer);
     }
     if (inout_answer->verdict == VERDICT_DONE) { // The broker has it, so that the device gets it.
         rc = answer_device(world, &delivery->delivery, command, inout_answer, e);

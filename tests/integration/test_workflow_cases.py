@@ -66,9 +66,9 @@ PASS = [
                         "instances: [{ask/a: {state: failed, reason: sold out}}]"]),
     ("never: the target's own timeout ends it", [ASK, "{after: 1 min}"],
      ["answers: [{shop: {verdict: never}}]", "instances: [{ask/a: {state: failed, error: unavailable, after: 20 s}}]"]),
-    ("the step's deadline comes first", [ASK, "{after: 2 min}"],
-     ["answers: [{shop: {json: {price: 3}, after: 2 min}}]",
-      "instances: [{ask/a: {state: failed, error: timeout, after: 1 min}}]"]),
+    ("later than the target's timeout is never", [ASK, "{after: 2 min}"],
+     ["answers: [{shop: {json: {price: 3}, after: 30 s}}]",
+      "instances: [{ask/a: {state: failed, error: unavailable, after: 20 s}}]"]),
     ("a body that is too long", ASK,
      ["answers: [{shop: {text: " + "x" * 2000 + "}}]", "instances: [{ask/a: {state: failed, error: answer}}]"]),
     ("the first that fits and is not used up", [ASK, ASK.replace("name: a", "name: b"), ASK.replace("name: a", "name: c")],
@@ -109,6 +109,19 @@ PASS = [
 def test_what_a_case_can_say(tmp_path, why, events, rest):
     done = pipit("test", write(tmp_path, case(events, *rest)))
     assert done.returncode == 0, why + "\n" + done.stdout + done.stderr
+
+
+def test_a_step_that_waits_shorter_than_its_target(tmp_path):
+    """As with a real server: the call ends with the step's `within`, and the next attempt goes out at once."""
+    hub = HUB.replace("within: 1 min", "within: 3 s, retry: {attempts: 3, backoff: 200 ms}")
+    rest = ["answers: [{shop: {verdict: never, times: 1}}, {shop: {json: {price: 3}}}]",
+            "expect: [{shop: {after: 0 s}}, {shop: {}}, {bus: {}}]", "instances: [{ask/a: {state: completed}}]"]
+    done = pipit("test", write(tmp_path, case([ASK, "{after: 4 s}"], *rest), hub))
+    assert done.returncode == 0, done.stdout + done.stderr
+    rest = ["answers: [{shop: {verdict: never}}]", "expect: [{shop: {count: 3}}]",
+            "instances: [{ask/a: {state: failed, error: timeout}}]"]
+    done = pipit("test", write(tmp_path, case([ASK, "{after: 10 s}"], *rest), hub))
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 # why, events, the rest, what has to be told

@@ -5,7 +5,8 @@
 #include "base/time_text.h"
 #include "core/workflow_move.h"
 
-#define ITEM_LEVELS_MAX 1000 // Of 2,048 that Jansson reads, and an item stands in other things.
+#define ITEM_SHOWN_BYTES 60
+#define ITEM_LEVELS_MAX  1000 // Of 2,048 that Jansson reads, and an item stands in other things.
 
 static uint32_t live_tokens(const struct workflow_instance *instance)
 {
@@ -204,6 +205,26 @@ static uint32_t levels_of(struct bytes json)
     return most;
 }
 
+// With what there is instead: mostly a field that the event does not have.
+static const char *no_array(struct visit *visit, const struct event_value *value)
+{
+    const char *name = visit->step->name;
+    if (value->kind == VALUE_NULL) {
+        return visit_text(visit, "step %s: for_each needs a JSON array, not NULL", name);
+    }
+    if (value->kind != VALUE_TEXT && value->kind != VALUE_JSON) {
+        return visit_text(visit, "step %s: for_each needs a JSON array, not a number or bytes",
+                          name);
+    }
+    struct bytes text = value->bytes;
+    size_t len = text.len > ITEM_SHOWN_BYTES ? ITEM_SHOWN_BYTES : text.len;
+    while (len > 0 && len < text.len && (text.ptr[len] & 0xc0) == 0x80) {
+        len--; // Whole characters.
+    }
+    return visit_text(visit, "step %s: for_each needs a JSON array, not '%.*s%s'", name, (int)len,
+                      len == 0 ? "" : (const char *)text.ptr, len < text.len ? "..." : "");
+}
+
 static enum err read_items(struct visit *visit, struct move *move, struct error *e)
 {
     struct event_value *values;
@@ -226,8 +247,7 @@ static enum err read_items(struct visit *visit, struct move *move, struct error 
         move_fail(move, json_is_array(items) ? WORKFLOW_BOUND : WORKFLOW_EXPRESSION,
                   json_is_array(items) ? visit_text(visit, "step %s: %zu items, %d are the most",
                                                     visit->step->name, count, WORKFLOW_ITEMS_MAX)
-                                       : visit_text(visit, "step %s: for_each needs a JSON array",
-                                                    visit->step->name));
+                                       : no_array(visit, &values[0]));
         json_decref(items);
         return ERR_OK;
     }

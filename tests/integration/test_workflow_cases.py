@@ -124,6 +124,21 @@ def test_a_step_that_waits_shorter_than_its_target(tmp_path):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("items, what", [("null", "NULL"), ("5", "a number or bytes"), ("plant/l1", "'plant/l1'"),
+                                         ('"' + "ü" * 40 + '"', "'" + "ü" * 30 + "...'")])
+def test_a_for_each_without_a_list_says_what_there_is(tmp_path, items, what):
+    """Mostly it is a field that the event does not have, or one device without its brackets."""
+    hub = HUB + """  each:
+    start: {from: "t/each", key: name}
+    variables: {items: items}
+    steps: [{each: {for_each: items, as: item, steps: [{pause: {sleep: 1 s}}]}}]
+"""
+    rest = ["instances:", "  - each/a:", "      state: failed", "      error: expression",
+            f'      reason: "step each: for_each needs a JSON array, not {what}"']
+    done = pipit("test", write(tmp_path, case(f"{{topic: t/each, json: {{name: a, items: {items}}}}}", *rest), hub))
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 # why, events, the rest, what has to be told
 WRONG = [
     ("something is taken of an answer that nobody has told", ASK, ["expect: [{shop: {}}, {bus: {}}]"],

@@ -325,7 +325,10 @@ static void teach_missing(const struct query_spec *spec, const char *name, struc
         bool is_event = table_len == 5 && strncasecmp(name, "event", 5) == 0;
         bool is_answer = (table_len == 4 && strncasecmp(name, "body", 4) == 0) ||
                          (table_len == 6 && strncasecmp(name, "answer", 6) == 0);
-        const char *why = is_event    ? "no event is at hand here; take it over into a variable"
+        bool is_at_hand = is_answer && spec->over == QUERY_ANSWER;
+        const char *why = is_at_hand  ? "of an answer there are answer.status, answer.reason and, "
+                                        "of what it says, body.<name>"
+                          : is_event  ? "no event is at hand here; take it over into a variable"
                           : is_answer ? "no answer is at hand here; take it over into a variable"
                                       : "there is no such name";
         say(e, "%s: %s", name, why);

@@ -167,6 +167,9 @@ static void values_are_what_the_expression_gives(void **state)
          "<event.x: no event is at hand here; take it over into a variable>"},
         {"an answer where there is none", QUERY_EVENT, "body.x + answer.status",
          "<body.x: no answer is at hand here; take it over into a variable>"},
+        {"what an answer does not have", QUERY_ANSWER, "answer.body",
+         "<answer.body: of an answer there are answer.status, answer.reason and, of what it says, "
+         "body.<name>>"},
         {"a word of SQL", QUERY_VARIABLES, "order",
          "<\"order\" is a word of SQL: as a variable it is written in double quotes>"},
         {"a word of SQL in quotes", QUERY_VARIABLES, "\"order\"", "null"},

@@ -508,6 +508,11 @@ const struct notes *core_notes(const struct core *core)
     return &core->notes;
 }
 
+struct rules *core_rules(const struct core *core)
+{
+    return core->rules;
+}
+
 void core_books(const struct core *core, struct books *out_books)
 {
     *out_books = core->committed.books;

@@ -1,10 +1,14 @@
 // core.h - the deterministic heart: one batch of inputs becomes one synced transaction.
-// decode, dedupe, rules, outbox, books, commit. Given the store, a batch and the time it always
-// does the same. No I/O but SQLite, no clock, no random number. Threads:   one thread at a time
-// (the hub thread); deliveries in flight are read by workers. Ownership: inputs are borrowed for
-// the call; outcome lives until the next core_step or core_close. Failure:   ERR_FULL: nothing
-// changed, give the same inputs again later. ERR_IO, ERR_CORRUPT: the store
-//            is sealed: acknowledge nothing, core_close, and core_open again.
+// decode, dedupe, rules, workflows, outbox, books, commit. Given the store, a batch and the time it
+// always does the same. No I/O but SQLite, no clock, no random number.
+//
+// Threads:   one thread at a time (the hub thread); deliveries in flight are read by workers.
+//
+// Ownership: inputs are borrowed for the call; outcome lives until the next core_step or
+// core_close.
+//
+// Failure:   ERR_FULL: nothing changed, give the same inputs again later. ERR_IO, ERR_CORRUPT: the
+// store is sealed: acknowledge nothing, core_close, and core_open again.
 #ifndef PIPIT_CORE_CORE_H
 #define PIPIT_CORE_CORE_H
 
@@ -19,6 +23,7 @@
 
 struct core;
 struct event_value;
+struct rules;
 struct store;
 
 struct user_property {
@@ -232,6 +237,9 @@ enum err core_swap(struct core *core, const struct core_spec *spec, struct error
 enum err core_try_swap(struct core *core, const struct core_spec *spec, struct error *e);
 // What the last of either did, or would do, to what rules keep.
 const struct notes *core_notes(const struct core *core);
+
+// Its rules as they are compiled, for those who explain and measure them; until the next swap.
+struct rules *core_rules(const struct core *core);
 
 void core_books(const struct core *core, struct books *out_books);
 

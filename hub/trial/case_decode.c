@@ -4,7 +4,7 @@
 #include <pipit/v1/pipit.pb-c.h>
 
 #include "base/json_bytes.h"
-#include "core/event_parts.h"
+#include "core/event.h"
 #include "core/topic.h"
 #include "trial/case_proto.h"
 

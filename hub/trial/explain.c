@@ -9,9 +9,9 @@
 #include "base/arena.h"
 #include "base/json_bytes.h"
 #include "core/cloudevent.h"
-#include "core/core_parts.h"
 #include "core/format.h"
 #include "core/function_list.h"
+#include "core/rules.h"
 #include "core/sql_words.h"
 #include "core/topic.h"
 #include "trial/case_match.h"
@@ -308,7 +308,7 @@ static enum err explain_rules(const struct explain_options *options, const json_
     enum err rc = trial_create(&trial, &trial_options, e);
     for (uint32_t i = 0; rc == ERR_OK && i < options->config->core.rule_count; i++) {
         if (is_asked_for(options, &options->config->core.rules[i])) {
-            rc = explain_rule(options, trial_core(trial)->rules, i, read, list, e);
+            rc = explain_rule(options, core_rules(trial_core(trial)), i, read, list, e);
         }
     }
     trial_destroy(trial);

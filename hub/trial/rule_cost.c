@@ -5,7 +5,7 @@
 
 #include "base/clock.h"
 #include "base/option.h"
-#include "core/core_parts.h"
+#include "core/rules.h"
 #include "trial/trial.h"
 
 #define BATCH      1000
@@ -103,8 +103,9 @@ static void note_counts(struct measure *measure, struct trial *trial)
     cost->deliveries = books.delivered;
     cost->rejected = books.rejected;
     cost->late = books.late;
-    cost->instructions = (double)rules_instructions(trial_core(trial)->rules, measure->rule_index) /
-                         (double)measure->options->events;
+    cost->instructions =
+        (double)rules_instructions(core_rules(trial_core(trial)), measure->rule_index) /
+        (double)measure->options->events;
 }
 
 // One round; gives its nanoseconds an event.

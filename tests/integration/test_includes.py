@@ -107,6 +107,13 @@ def test_hub_includes_point_one_way(folder):
     assert not wrong, f"{folder} may include {sorted(MAY_INCLUDE[folder])}: {wrong}"
 
 
+def test_parts_stay_within_their_folder():
+    """A header that ends in _parts.h is what the files of one folder share."""
+    wrong = [f"{name_of(path)}: {header}" for path in sources("hub") for bracket, header in includes(path)
+             if bracket == '"' and header.endswith("_parts.h") and layer_of(header) != path.parent.name]
+    assert not wrong, wrong
+
+
 def test_every_hub_folder_is_known():
     folders = {path.parent.name for path in sources("hub")}
     assert folders <= set(MAY_INCLUDE), "a new folder of hub/ needs its row in ARCHITECTURE.md and here"

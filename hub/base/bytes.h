@@ -1,6 +1,7 @@
 // bytes.h - borrowed bytes: a pointer and a length, valid as long as their owner says.
 // Threads:   any.
 // Ownership: never owns.
+// Failure:   none.
 #ifndef PIPIT_BASE_BYTES_H
 #define PIPIT_BASE_BYTES_H
 

@@ -1,5 +1,7 @@
 // clock.h - the only place that reads a clock. The core takes time as an argument instead.
-// Threads: any.
+// Threads:   any.
+// Ownership: nothing is allocated.
+// Failure:   none: Linux has these clocks.
 #ifndef PIPIT_BASE_CLOCK_H
 #define PIPIT_BASE_CLOCK_H
 

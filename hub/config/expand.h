@@ -3,6 +3,8 @@
 // Threads:   one; reads the environment.
 //
 // Ownership: the text lives in the reader's arena.
+//
+// Failure:   NULL, and the reader has a problem more.
 #ifndef PIPIT_CONFIG_EXPAND_H
 #define PIPIT_CONFIG_EXPAND_H
 

@@ -1,6 +1,10 @@
 // locate.h - where a byte of a YAML text stands in the file, whatever its quoting and folding.
 //
 // Threads:   any; pure functions.
+//
+// Ownership: everything is borrowed for the call.
+//
+// Failure:   none: an offset beyond the text is its end.
 #ifndef PIPIT_CONFIG_LOCATE_H
 #define PIPIT_CONFIG_LOCATE_H
 

@@ -1,5 +1,11 @@
 // types.h - the connectors there are; a new one is its file, a line here and a line in
 // connectors.c.
+//
+// Threads:   any; constants.
+//
+// Ownership: nothing is owned.
+//
+// Failure:   as connector.h.
 #ifndef PIPIT_CONNECTORS_TYPES_H
 #define PIPIT_CONNECTORS_TYPES_H
 

@@ -2,7 +2,13 @@
 // its commands. "<store id>/w<instance>-<execution>-<step>-<started, milliseconds>": the same for
 // every attempt. A hub that goes on from an older copy of the store does again what it had done
 // since, under the same names; the step is in it so that another way from there on is not taken for
-// that. Threads:   any. Ownership: nothing is allocated. Failure:   false: it is no such text.
+// that.
+//
+// Threads:   any.
+//
+// Ownership: nothing is allocated.
+//
+// Failure:   false: it is no such text.
 #ifndef PIPIT_CORE_WORKFLOW_TICKET_H
 #define PIPIT_CORE_WORKFLOW_TICKET_H
 

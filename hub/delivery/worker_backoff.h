@@ -4,6 +4,8 @@
 // Threads:   one at a time.
 //
 // Ownership: embedded by value.
+//
+// Failure:   none.
 #ifndef PIPIT_DELIVERY_WORKER_BACKOFF_H
 #define PIPIT_DELIVERY_WORKER_BACKOFF_H
 

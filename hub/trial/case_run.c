@@ -387,42 +387,51 @@ static enum err judge(struct run *run, struct error *e)
     return rc;
 }
 
+static enum err open_trial(struct run *run, struct error *e)
+{
+    run->world = (struct case_world){.config = run->config,
+                                     .spec = run->spec,
+                                     .arena = run->arena,
+                                     .used = calloc(run->spec->answer_count + 1, sizeof(uint32_t)),
+                                     .fault = on_world_fault,
+                                     .context = run};
+    if (run->world.used == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for the case");
+    }
+    const struct trial_options options = {.config = run->config,
+                                          .rule = run->spec->rule,
+                                          .now_ms = run->spec->start_ms,
+                                          .has_workflows = true,
+                                          .answer = case_world_answer,
+                                          .context = &run->world};
+    enum err rc = trial_create(&run->trial, &options, e);
+    run->world.trial = run->trial;
+    return rc;
+}
+
+// ERR_OK also for what could not be played to its end: it has been said where.
+static enum err play_and_judge(struct run *run, struct error *e)
+{
+    enum err rc = play(run, e);
+    if (rc == ERR_OK) {
+        return judge(run, e);
+    }
+    return rc == ERR_NO_MEMORY ? rc : ERR_OK;
+}
+
 enum err case_run(const struct config *config, const struct case_spec *spec,
                   struct case_result *out_result, struct error *e)
 {
-    struct error own = {0};
+    struct error own = {0}; // Faults are made of its text.
     *out_result = (struct case_result){.spec = spec, .arena = arena_create()};
-    struct run run = {.config = config, .spec = spec, .result = out_result};
-    run.arena = out_result->arena;
+    struct run run = {
+        .config = config, .spec = spec, .result = out_result, .arena = out_result->arena};
     if (run.arena == NULL) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for the case");
     }
     e = e == NULL ? &own : e;
-    run.world = (struct case_world){.config = config,
-                                    .spec = spec,
-                                    .arena = run.arena,
-                                    .used = calloc(spec->answer_count + 1, sizeof(uint32_t)),
-                                    .fault = on_world_fault,
-                                    .context = &run};
-    const struct trial_options options = {.config = config,
-                                          .rule = spec->rule,
-                                          .now_ms = spec->start_ms,
-                                          .has_workflows = true,
-                                          .answer = case_world_answer,
-                                          .context = &run.world};
-    enum err rc = run.world.used == NULL ? error_set(e, ERR_NO_MEMORY, "out of memory for the case")
-                                         : trial_create(&run.trial, &options, e);
-    if (rc != ERR_OK) {
-        goto cleanup;
-    }
-    run.world.trial = run.trial;
-    rc = play(&run, e);
-    if (rc == ERR_OK) {
-        rc = judge(&run, e);
-    } else if (rc != ERR_NO_MEMORY) {
-        rc = ERR_OK; // It has been said where.
-    }
-cleanup:
+    enum err rc = open_trial(&run, e);
+    rc = rc == ERR_OK ? play_and_judge(&run, e) : rc;
     trial_destroy(run.trial);
     free(run.got);
     free(run.is_rejected);

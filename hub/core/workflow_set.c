@@ -121,11 +121,13 @@ static enum err add_row(struct workflow_set *set, struct rule_space *space,
 {
     struct set_entry entry = {.id = row->id, .active = row->active, .is_current = row->is_current};
     enum err rc = compile(space, row, &entry.definition, e);
-    if (rc == ERR_CONFIG && !row->is_current) {
-        entry.definition = NULL; // Of the store: its instances rest.
-        rc = ERR_OK;
+    bool will_rest = rc == ERR_CONFIG && !row->is_current; // Of the store: so do its instances.
+    if (rc != ERR_OK && !will_rest) {
+        return rc;
     }
-    if (rc == ERR_OK && (rc = add_entry(set, &entry, e)) != ERR_OK) {
+    entry.definition = will_rest ? NULL : entry.definition;
+    rc = add_entry(set, &entry, e);
+    if (rc != ERR_OK) {
         workflow_definition_destroy(entry.definition);
     }
     return rc;

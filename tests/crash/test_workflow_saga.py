@@ -3,7 +3,6 @@ the hub killed at every request that the server sees and at random points. Each 
 each Idempotency-Key, each undo too, in reverse order, and the books balance."""
 
 import collections
-import http.server
 import json
 import random
 import threading
@@ -12,6 +11,7 @@ import time
 import pytest
 
 from harness import Client, Hub, wait_for
+from http_peer import Answer, HttpPeer
 
 STEPS = 5
 SURE = "retry: {attempts: 1000, backoff: 20 ms, backoff_max: 200 ms}"
@@ -61,48 +61,23 @@ WORKFLOWS = (workflow("patient", "within: 10 s\n          " + SURE) + workflow("
              + branched("wide"))
 
 
-class World:
+class World(HttpPeer):
     """A server that does what it is asked once for each Idempotency-Key, and keeps book of it."""
 
     def __init__(self):
-        self.lock = threading.Lock()
         self.effects = collections.OrderedDict()  # Idempotency-Key: (what, number, order).
         self.answers = {}                         # Idempotency-Key: status.
-        self.requests = 0
         self.on_news = lambda key, is_answered: None
         self.chance = None    # Of losing an answer; None: none is lost.
         self.work_s = 0       # How long it takes.
         self.refused = set()  # (what, number) that are refused for now.
         self.silent = set()   # Orders with a call that is not answered now.
         self.overtaken = []   # Those that were undone meanwhile.
-        world = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            wbufsize = -1  # Head and body leave together.
-
-            def do_POST(self):
-                length = int(self.headers.get("Content-Length") or 0)
-                self.rfile.read(length)
-                world.handle(self)
-
-            def log_message(self, *_):
-                pass
-
-        class Server(http.server.ThreadingHTTPServer):
-            def handle_error(self, *_):
-                pass  # Who asked is dead.
-
-        self.server = Server(("127.0.0.1", 0), Handler)
-        self.server.daemon_threads = True
-        self.server.block_on_close = False
-        self.port = self.server.server_address[1]
-        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        super().__init__(self.handle)
 
     def handle(self, request):
-        key = request.headers["Idempotency-Key"]
+        key = request.key
         with self.lock:
-            self.requests += 1
             is_new = key not in self.answers
             if is_new:
                 self.answers[key] = self.act(key, request.path)
@@ -110,34 +85,17 @@ class World:
         time.sleep(self.work_s)
         if is_new:
             self.on_news(key, False)
-        if status is None or (self.chance is not None and self.chance.random() < 0.2):
-            self.lose(request, status)
-            return
-        try:
-            body = json.dumps({"key": key}).encode()
-            request.send_response(status)
-            request.send_header("Content-Type", "application/json")
-            request.send_header("Content-Length", str(len(body)))
-            request.end_headers()
-            request.wfile.write(body)
-            request.wfile.flush()
-        except OSError:
-            request.close_connection = True  # Who asked is dead.
-        if is_new:
-            self.on_news(key, True)
-
-    def lose(self, request, status):
-        """It has happened, and who asked is not told: by a connection that ends, or by silence."""
-        request.close_connection = True
         if status is None:
-            order = request.path.partition("?")[0].split("/")[-1]
-            self.silent.add(order)
-            request.connection.settimeout(10)
-            try:
-                request.connection.recv(1)  # Until the client gives up.
-            except OSError:
-                pass
-            self.silent.discard(order)
+            self.keep_silent(request)
+        if status is None or (self.chance is not None and self.chance.random() < 0.2):
+            return Answer(raw=b"")  # It has happened, and who asked is not told.
+        return Answer(status, {"key": key}, after=(lambda: self.on_news(key, True)) if is_new else None)
+
+    def keep_silent(self, request):
+        order = request.path.partition("?")[0].split("/")[-1]
+        self.silent.add(order)
+        request.wait_given_up()
+        self.silent.discard(order)
 
     def act(self, key, path):
         """Does it, unless the order says that this step fails; gives the status, None: silence."""
@@ -163,10 +121,6 @@ class World:
         done = self.done_for(order)
         return [(what, number) for what, number in done if what == "do" or ("do", number) in done]
 
-    def stop(self):
-        self.server.shutdown()
-        self.server.server_close()
-
 
 def expected(fails):
     """What happens outside for an order whose step `fails` is refused; 0: none is; negative: that
@@ -178,9 +132,8 @@ def expected(fails):
 
 @pytest.fixture
 def world():
-    running = World()
-    yield running
-    running.stop()
+    with World() as running:
+        yield running
 
 
 def make_hub(broker, world, folder):
@@ -284,7 +237,7 @@ def test_killed_at_every_request(broker, world, tmp_path):
         reaper.end()
         check_end(hub, world, orders)
         assert reaper.kills >= 10
-        assert world.requests > len(world.answers)  # Without the keys effects had happened twice.
+        assert len(world.requests) > len(world.answers)  # Without the keys effects had happened twice.
     finally:
         reaper.end()
         hub.cleanup()
@@ -295,8 +248,8 @@ def kill_at_random(hub, world, chance, is_over):
     kills = 0
     end = time.monotonic() + 5
     while time.monotonic() < end and kills < 12 and not is_over():
-        seen = world.requests + chance.randrange(1, 30)
-        wait_for(lambda: world.requests >= seen or is_over(), 30)
+        seen = len(world.requests) + chance.randrange(1, 30)
+        wait_for(lambda: len(world.requests) >= seen or is_over(), 30)
         time.sleep(chance.random() * 0.02)  # So that it dies anywhere between two requests.
         hub.kill()
         kills += 1

@@ -20,6 +20,7 @@ class Request:
         self.body = body
         self.connection = handler.connection_number
         self.version = handler.request_version
+        self._socket = handler.connection
 
     @property
     def key(self):
@@ -28,13 +29,21 @@ class Request:
     def json(self):
         return json.loads(self.body)
 
+    def wait_given_up(self, deadline=10):
+        """Until the client ends the connection, at most so long."""
+        self._socket.settimeout(deadline)
+        try:
+            self._socket.recv(1)
+        except OSError:
+            pass
+
 
 class Answer:
     """status, body (bytes, text, or what json takes) and headers; then, before the body: raw bytes
     instead of all that, or how it goes wrong."""
 
     def __init__(self, status=200, body=None, headers=(), content_type="application/json", raw=None,
-                 half=False, huge=0, never=False, late=None):
+                 half=False, huge=0, never=False, late=None, after=None):
         self.status = status
         self.body = b"" if body is None else body
         if not isinstance(self.body, (bytes, str)):
@@ -48,6 +57,7 @@ class Answer:
         self.huge = huge    # So many bytes of body, for as long as they are taken.
         self.late = late    # An event that the body waits for; also one that must not be there.
         self.never = never  # Nothing comes until the server is closed.
+        self.after = after  # Called when it has left, or could not.
 
 
 class _Handler(http.server.BaseHTTPRequestHandler):
@@ -71,7 +81,11 @@ class _Handler(http.server.BaseHTTPRequestHandler):
         length = int(self.headers.get("Content-Length", 0))
         request = Request(self, self.rfile.read(length))
         answer = self.server.peer._called(request)
-        self._answer(answer)
+        try:
+            self._answer(answer)
+        finally:
+            if answer.after is not None:
+                answer.after()
 
     do_GET = do_HEAD = do_POST = do_PUT = do_PATCH = do_DELETE = _serve
 

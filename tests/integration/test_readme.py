@@ -8,6 +8,7 @@ import subprocess
 from harness import BUILD, ROOT, free_port, wait_for
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+WORKFLOWS = (ROOT / "docs" / "WORKFLOWS.md").read_text(encoding="utf-8")
 
 
 def first_rule():
@@ -41,6 +42,36 @@ def test_first_rule_shows_what_it_says(tmp_path):
     finally:
         os.killpg(script.pid, signal.SIGKILL)
         print(script.communicate()[0])
+
+
+def until(command, text):
+    return f"until {command} 2>&1 | grep -q '{text}'; do sleep 0.05; done\n"
+
+
+def test_first_workflow_survives_as_it_says(tmp_path):
+    """A person is slow enough for broker, hub and event to have come; a script waits for them."""
+    port = str(free_port())
+    section = WORKFLOWS.split("To see it run")[1]
+    setup, act = (text.replace("18831", port) for text in re.findall(r"```sh\n(.*?)```", section, re.S)[:2])
+    setup = setup.replace("docs/examples", str(ROOT / "docs" / "examples"))
+    setup = setup.replace(f"mosquitto -p {port} &", f"mosquitto -p {port} &\n"
+                          f"until (: </dev/tcp/127.0.0.1/{port}) 2>/dev/null; do sleep 0.05; done")
+    setup = setup.replace("pipit hub -c hub.yaml &", "pipit hub -c hub.yaml 2>hub.log &")
+    setup += until("cat hub.log", "id=INTAKE-UP")
+    pipit_list = "pipit workflow list -c hub.yaml"
+    act = act.replace(pipit_list, until(pipit_list, "closed") + pipit_list, 1)
+    act = act.replace("pipit workflow show", until(f"{pipit_list} --state completed", "north") + "pipit workflow show")
+    env = {**os.environ, "PATH": f"{BUILD / 'hub'}:{os.environ['PATH']}:/usr/sbin"}
+    with open(tmp_path / "log", "w", encoding="utf-8") as log:
+        script = subprocess.Popen(["bash", "-e", "-c", setup + act], cwd=tmp_path, env=env, stdout=log,
+                                  stderr=subprocess.STDOUT, start_new_session=True)
+        try:
+            status = script.wait(timeout=50)  # Before the minute is over.
+        finally:
+            os.killpg(script.pid, signal.SIGKILL)
+    told = (tmp_path / "log").read_text(encoding="utf-8")
+    assert status == 0 and len(re.findall(r"door +north +running +closed", told)) == 2, told
+    assert re.search(r"door/north  instance 1, completed", told) and "closed done" in told, told
 
 
 def test_the_rule_that_is_tested_passes_its_case(tmp_path):

@@ -53,14 +53,16 @@ enum err workflow_engine_tell_parent(struct visit *child, struct error *e)
     return task.instance == 0 ? ERR_OK : add_task(child->workflows, &task, e);
 }
 
-enum err workflow_engine_cancel_child(struct visit *parent, int64_t child, struct error *e)
+enum err workflow_engine_cancel_child(struct visit *parent, int64_t child, enum workflow_cancel how,
+                                      struct error *e)
 {
+    const char *why = how == CANCEL_ABANDON ? "was given up by an operator" : "has cancelled it";
     const struct engine_task task = {
         .kind = TASK_CANCEL,
         .instance = child,
-        .how = CANCEL_UNDO,
-        .reason = visit_text(parent, "workflow %s, which runs it, does not wait for it any more",
-                             parent->instance->definition->name),
+        .how = how,
+        .reason = visit_text(parent, "workflow %s, which runs it, %s",
+                             parent->instance->definition->name, why),
     };
     return add_task(parent->workflows, &task, e);
 }
@@ -130,6 +132,15 @@ static enum err find(struct workflows *workflows, int64_t id,
     return rc;
 }
 
+// It is waited for no more by what its parent undoes.
+static enum err child_has_undone(struct workflows *workflows, struct workflow_instance *parent,
+                                 int64_t child, bool is_done, struct error *e)
+{
+    struct visit visit = {.workflows = workflows, .instance = parent};
+    enum err rc = workflow_undo_child_over(&visit, child, is_done, e);
+    return rc == ERR_OK ? workflow_drive(workflows, parent, e) : rc;
+}
+
 static enum err child_has_ended(struct workflows *workflows, const struct engine_task *task,
                                 struct error *e)
 {
@@ -137,6 +148,10 @@ static enum err child_has_ended(struct workflows *workflows, const struct engine
     enum err rc = find(workflows, task->instance, &parent, e);
     rc = rc == ERR_OK ? find(workflows, task->child, &child, e) : rc;
     if (rc != ERR_OK || parent == NULL || child == NULL) {
+        return rc;
+    }
+    rc = child_has_undone(workflows, parent, child->id, child->state == INSTANCE_COMPLETED, e);
+    if (rc != ERR_OK) {
         return rc;
     }
     const struct workflow_token *token = workflow_token_of(parent, task->execution);
@@ -295,9 +310,12 @@ static enum err cancel(struct workflows *workflows, struct workflow_instance *in
                              reason == NULL ? "an operator has cancelled it" : reason)) {
         return error_set(e, ERR_NO_MEMORY, "out of memory for why a workflow is cancelled");
     }
-    enum err rc = how == CANCEL_ABANDON || instance->state == INSTANCE_QUEUED
-                      ? workflow_finish(&visit, INSTANCE_CANCELLED, e)
-                      : workflow_undo_begin(&visit, INSTANCE_CANCELLED, e);
+    enum err rc = how == CANCEL_ABANDON ? workflow_undo_abandon(&visit, e) : ERR_OK;
+    if (rc == ERR_OK) {
+        rc = how == CANCEL_ABANDON || instance->state == INSTANCE_QUEUED
+                 ? workflow_finish(&visit, INSTANCE_CANCELLED, e)
+                 : workflow_undo_begin(&visit, INSTANCE_CANCELLED, e);
+    }
     return rc == ERR_OK ? workflow_drive(workflows, instance, e) : rc;
 }
 
@@ -327,5 +345,13 @@ enum err workflow_engine_retry(struct workflows *workflows, struct workflow_inst
     bool is_first = begin(workflows);
     enum err rc = workflow_undo_retry(&visit, e);
     rc = rc == ERR_OK ? drive_later(workflows, instance, e) : rc;
+    return is_first ? finish(workflows, rc, e) : rc;
+}
+
+enum err workflow_engine_child_gone(struct workflows *workflows, struct workflow_instance *parent,
+                                    int64_t child, struct error *e)
+{
+    bool is_first = begin(workflows);
+    enum err rc = child_has_undone(workflows, parent, child, false, e);
     return is_first ? finish(workflows, rc, e) : rc;
 }

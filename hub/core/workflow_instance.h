@@ -83,7 +83,7 @@ struct workflow_instance {
     struct workflow_token *tokens;
     uint32_t token_count, token_capacity;
     // What there is to undo, the last one first to go: [{"step": n, "execution": n, "path":
-    // "/<branch>/...", ["scope": {...}]}]
+    // "/<branch>/...", ["scope": {...}]}]; of children that undo themselves: workflow_undo_run.c.
     json_t *undo;
     uint32_t next_token, next_execution, next_entry; // From 1 on.
     char *error, *reason;                            // Of its failure; NULL.

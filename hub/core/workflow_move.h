@@ -151,11 +151,29 @@ bool workflow_set_reason(struct workflow_instance *instance, const char *error, 
 // The instance's deadline, from now on.
 enum err workflow_arm(struct visit *visit, struct error *e);
 
+// What names the token's visit in the list, but for its execution; NULL: out of memory.
+json_t *workflow_undo_entry(const struct visit *visit);
+// The next list, or it waits for a child; the instance is over when there is none.
+enum err workflow_undo_go_on(struct visit *visit, struct error *e);
+
+// ---- workflow_undo_run.c ------------------------------------------------------------------------
+
+// The token's child is told to undo itself: what the instance did before is undone after that.
+enum err workflow_undo_child(struct visit *visit, int64_t child, struct error *e);
+// The child is over; is_done: it has completed. The instance goes on if it waited for it.
+enum err workflow_undo_child_over(struct visit *visit, int64_t child, bool is_done,
+                                  struct error *e);
+// Drops those at the list's end that are over. *out_is_waiting: the last one is not.
+enum err workflow_undo_children(struct visit *visit, bool *out_is_waiting, struct error *e);
+// All children that it waits for are given up, as it is.
+enum err workflow_undo_abandon(struct visit *visit, struct error *e);
+
 // ---- workflow_engine.c --------------------------------------------------------------------------
 
 // Afterwards, when this instance has made its moves: the child's parent is told, the child is
 // cancelled.
 enum err workflow_engine_tell_parent(struct visit *child, struct error *e);
-enum err workflow_engine_cancel_child(struct visit *parent, int64_t child, struct error *e);
+enum err workflow_engine_cancel_child(struct visit *parent, int64_t child, enum workflow_cancel how,
+                                      struct error *e);
 
 #endif

@@ -91,9 +91,10 @@ static enum err tell_parent(struct workflows *workflows, const struct look *look
     if (rc != ERR_OK) {
         return error_set(e, rc, "%s", why.text);
     }
+    rc = workflow_engine_child_gone(workflows, parent, look->id, e);
     struct workflow_token *token = workflow_token_of(parent, look->parent_execution);
-    if (token == NULL || token->delivery != (uint64_t)look->id) {
-        return ERR_OK; // It does not wait for this one any more.
+    if (rc != ERR_OK || token == NULL || token->delivery != (uint64_t)look->id) {
+        return rc; // It does not wait for this one any more.
     }
     const struct workflow_news_item news = {
         .kind = NEWS_CHILD,

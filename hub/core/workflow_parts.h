@@ -4,7 +4,7 @@
 // - workflow_match.c, workflow_start.c: events to those that await them, and to new instances
 // - workflow_engine.c, workflow_move.c: a token from step to step, until it waits
 // - workflow_step_*.c: each kind of step; workflow_retry.c: when it is tried again
-// - workflow_undo.c: failure, cancel, undo, park
+// - workflow_undo.c: failure, cancel, undo, park; workflow_undo_run.c: that of those it runs
 // - workflow_send.c: messages, calls, commands, into the outbox or the inbox
 // - workflow_presence.c: who is online; workflow_inbox.c: what workflows tell the hub
 // - workflow_journal.c: entries of instances, and transitions for those who watch
@@ -160,6 +160,10 @@ enum err workflow_engine_cancel(struct workflows *workflows, struct workflow_ins
                                 enum workflow_cancel how, const char *reason, struct error *e);
 enum err workflow_engine_retry(struct workflows *workflows, struct workflow_instance *instance,
                                struct error *e);
+// An operator has given up the child, which could not be loaded: the parent goes on if it waited
+// for it to undo itself.
+enum err workflow_engine_child_gone(struct workflows *workflows, struct workflow_instance *parent,
+                                    int64_t child, struct error *e);
 
 // ---- workflow_send.c ----------------------------------------------------------------------------
 
@@ -230,7 +234,7 @@ size_t workflow_record_whole(struct bytes text, size_t bytes_max);
     X(DONE, "done")         /* A step; data: what came back and was taken */                       \
     X(RETRYING, "retrying") /* An attempt failed; data: until when it waits */                     \
     X(ERROR, "error")       /* A step failed for good */                                           \
-    X(UNDOING, "undoing")   /* The instance begins to undo */                                      \
+    X(UNDOING, "undoing")   /* The instance begins to undo; a step: it waits for its child to */   \
     X(UNDONE, "undone")     /* One undo list is over */                                            \
     X(PARKED, "parked")                                                                            \
     X(RETRIED, "retried")     /* By an operator */                                                 \

@@ -11,7 +11,8 @@
 //                 PARKED
 //
 // An entry stays on the instance's list until its steps are over: deliveries of those go under the
-// key of the branch that is undone (workflow_send.c), behind what it sent before.
+// key of the branch that is undone (workflow_send.c), behind what it sent before. Entries of other
+// instances that it ran: workflow_undo_run.c.
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -86,7 +87,11 @@ enum err workflow_stop(struct visit *visit, struct error *e)
     }
     int64_t child = (int64_t)token->delivery;
     token->delivery = 0;
-    return child == 0 ? ERR_OK : workflow_engine_cancel_child(visit, child, e);
+    if (child == 0) {
+        return ERR_OK;
+    }
+    enum err rc = workflow_undo_child(visit, child, e);
+    return rc == ERR_OK ? workflow_engine_cancel_child(visit, child, CANCEL_UNDO, e) : rc;
 }
 
 // What the token waited for is none of its business any more.
@@ -193,17 +198,26 @@ static void forget(struct workflow_instance *instance, uint32_t execution)
     }
 }
 
+json_t *workflow_undo_entry(const struct visit *visit)
+{
+    char path[PATH_BYTES];
+    write_path(visit, path);
+    const json_t *scope = workflow_token_scope(visit->instance, visit->token);
+    return json_pack("{s:I, s:s, s:o*}", "step", (json_int_t)visit->token->step, "path", path,
+                     "scope", scope == NULL ? NULL : json_deep_copy(scope));
+}
+
 enum err workflow_undo_note(struct visit *visit, struct error *e)
 {
     if (visit->instance->state != INSTANCE_RUNNING || visit->step->undo == PLACE_NONE) {
         return ERR_OK;
     }
-    char path[PATH_BYTES];
-    write_path(visit, path);
-    const json_t *scope = workflow_token_scope(visit->instance, visit->token);
-    json_t *entry = json_pack("{s:I, s:I, s:s, s:o*}", "step", (json_int_t)visit->token->step,
-                              "execution", (json_int_t)visit->token->execution, "path", path,
-                              "scope", scope == NULL ? NULL : json_deep_copy(scope));
+    json_t *entry = workflow_undo_entry(visit);
+    json_t *execution = json_integer(visit->token->execution);
+    if (entry == NULL || json_object_set_new(entry, "execution", execution) != 0) {
+        json_decref(entry);
+        return no_memory(e);
+    }
     workflow_instance_touch(visit->instance, visit->workflows->now_ms);
     if (visit->token->is_sent) {
         forget(visit->instance, visit->token->execution);
@@ -225,19 +239,25 @@ static workflow_place undone_step(const struct workflow_instance *instance)
     return is_known ? (workflow_place)step : PLACE_NONE;
 }
 
-// A token for the newest entry; the instance is over when there is none.
-static enum err begin_list(struct visit *visit, struct error *e)
+enum err workflow_undo_go_on(struct visit *visit, struct error *e)
 {
     struct workflow_instance *instance = visit->instance;
-    while (last_entry(instance) != NULL && undone_step(instance) == PLACE_NONE) {
+    bool is_waiting;
+    enum err rc = workflow_undo_children(visit, &is_waiting, e);
+    while (rc == ERR_OK && !is_waiting && last_entry(instance) != NULL &&
+           undone_step(instance) == PLACE_NONE) {
         json_array_remove(instance->undo, json_array_size(instance->undo) - 1); // Not ours.
+        rc = workflow_undo_children(visit, &is_waiting, e);
+    }
+    if (rc != ERR_OK || is_waiting) {
+        return rc;
     }
     if (last_entry(instance) == NULL) {
         return workflow_finish(visit, instance->goal, e);
     }
     workflow_place first = instance->definition->steps[undone_step(instance)].undo;
     json_t *scope = json_object_get(last_entry(instance), "scope");
-    enum err rc = workflow_token_add(instance, first, &visit->token, e);
+    rc = workflow_token_add(instance, first, &visit->token, e);
     if (rc != ERR_OK) {
         return rc;
     }
@@ -261,7 +281,7 @@ enum err workflow_undo_begin(struct visit *visit, enum workflow_state goal, stru
     }
     visit->instance->state = INSTANCE_UNDOING;
     rc = note_instance(visit, ENTRY_UNDOING, e);
-    return rc == ERR_OK ? begin_list(visit, e) : rc;
+    return rc == ERR_OK ? workflow_undo_go_on(visit, e) : rc;
 }
 
 enum err workflow_undo_next(struct visit *visit, struct error *e)
@@ -283,7 +303,7 @@ enum err workflow_undo_next(struct visit *visit, struct error *e)
     visit->token = &undone;
     rc = rc == ERR_OK ? visit_note(visit, ENTRY_UNDONE, NULL, e) : rc;
     visit->token = NULL;
-    return rc == ERR_OK ? begin_list(visit, e) : rc;
+    return rc == ERR_OK ? workflow_undo_go_on(visit, e) : rc;
 }
 
 // ---- failure and parking ------------------------------------------------------------------------

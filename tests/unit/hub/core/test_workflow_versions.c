@@ -119,35 +119,82 @@ static void one_that_does_not_compile_rests(void **state)
 }
 
 // What runs one that rests does not wait for it for ever.
+static const char *const parent_and_child[] = {
+    "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo',"
+    "'keep':864000000,'steps':[{'name':'s','do':'set','set':{'m':'1'},'undo':[{'name':'us','do':"
+    "'set','set':{'m':'2'}}]},{'name':'sub','do':'run','workflow':'child','key':'my.key',"
+    "'wait':true}]}",
+    "{'format':1,'name':'child','failure':'undo','keep':864000000,'steps':["
+    "{'name':'nap','do':'sleep','for':1000,'undo':[{'name':'un','do':'sleep','for':1000}]},"
+    "{'name':'set','do':'set','set':{'m':'(SELECT max(v) FROM seen)'}},"
+    "{'name':'rest','do':'sleep','for':100000}]}",
+    NULL};
+
+static const struct table_spec seen_table = {
+    .name = "seen", .key = "d", .sql = "SELECT d, v FROM \"seen/#\"", .rows_max = 10};
+
+// What configures the child, and with has_table what it reads.
+static void swap_child(struct play *play, bool has_child, bool has_table)
+{
+    play->spec.tables = &seen_table;
+    play->spec.table_count = has_table;
+    play->spec.workflow_count = 1 + has_child;
+    assert_ok(core_swap(play->core, &play->spec, &play->e), play->e);
+}
+
+static struct play *play_parent_and_child(void)
+{
+    const char *parent_only[] = {parent_and_child[0], NULL};
+    struct play *play = play_create(parent_only, PLAY_PLAIN);
+    play_quote(play->texts[1], PLAY_TEXT_MAX, parent_and_child[1]);
+    play->workflows[1] = (struct workflow_spec){"child", play->texts[1]};
+    swap_child(play, true, true);
+    play_script(play, "e start {'k':1};");
+    assert_asked(play, states_sql, "1 1 running, 2 1 running");
+    return play;
+}
+
 static void one_that_is_given_up_is_told_of(void **state)
 {
     (void)state;
-    static const char *const definitions[] = {
-        "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo',"
-        "'keep':864000000,'steps':[{'name':'sub','do':'run','workflow':'child','key':'my.key',"
-        "'wait':true}]}",
-        "{'format':1,'name':'child','failure':'undo','keep':864000000,'steps':["
-        "{'name':'nap','do':'sleep','for':1000},"
-        "{'name':'set','do':'set','set':{'m':'(SELECT max(v) FROM seen)'}}]}",
-        NULL};
-    static const struct table_spec table = {
-        .name = "seen", .key = "d", .sql = "SELECT d, v FROM \"seen/#\"", .rows_max = 10};
-    const char *parent_only[] = {definitions[0], NULL};
-    struct play *play = play_create(parent_only, PLAY_PLAIN);
-    play_quote(play->texts[1], PLAY_TEXT_MAX, definitions[1]);
-    play->workflows[1] = (struct workflow_spec){"child", play->texts[1]};
-    play->spec.tables = &table;
-    play->spec.table_count = 1;
-    play->spec.workflow_count = 2;
-    assert_ok(core_swap(play->core, &play->spec, &play->e), play->e);
-    play_script(play, "e start {'k':1};");
-    assert_asked(play, states_sql, "1 1 running, 2 1 running");
-    play->spec.table_count = 0;
-    play->spec.workflow_count = 1;
-    assert_ok(core_swap(play->core, &play->spec, &play->e), play->e);
+    struct play *play = play_parent_and_child();
+    swap_child(play, false, false);
     play_script(play, "t 2000;c abandon 2;");
     assert_asked(play, states_sql, "1 1 failed, 2 1 cancelled");
     assert_asked(play, "SELECT error FROM pipit_workflow_instance WHERE id = 1", "cancelled");
+    play_destroy(play);
+}
+
+// Nor does what undoes itself, once the child has been given up.
+static void one_that_rests_is_waited_for_until_it_is_given_up(void **state)
+{
+    (void)state;
+    struct play *play = play_parent_and_child();
+    swap_child(play, false, false);
+    play_script(play, "c undo 1;t 900000;");
+    assert_asked(play, states_sql, "1 1 undoing, 2 1 running");
+    assert_asked(play,
+                 "SELECT reason FROM pipit_workflow_entry WHERE instance = 1 AND step = 'sub' AND"
+                 " what = 'undoing'",
+                 "it waits for workflow child, instance 2, which cannot be used any more: pipit "
+                 "workflow cancel --abandon 2");
+    play_script(play, "c abandon 2;");
+    assert_asked(play, states_sql, "1 1 cancelled, 2 1 cancelled");
+    assert_asked(play, "SELECT count(*) FROM pipit_workflow_entry WHERE what = 'undone'", "1");
+    play_destroy(play);
+}
+
+// Its version is not configured any more, but can be used.
+static void one_that_is_gone_undoes_itself_first(void **state)
+{
+    (void)state;
+    struct play *play = play_parent_and_child();
+    play_script(play, "t 1000;");
+    swap_child(play, false, true);
+    play_script(play, "c undo 1;t 999;");
+    assert_asked(play, states_sql, "1 1 undoing, 2 1 undoing");
+    play_script(play, "s 1;");
+    assert_asked(play, states_sql, "1 1 cancelled, 2 1 cancelled");
     play_destroy(play);
 }
 
@@ -184,6 +231,8 @@ int main(void)
         cmocka_unit_test(a_try_changes_nothing),
         cmocka_unit_test(one_that_does_not_compile_rests),
         cmocka_unit_test(one_that_is_given_up_is_told_of),
+        cmocka_unit_test(one_that_rests_is_waited_for_until_it_is_given_up),
+        cmocka_unit_test(one_that_is_gone_undoes_itself_first),
         cmocka_unit_test(one_that_is_queued_begins),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -31,6 +31,10 @@ static const struct {
      WORKFLOW_TOKENS "SELECT count(*) FROM pipit_workflow_step AS s WHERE area - residence <>"
                      " (SELECT coalesce(sum(s.last - arrived), 0) FROM token WHERE"
                      " definition = s.definition AND step = s.step)"},
+    {"who undoes stands at a step, or waits for one that it runs and that is not over",
+     "SELECT count(*) FROM pipit_workflow_instance AS i WHERE state = 2 AND"
+     " json_array_length(coalesce(tokens, '[]')) = 0 AND NOT EXISTS (SELECT 1 FROM"
+     " pipit_workflow_instance AS c WHERE c.id = i.undo ->> '$[#-1].child' AND c.ended IS NULL)"},
     {"tokens at a step that was never counted",
      WORKFLOW_TOKENS "SELECT count(*) FROM token AS t WHERE NOT EXISTS (SELECT 1 FROM"
                      " pipit_workflow_step AS s WHERE s.definition = t.definition AND"

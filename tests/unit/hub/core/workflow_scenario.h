@@ -58,10 +58,9 @@ static inline void play_check(struct play *play, const char *why)
                      books.routed + books.filtered + books.duplicate + books.rejected);
 }
 
-// child: another definition, "child"; NULL: there is none.
-static inline void play_scenario(const struct scenario *scenario, const char *child)
+// definitions: the scenario's, then "child" and "third", up to NULL.
+static inline void play_scenario_of(const struct scenario *scenario, const char *const *definitions)
 {
-    const char *const definitions[] = {scenario->definition, child, NULL};
     for (int mode = 0; mode < PLAY_MODES; mode++) {
         struct play *play = play_create(definitions, (enum play_mode)mode);
         play_script(play, scenario->script);
@@ -79,6 +78,13 @@ static inline void play_scenario(const struct scenario *scenario, const char *ch
         play_check(play, scenario->why);
         play_destroy(play);
     }
+}
+
+// child: another definition, "child"; NULL: there is none.
+static inline void play_scenario(const struct scenario *scenario, const char *child)
+{
+    const char *const definitions[] = {scenario->definition, child, NULL};
+    play_scenario_of(scenario, definitions);
 }
 
 static inline void play_scenarios(const struct scenario *scenarios, size_t count)

@@ -102,6 +102,7 @@ enum err config_warn(const struct config *config, config_report_fn *each, void *
         problems_report(reader, each, context, NULL);
     }
     free(reader->problems);
+    wired_deinit(&warning.wired);
     arena_destroy(reader->arena);
     return rc;
 }

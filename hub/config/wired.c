@@ -41,30 +41,50 @@ static void on_step(void *context, const json_t *step, const char *path)
     gather->count++;
 }
 
-static uint32_t gather_topics(struct arena *arena, const struct core_spec *core,
-                              struct topics *topics)
+static uint32_t gather_topics(struct arena *arena, const struct wired *wired, struct topics *topics)
 {
     struct gather gather = {.arena = arena, .topics = topics};
-    for (uint32_t i = 0; i < core->workflow_count; i++) {
-        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
-        workflow_json_steps(arena, definition, on_step, &gather);
-        json_decref(definition);
+    for (uint32_t i = 0; i < wired->config->core.workflow_count; i++) {
+        workflow_json_steps(arena, wired->definitions[i], on_step, &gather);
     }
     return gather.count;
+}
+
+static bool read_definitions(struct wired *wired, struct arena *arena)
+{
+    const struct core_spec *core = &wired->config->core;
+    wired->definitions = arena_alloc(arena, (core->workflow_count + 1) * sizeof(json_t *));
+    for (uint32_t i = 0; wired->definitions != NULL && i < core->workflow_count; i++) {
+        wired->definitions[i] = json_loads(core->workflows[i].definition, 0, NULL);
+    }
+    return wired->definitions != NULL;
 }
 
 bool wired_init(struct wired *wired, struct arena *arena, const struct config *config)
 {
     const struct core_spec *core = &config->core;
-    uint32_t count = gather_topics(arena, core, NULL);
+    *wired = (struct wired){.config = config};
+    if (!read_definitions(wired, arena)) {
+        return false;
+    }
+    uint32_t count = gather_topics(arena, wired, NULL);
     struct topics topics = {arena_alloc(arena, (count + 1) * sizeof(const char *)), 0};
-    *wired = (struct wired){.config = config, .emitted = topics.list};
+    wired->emitted = topics.list;
     wired->filters = arena_alloc(arena, (core->rule_count + 1) * sizeof(const char *));
     if (topics.list == NULL || wired->filters == NULL) {
         return false;
     }
-    gather_topics(arena, core, &topics);
+    gather_topics(arena, wired, &topics);
     return true;
+}
+
+void wired_deinit(struct wired *wired)
+{
+    for (uint32_t i = 0; wired->definitions != NULL && i < wired->config->core.workflow_count;
+         i++) {
+        json_decref(wired->definitions[i]);
+    }
+    wired->definitions = NULL;
 }
 
 bool wired_is_heard(const struct config *config, const char *filter)

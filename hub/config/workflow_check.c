@@ -89,14 +89,12 @@ static void check_command(void *context, const json_t *step, const char *path)
     }
 }
 
-static void check_commands(struct examination *examination)
+static void check_commands(struct examination *examination, const struct wired *wired)
 {
-    const struct core_spec *core = &examination->file->config.core;
-    for (uint32_t i = 0; i < core->workflow_count; i++) {
-        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
+    for (uint32_t i = 0; i < wired->config->core.workflow_count; i++) {
         examination->workflow = i;
-        workflow_json_steps(examination->reader->arena, definition, check_command, examination);
-        json_decref(definition);
+        workflow_json_steps(examination->reader->arena, wired->definitions[i], check_command,
+                            examination);
     }
 }
 
@@ -108,10 +106,14 @@ enum err workflows_examine(struct reader *reader, const struct config_file *file
     if (file->config.core.workflow_count == 0) {
         return ERR_OK;
     }
-    if (!wired_init(&wired, reader->arena, &file->config)) {
+    bool is_ready = wired_init(&wired, reader->arena, &file->config);
+    if (is_ready) {
+        check_commands(&examination, &wired);
+        workflow_circles_tell(reader, file, &wired, true); // What rules make of events is not sure.
+    }
+    wired_deinit(&wired);
+    if (!is_ready) {
         return error_set(e, ERR_NO_MEMORY, "%s: out of memory", file->config.path);
     }
-    check_commands(&examination);
-    workflow_circles_tell(reader, file, &wired, true); // What rules make of events is not certain.
     return core_check_workflows(&file->config.core, has_rules, on_fault, &examination, e);
 }

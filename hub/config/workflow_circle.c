@@ -19,7 +19,7 @@ struct edge {
 };
 
 struct vertex {
-    json_t *definition;
+    const json_t *definition;
     const char *from;
     bool has_where;
     struct edge *edges;
@@ -124,14 +124,11 @@ static const char *pattern_of(struct arena *arena, const char *topic)
 
 // By way of the hub itself a topic that may be right counts, for a fault is told of sure ones
 // alone; by way of a broker it has to be right whatever the values.
-static bool starts(const struct emission *emission, const char *topic, const char *from)
+static bool starts(const char *topic, const char *pattern, const char *from)
 {
-    if (from == NULL || !rule_graph_may_feed(topic, from)) {
-        return false;
-    }
-    const char *pattern =
-        emission->is_outside ? pattern_of(emission->circles->reader->arena, topic) : NULL;
-    return pattern == NULL || topic_filter_covers(bytes_from_text(from), bytes_from_text(pattern));
+    return from != NULL && rule_graph_may_feed(topic, from) &&
+           (pattern == NULL ||
+            topic_filter_covers(bytes_from_text(from), bytes_from_text(pattern)));
 }
 
 // Only an event of the workflow's own whose topic is written out is sure to start another.
@@ -139,9 +136,10 @@ static void edges_of_topic(void *context, const char *topic, bool is_direct)
 {
     const struct emission *emission = context;
     struct circles *circles = emission->circles;
+    const char *pattern = emission->is_outside ? pattern_of(circles->reader->arena, topic) : NULL;
     for (uint32_t i = 0; i < circles->count; i++) {
         const struct vertex *to = &circles->vertices[i];
-        if (starts(emission, topic, to->from)) {
+        if (starts(topic, pattern, to->from)) {
             bool is_sure =
                 circles->is_certain && is_direct && !to->has_where && strchr(topic, '{') == NULL;
             edge_add(circles, (struct edge){i, is_sure, circles->is_waited, emission->is_outside,
@@ -253,7 +251,7 @@ static bool vertices_build(struct circles *circles)
     }
     for (uint32_t i = 0; circles->vertices != NULL && i < circles->count; i++) {
         struct vertex *vertex = &circles->vertices[i];
-        vertex->definition = json_loads(core->workflows[i].definition, 0, NULL);
+        vertex->definition = circles->wired->definitions[i];
         const json_t *start = json_object_get(vertex->definition, "start");
         vertex->from = json_string_value(json_object_get(start, "from"));
         vertex->has_where = json_object_get(start, "where") != NULL;
@@ -408,8 +406,5 @@ void workflow_circles_tell(struct reader *reader, const struct config_file *file
                 circle_tell(&circles, i, CIRCLE_OUTSIDE);
             }
         }
-    }
-    for (uint32_t i = 0; circles.vertices != NULL && i < circles.count; i++) {
-        json_decref(circles.vertices[i].definition);
     }
 }

@@ -149,13 +149,11 @@ static void gather_run(void *context, const json_t *step, const char *path)
     }
 }
 
-static json_t *gather_runs(struct arena *arena, const struct core_spec *core)
+static json_t *gather_runs(struct arena *arena, const struct wired *wired)
 {
     json_t *names = json_object();
-    for (uint32_t i = 0; i < core->workflow_count; i++) {
-        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
-        workflow_json_steps(arena, definition, gather_run, names);
-        json_decref(definition);
+    for (uint32_t i = 0; i < wired->config->core.workflow_count; i++) {
+        workflow_json_steps(arena, wired->definitions[i], gather_run, names);
     }
     return names;
 }
@@ -175,15 +173,13 @@ static void warn_of_start(const struct workflow_warning *warning)
 void workflows_warn(struct reader *reader, const struct config_file *file,
                     const struct wired *wired)
 {
-    const struct core_spec *core = &file->config.core;
-    json_t *run = gather_runs(reader->arena, core);
-    for (uint32_t i = 0; i < core->workflow_count; i++) {
-        json_t *definition = json_loads(core->workflows[i].definition, 0, NULL);
+    json_t *run = gather_runs(reader->arena, wired);
+    for (uint32_t i = 0; i < file->config.core.workflow_count; i++) {
+        const json_t *definition = wired->definitions[i];
         struct workflow_warning warning = {reader, file, wired, i, definition, run};
         warn_of_start(&warning);
         warn_of_variables(&warning);
         workflow_json_steps(reader->arena, definition, on_step, &warning);
-        json_decref(definition);
     }
     json_decref(run);
     workflow_circles_tell(reader, file, wired, false);

@@ -24,6 +24,12 @@ static void fail_tokens(const struct visit *visit, struct move *move)
                          WORKFLOW_TOKENS_MAX));
 }
 
+// A branch that begins there has no steps.
+static bool is_nothing(workflow_place first)
+{
+    return first == PLACE_NONE || first == PLACE_JOIN;
+}
+
 // The visit's token may have moved in memory afterwards.
 static enum err add_branch(struct visit *visit, uint32_t branch, workflow_place first,
                            json_t *take_scope, struct error *e)
@@ -78,8 +84,8 @@ static enum err enter_parallel(struct visit *visit, struct move *move, struct er
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < step->branch_count; i++) {
         workflow_place first = step->branches[i].first;
-        if (first == PLACE_NONE || first == PLACE_JOIN) {
-            visit->token->done++; // Nothing is in it.
+        if (is_nothing(first)) {
+            visit->token->done++;
         } else {
             rc = add_branch(visit, i, first, NULL, e);
         }
@@ -172,11 +178,6 @@ static enum err begin_items(struct visit *visit, struct move *move, struct error
     return rc;
 }
 
-static bool is_nothing(workflow_place first)
-{
-    return first == PLACE_NONE || first == PLACE_JOIN;
-}
-
 static void items_done(struct visit *visit, struct move *move)
 {
     const struct workflow_token *token = visit->token;
@@ -206,7 +207,7 @@ static uint32_t levels_of(struct bytes json)
 }
 
 // With what there is instead: mostly a field that the event does not have.
-static const char *no_array(struct visit *visit, const struct event_value *value)
+static const char *no_array(const struct visit *visit, const struct event_value *value)
 {
     const char *name = visit->step->name;
     if (value->kind == VALUE_NULL) {
@@ -217,12 +218,39 @@ static const char *no_array(struct visit *visit, const struct event_value *value
                           name);
     }
     struct bytes text = value->bytes;
-    size_t len = text.len > ITEM_SHOWN_BYTES ? ITEM_SHOWN_BYTES : text.len;
-    while (len > 0 && len < text.len && (text.ptr[len] & 0xc0) == 0x80) {
-        len--; // Whole characters.
-    }
+    size_t len = workflow_record_whole(text, ITEM_SHOWN_BYTES);
     return visit_text(visit, "step %s: for_each needs a JSON array, not '%.*s%s'", name, (int)len,
                       len == 0 ? "" : (const char *)text.ptr, len < text.len ? "..." : "");
+}
+
+// The value as an array; NULL: it is none that can be gone through, and the move says why.
+static json_t *read_array(const struct visit *visit, const struct event_value *value,
+                          struct move *move)
+{
+    const char *name = visit->step->name;
+    bool is_text = value->kind == VALUE_TEXT || value->kind == VALUE_JSON;
+    if (is_text && levels_of(value->bytes) > ITEM_LEVELS_MAX) {
+        move_fail(move, WORKFLOW_BOUND,
+                  visit_text(visit, "step %s: its items are more than %d levels deep", name,
+                             ITEM_LEVELS_MAX));
+        return NULL;
+    }
+    json_t *items = is_text ? json_loadb((const char *)value->bytes.ptr, value->bytes.len,
+                                         JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
+                            : NULL;
+    size_t count = json_array_size(items);
+    if (json_is_array(items) && count <= WORKFLOW_ITEMS_MAX) {
+        return items;
+    }
+    if (json_is_array(items)) {
+        move_fail(move, WORKFLOW_BOUND,
+                  visit_text(visit, "step %s: %zu items, %d are the most", name, count,
+                             WORKFLOW_ITEMS_MAX));
+    } else {
+        move_fail(move, WORKFLOW_EXPRESSION, no_array(visit, value));
+    }
+    json_decref(items);
+    return NULL;
 }
 
 static enum err read_items(struct visit *visit, struct move *move, struct error *e)
@@ -232,29 +260,15 @@ static enum err read_items(struct visit *visit, struct move *move, struct error 
     if (rc != ERR_OK || move->kind == MOVE_FAIL) {
         return rc;
     }
-    bool is_text = values[0].kind == VALUE_TEXT || values[0].kind == VALUE_JSON;
-    if (is_text && levels_of(values[0].bytes) > ITEM_LEVELS_MAX) {
-        move_fail(move, WORKFLOW_BOUND,
-                  visit_text(visit, "step %s: its items are more than %d levels deep",
-                             visit->step->name, ITEM_LEVELS_MAX));
+    json_t *items = read_array(visit, &values[0], move);
+    if (items == NULL) {
         return ERR_OK;
     }
-    json_t *items = is_text ? json_loadb((const char *)values[0].bytes.ptr, values[0].bytes.len,
-                                         JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL)
-                            : NULL;
-    size_t count = json_array_size(items);
-    if (!json_is_array(items) || count > WORKFLOW_ITEMS_MAX) {
-        move_fail(move, json_is_array(items) ? WORKFLOW_BOUND : WORKFLOW_EXPRESSION,
-                  json_is_array(items) ? visit_text(visit, "step %s: %zu items, %d are the most",
-                                                    visit->step->name, count, WORKFLOW_ITEMS_MAX)
-                                       : no_array(visit, &values[0]));
-        json_decref(items);
-        return ERR_OK;
-    }
-    json_decref(visit->token->items);
-    visit->token->items = items;
-    visit->token->total = (uint32_t)count;
-    visit->token->begun = visit->token->done = visit->token->failed = 0;
+    struct workflow_token *token = visit->token;
+    json_decref(token->items);
+    token->items = items;
+    token->total = (uint32_t)json_array_size(items);
+    token->begun = token->done = token->failed = 0;
     return ERR_OK;
 }
 

@@ -106,24 +106,26 @@ static enum err merge(const struct visit *visit, json_t **inout_object, json_t *
     return ERR_OK;
 }
 
-// Evaluates the query's values and splits them: the item's own, and the instance's.
+// What a query's values become: the item's own, and the instance's.
 struct assignment {
     const uint32_t *variables; // What each value is for.
-    bool is_own;               // In an item they are its own; else only those that it has already.
+    const struct event_value *values;
+    uint32_t count;
+    bool is_own; // In an item they are its own; else only those that it has already.
     json_t *own, *shared, *all;
 };
 
-static enum err split(const struct visit *visit, const struct event_value *values, uint32_t count,
-                      struct assignment *assignment, struct move *move, struct error *e)
+static enum err split(const struct visit *visit, struct assignment *assignment, struct move *move,
+                      struct error *e)
 {
     const struct workflow_token *holder = scope_holder(visit);
     const struct workflow_definition *definition = visit->instance->definition;
     enum err rc = ERR_OK;
-    for (uint32_t i = 0; rc == ERR_OK && move->kind != MOVE_FAIL && i < count; i++) {
+    for (uint32_t i = 0; rc == ERR_OK && move->kind != MOVE_FAIL && i < assignment->count; i++) {
         const char *name = definition->variables[assignment->variables[i]];
         bool is_own =
             holder != NULL && (assignment->is_own || json_object_get(holder->scope, name) != NULL);
-        rc = name_value(visit, name, &values[i], assignment->all, move, e);
+        rc = name_value(visit, name, &assignment->values[i], assignment->all, move, e);
         json_t *value = json_object_get(assignment->all, name);
         json_t *object = is_own ? assignment->own : assignment->shared;
         if (rc == ERR_OK && value != NULL && json_object_set(object, name, value) != 0) {
@@ -133,19 +135,16 @@ static enum err split(const struct visit *visit, const struct event_value *value
     return rc;
 }
 
-static enum err assign(struct visit *visit, struct workflow_query *query,
-                       const struct event_value *values, struct assignment *assignment,
-                       struct move *move, struct error *e)
+// The caller lets go of assignment->all, whatever comes of it.
+static enum err assign(struct visit *visit, struct assignment *assignment, struct move *move,
+                       struct error *e)
 {
     assignment->own = json_object();
     assignment->shared = json_object();
     assignment->all = json_object();
     enum err rc = assignment->own != NULL && assignment->shared != NULL && assignment->all != NULL
-                      ? ERR_OK
+                      ? split(visit, assignment, move, e)
                       : error_set(e, ERR_NO_MEMORY, "out of memory for a workflow's variables");
-    if (rc == ERR_OK) {
-        rc = split(visit, values, workflow_query_count(query), assignment, move, e);
-    }
     struct workflow_token *holder = scope_holder(visit);
     if (rc == ERR_OK && move->kind != MOVE_FAIL && holder != NULL) {
         rc = merge(visit, &holder->scope, assignment->own, move, e);
@@ -169,8 +168,11 @@ enum err visit_take(struct visit *visit, const struct workflow_news_item *news, 
     if (rc != ERR_OK || move->kind == MOVE_FAIL) {
         return rc;
     }
-    struct assignment assignment = {.variables = visit->step->take_variables, .is_own = true};
-    rc = assign(visit, visit->step->take, values, &assignment, move, e);
+    struct assignment assignment = {.variables = visit->step->take_variables,
+                                    .values = values,
+                                    .count = workflow_query_count(visit->step->take),
+                                    .is_own = true};
+    rc = assign(visit, &assignment, move, e);
     if (rc == ERR_OK && move->data != NULL) {
         json_object_set(move->data, "taken", assignment.all);
     }
@@ -185,8 +187,10 @@ enum err visit_set(struct visit *visit, struct move *move, struct error *e)
     if (rc != ERR_OK || move->kind == MOVE_FAIL) {
         return rc;
     }
-    struct assignment assignment = {.variables = visit->step->set_variables};
-    rc = assign(visit, visit->step->query, values, &assignment, move, e);
+    struct assignment assignment = {.variables = visit->step->set_variables,
+                                    .values = values,
+                                    .count = workflow_query_count(visit->step->query)};
+    rc = assign(visit, &assignment, move, e);
     if (rc != ERR_OK || move->kind == MOVE_FAIL) {
         json_decref(assignment.all);
         return rc;

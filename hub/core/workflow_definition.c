@@ -31,7 +31,7 @@ const char *const workflow_error_names[WORKFLOW_ERROR_COUNT + 1] = {
 
 // FNV-1a, its weak upper bits mixed as splitmix64 does: content that has changed is told apart;
 // nobody has a reason to forge it.
-void workflow_version(const char *text, char out_version[17])
+void workflow_version(const char *text, char out_version[WORKFLOW_VERSION_BYTES])
 {
     uint64_t hash = 14695981039346656037U;
     for (const char *c = text; *c != '\0'; c++) {
@@ -39,7 +39,7 @@ void workflow_version(const char *text, char out_version[17])
     }
     hash = (hash ^ (hash >> 30)) * 0xbf58476d1ce4e5b9U;
     hash = (hash ^ (hash >> 27)) * 0x94d049bb133111ebU;
-    snprintf(out_version, 17, "%016" PRIx64, hash ^ (hash >> 31));
+    snprintf(out_version, WORKFLOW_VERSION_BYTES, "%016" PRIx64, hash ^ (hash >> 31));
 }
 
 workflow_place workflow_step_find(const struct workflow_definition *definition, const char *name)

@@ -72,6 +72,7 @@
 #define WORKFLOW_VARIABLES_MAX 200
 #define WORKFLOW_DEPTH_MAX     8 // Steps within steps.
 #define WORKFLOW_PATH_MAX      400
+#define WORKFLOW_VERSION_BYTES 17 // 16 hexadecimal digits and the end.
 
 enum step_kind {
     STEP_EMIT,
@@ -183,7 +184,7 @@ struct workflow_definition {
     int64_t id;          // In the store; set by who loads it.
     int64_t workflow_id; // pipit_workflow.id; the same.
     const char *name;
-    char version[17];             // Hexadecimal fingerprint of the text.
+    char version[WORKFLOW_VERSION_BYTES];
     const char *filter;           // start: topic filter; NULL: only other workflows run it.
     struct workflow_query *start; // Over the event (without a filter: none): key, then each
                                   // variable; no row: not for us.
@@ -208,7 +209,8 @@ enum err workflow_definition_create(struct workflow_definition **out_definition,
                                     struct workflow_fault *out_fault, struct error *e);
 void workflow_definition_destroy(struct workflow_definition *definition); // NULL is fine.
 
-void workflow_version(const char *text, char out_version[17]);
+// The fingerprint of a definition's text: another text has another, for all that can be expected.
+void workflow_version(const char *text, char out_version[WORKFLOW_VERSION_BYTES]);
 // The step of that name; PLACE_NONE.
 workflow_place workflow_step_find(const struct workflow_definition *definition, const char *name);
 // The variable of that name; UINT32_MAX.

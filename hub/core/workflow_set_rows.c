@@ -96,7 +96,7 @@ static enum err find_definition(struct update *update, const struct workflow_spe
                                 struct configured *configured, int64_t now_ms, struct error *e)
 {
     struct statements *sql = &update->sql;
-    char version[17];
+    char version[WORKFLOW_VERSION_BYTES];
     workflow_version(spec->definition, version);
     sqlite3_bind_int64(sql->find_definition, 1, configured->workflow);
     sql_bind_text(sql->find_definition, 2, bytes_from_text(version));
@@ -141,7 +141,7 @@ static int64_t definition_of(const struct update *update, int64_t workflow)
 
 static const char *version_of(struct update *update, int64_t workflow)
 {
-    char version[17] = "";
+    char version[WORKFLOW_VERSION_BYTES] = "";
     for (uint32_t i = 0; i < update->spec->workflow_count; i++) {
         if (update->configured[i].workflow == workflow) {
             workflow_version(update->spec->workflows[i].definition, version);

@@ -5,7 +5,6 @@
 #include <strings.h>
 
 #include "base/option.h"
-#include "core/sql_words.h"
 
 #define COLUMNS_MAX 256 // Of a rule's rows that are looked at for the nearest.
 

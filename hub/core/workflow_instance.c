@@ -74,10 +74,9 @@ void workflow_instance_destroy(struct workflow_instance *instance)
     free(instance);
 }
 
-static enum err keep(struct workflow_instances *instances, struct workflow_instance *take_instance)
+static void keep(struct workflow_instances *instances, struct workflow_instance *take_instance)
 {
     HASH_ADD(hh, instances->loaded, id, sizeof(take_instance->id), take_instance);
-    return ERR_OK;
 }
 
 enum err workflow_instance_get(struct workflow_instances *instances, int64_t id,
@@ -89,7 +88,10 @@ enum err workflow_instance_get(struct workflow_instances *instances, int64_t id,
     }
     enum err rc = workflow_rows_read(instances->rows, id, instances->find, instances->context,
                                      out_instance, e);
-    return rc == ERR_OK && *out_instance != NULL ? keep(instances, *out_instance) : rc;
+    if (rc == ERR_OK && *out_instance != NULL) {
+        keep(instances, *out_instance);
+    }
+    return rc;
 }
 
 static enum err next_id(struct workflow_instances *instances, int64_t *out_id, struct error *e)
@@ -147,8 +149,9 @@ enum err workflow_instance_add(struct workflow_instances *instances,
         workflow_instance_destroy(instance);
         return rc;
     }
+    keep(instances, instance);
     *out_instance = instance;
-    return keep(instances, instance);
+    return ERR_OK;
 }
 
 void workflow_instance_touch(struct workflow_instance *instance, int64_t now_ms)

@@ -81,16 +81,27 @@ static enum err check_alone(const struct workflow_query *query, struct bytes tex
     return rc;
 }
 
-static enum err check_expression(const struct workflow_query *query,
-                                 const struct query_expression *expression, struct error *e)
+typedef enum err look_fn(const struct workflow_query *query, struct bytes text, bool is_where,
+                         struct error *e);
+
+static enum err look_shape(const struct workflow_query *query, struct bytes text, bool is_where,
+                           struct error *e)
+{
+    (void)query;
+    (void)is_where;
+    return check_shape(text, e);
+}
+
+static enum err look_at(const struct workflow_query *query,
+                        const struct query_expression *expression, look_fn *look, struct error *e)
 {
     if (!expression->is_template) {
-        return check_alone(query, bytes_from_text(expression->text), false, e);
+        return look(query, bytes_from_text(expression->text), false, e);
     }
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < expression->template.count; i++) {
         const struct workflow_piece *piece = &expression->template.pieces[i];
-        rc = piece->is_expression ? check_alone(query, piece->text, false, e) : ERR_OK;
+        rc = piece->is_expression ? look(query, piece->text, false, e) : ERR_OK;
         if (rc == ERR_CONFIG && e->offset >= 0) {
             e->offset += (int32_t)((const char *)piece->text.ptr - expression->text);
         }
@@ -98,16 +109,17 @@ static enum err check_expression(const struct workflow_query *query,
     return rc;
 }
 
-static enum err check_all(const struct workflow_query *query, uint32_t *out_part, struct error *e)
+static enum err look_at_all(const struct workflow_query *query, look_fn *look, uint32_t *out_part,
+                            struct error *e)
 {
     enum err rc = ERR_OK;
     for (uint32_t i = 0; rc == ERR_OK && i < query->expression_count; i++) {
         *out_part = i;
-        rc = check_expression(query, &query->expressions[i], e);
+        rc = look_at(query, &query->expressions[i], look, e);
     }
     if (rc == ERR_OK && query->where != NULL) {
         *out_part = query->expression_count;
-        rc = check_alone(query, bytes_from_text(query->where), true, e);
+        rc = look(query, bytes_from_text(query->where), true, e);
     }
     return rc;
 }
@@ -116,20 +128,21 @@ static enum err check_all(const struct workflow_query *query, uint32_t *out_part
 
 static void put_column(sqlite3_str *sql, struct bytes text, const char *name, uint32_t column)
 {
-    sqlite3_str_appendf(sql, "%s(%.*s\n) AS ", column == 0 ? "" : ",", (int)text.len,
+    sqlite3_str_appendf(sql, "%s(%.*s\n)", column == 0 ? "" : ",", (int)text.len,
                         (const char *)text.ptr);
-    if (name == NULL) {
-        sqlite3_str_appendf(sql, "c%u", column);
-    } else {
-        sqlite3_str_appendf(sql, "\"%w\"", name);
+    if (name != NULL) {
+        sqlite3_str_appendf(sql, " AS \"%w\"", name);
     }
 }
 
-static void put_expression(sqlite3_str *sql, const struct query_expression *expression)
+// Columns beside a condition have no names: it would take them for its own where a field is meant.
+static void put_expression(sqlite3_str *sql, const struct query_expression *expression,
+                           bool has_where)
 {
     uint32_t column = expression->column;
     if (!expression->is_template) {
-        put_column(sql, bytes_from_text(expression->text), expression->name, column);
+        put_column(sql, bytes_from_text(expression->text), has_where ? NULL : expression->name,
+                   column);
         return;
     }
     for (uint32_t i = 0; i < expression->template.count; i++) {
@@ -148,9 +161,9 @@ static char *statement_text(const struct workflow_query *query)
     sqlite3_str *sql = sqlite3_str_new(query->space->db);
     sqlite3_str_appendall(sql, "SELECT ");
     for (uint32_t i = 0; i < query->expression_count; i++) {
-        put_expression(sql, &query->expressions[i]);
+        put_expression(sql, &query->expressions[i], query->where != NULL);
     }
-    sqlite3_str_appendall(sql, query->column_count == 0 ? "1 AS x" : "");
+    sqlite3_str_appendall(sql, query->column_count == 0 ? "1" : "");
     sqlite3_str_appendall(sql, from);
     if (query->where != NULL) {
         sqlite3_str_appendf(sql, " WHERE (%s\n)", query->where);
@@ -159,7 +172,7 @@ static char *statement_text(const struct workflow_query *query)
     return sqlite3_str_finish(sql);
 }
 
-static enum err compile(struct workflow_query *query, struct error *e)
+static enum err compile_whole(struct workflow_query *query, struct error *e)
 {
     char *sql = statement_text(query);
     if (sql == NULL) {
@@ -175,6 +188,29 @@ static enum err compile(struct workflow_query *query, struct error *e)
                                            : error_set(e, ERR_CONFIG, "is not one expression");
     }
     e->offset = -1; // Not into one of them.
+    return rc;
+}
+
+// A comment that is left open hides what follows, and the whole may compile without that.
+static bool may_hide(const struct workflow_query *query)
+{
+    bool may = query->where != NULL && strstr(query->where, "/*") != NULL;
+    for (uint32_t i = 0; i < query->expression_count; i++) {
+        may = may || strstr(query->expressions[i].text, "/*") != NULL;
+    }
+    return may;
+}
+
+// The whole says whether there is a fault; which expression is at fault is seen in each alone, and
+// costs as much again for each.
+static enum err compile(struct workflow_query *query, uint32_t *out_part, struct error *e)
+{
+    struct error fault;
+    enum err rc = look_at_all(query, may_hide(query) ? check_alone : look_shape, out_part, e);
+    rc = rc == ERR_OK ? compile_whole(query, e) : rc;
+    if (rc == ERR_CONFIG && look_at_all(query, check_alone, out_part, &fault) == ERR_CONFIG) {
+        *e = fault;
+    }
     return rc;
 }
 
@@ -227,10 +263,7 @@ static enum err create(struct workflow_query *query, const struct query_spec *sp
 {
     enum err rc = copy_spec(query, spec, out_part, e);
     rc = rc == ERR_OK ? query_names_create(query, spec, e) : rc;
-    rc = rc == ERR_OK ? check_all(query, out_part, e) : rc;
-    if (rc == ERR_OK) {
-        rc = compile(query, e);
-    }
+    rc = rc == ERR_OK ? compile(query, out_part, e) : rc;
     for (uint32_t i = 0; i < query->frame.value_count; i++) {
         rule_values_hide(&query->values[i]); // Until it runs.
     }

@@ -281,6 +281,8 @@ static void an_error_names_its_part_and_its_place(void **state)
         {"a parenthesis", "1", "1)", NULL, false, 1, 1},
         {"what is too much", "1", "1", "1) --", false, 2, 1},
         {"the part that would hide the next", "1 /*", "*/ 1", NULL, false, 0, -1},
+        {"the part that would hide the condition", "1", "1 /*", "*/ + 1", false, 1, -1},
+        {"a comment that is closed hides nothing", "1 /* */", "amont", NULL, false, 1, 0},
     };
     struct workflow_fixture *fixture = *state;
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
@@ -330,6 +332,38 @@ static void a_condition_says_whether_there_is_a_row(void **state)
         workflow_query_destroy(query);
     }
     json_decref(variables);
+}
+
+// Else SQLite would take a name in the condition for a column of the result.
+static void a_condition_is_over_the_event_not_the_result(void **state)
+{
+    static const struct {
+        const char *why, *name, *payload;
+        uint32_t part_count;
+        bool want;
+    } cases[] = {
+        {"a part has the field's name", "size", "{\"size\":500,\"amount\":3}", 1, true},
+        {"and another value", "size", "{\"size\":3,\"amount\":500}", 1, false},
+        {"there is no part", "x", "{\"x\":500}", 0, true},
+        {"the field is not there", "c0", "{}", 0, false},
+    };
+    struct workflow_fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const struct query_part part = {.name = cases[i].name, .text = "amount"};
+        struct query_spec spec = spec_of(QUERY_EVENT, &part);
+        spec.part_count = cases[i].part_count;
+        spec.variables = NULL;
+        spec.variable_count = 0;
+        char where[40];
+        snprintf(where, sizeof(where), "%s > 100", cases[i].name);
+        spec.where = where;
+        char have[100];
+        workflow_put(fixture, "shop/1", cases[i].payload);
+        evaluate(fixture, &spec, have, sizeof(have));
+        if ((strcmp(have, "no row") != 0) != cases[i].want || have[0] == '<') {
+            fail_msg("%s: %s", cases[i].why, have);
+        }
+    }
 }
 
 static void templates_are_filled(void **state)
@@ -483,6 +517,7 @@ int main(void)
         TEST(before_there_is_an_instance_the_event_is_alone),
         TEST(an_error_names_its_part_and_its_place),
         TEST(a_condition_says_whether_there_is_a_row),
+        TEST(a_condition_is_over_the_event_not_the_result),
         TEST(templates_are_filled),
         TEST(addresses_are_encoded),
         TEST(truth_is_as_in_sql),

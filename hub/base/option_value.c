@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#define CHOICES_MAX 16 // Of one option, as far as one of them is looked for.
+
 struct unit {
     const char *name;
     int64_t factor;
@@ -188,6 +190,26 @@ static bool value_parse(const struct option_spec *row, const char *text, int64_t
     return false;
 }
 
+// "; did you mean 'GET'?", or nothing.
+static void choice_hint(const struct option_spec *row, const char *text, char *out_text,
+                        size_t size)
+{
+    char words[200];
+    const char *names[CHOICES_MAX + 1] = {NULL};
+    size_t count = 0;
+    snprintf(words, sizeof(words), "%s", row->type == OPTION_ENUM ? row->choices : "");
+    char *rest = NULL;
+    for (char *word = strtok_r(words, "|", &rest); word != NULL && count < CHOICES_MAX;
+         word = strtok_r(NULL, "|", &rest)) {
+        names[count++] = word;
+    }
+    const char *near = nearest_name(text, names);
+    out_text[0] = '\0';
+    if (near != NULL) {
+        snprintf(out_text, size, "; did you mean '%s'?", near);
+    }
+}
+
 enum err option_value_parse(const struct option_spec *row, const char *text, int64_t *out_value,
                             struct error *e)
 {
@@ -196,9 +218,11 @@ enum err option_value_parse(const struct option_spec *row, const char *text, int
         return error_set(e, ERR_CONFIG, "%s: longer than %d bytes", row->name, OPTION_TEXT_MAX);
     }
     if (!value_parse(row, text, &value)) {
-        char allowed[200];
+        char allowed[200], hint[200];
         option_allowed(row, allowed, sizeof(allowed));
-        return error_set(e, ERR_CONFIG, "%s: must be %s, not '%.60s'", row->name, allowed, text);
+        choice_hint(row, text, hint, sizeof(hint));
+        return error_set(e, ERR_CONFIG, "%s: must be %s, not '%.60s'%s", row->name, allowed, text,
+                         hint);
     }
     *out_value = value;
     return ERR_OK;

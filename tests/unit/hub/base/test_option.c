@@ -93,7 +93,7 @@ static void test_wrong_texts(void **state)
         {"an unknown choice", "payload", "xml",
          "payload: must be one of json, text, pipit, not 'xml'"},
         {"part of a choice", "payload", "jso",
-         "payload: must be one of json, text, pipit, not 'jso'"},
+         "payload: must be one of json, text, pipit, not 'jso'; did you mean 'json'?"},
         {"an empty path", "path", "", "path: must be a path, not ''"},
     };
     struct options *options = options_create(table);

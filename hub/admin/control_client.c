@@ -11,6 +11,7 @@
 
 #include "admin/control_name.h"
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define READ_BYTES 65536
 
@@ -130,6 +131,7 @@ static enum err parse_reply(const char *line, json_t **out_reply, struct error *
         const char *code = json_string_value(json_object_get(reply, "code"));
         bool is_full = code != NULL && strcmp(code, "full") == 0;
         enum err rc = error_set(e, is_full ? ERR_FULL : ERR_REJECTED, "the hub says: %s", problem);
+        utf8_disarm(e->text); // Keys that it names are anybody's.
         json_decref(reply);
         return rc;
     }

@@ -1,5 +1,7 @@
 #include "base/utf8.h"
 
+#include <string.h>
+
 static bool is_continuation(uint8_t byte)
 {
     return (byte & 0xC0) == 0x80;
@@ -59,4 +61,28 @@ bool utf8_is_valid(struct bytes text)
         at += len;
     }
     return true;
+}
+
+static bool is_control(uint32_t code_point)
+{
+    return code_point < 0x20 || (code_point >= 0x7F && code_point <= 0x9F);
+}
+
+char *utf8_disarm(char *text)
+{
+    size_t size = strlen(text), from = 0, to = 0;
+    while (from < size) {
+        uint32_t code_point = 0;
+        size_t len = utf8_decode(bytes_of(text + from, size - from), &code_point);
+        if (len == 0 || is_control(code_point)) {
+            text[to++] = '?';
+            from += len == 0 ? 1 : len;
+            continue;
+        }
+        memmove(text + to, text + from, len);
+        to += len;
+        from += len;
+    }
+    text[to] = '\0';
+    return text;
 }

@@ -14,4 +14,8 @@ size_t utf8_decode(struct bytes text, uint32_t *out_code_point);
 // U+0000 is valid here; who needs text without it checks for it.
 bool utf8_is_valid(struct bytes text);
 
+// So that nothing in it steers a terminal: controls (C0, DEL, C1), and bytes that are no UTF-8,
+// become '?', in place. Returns text.
+char *utf8_disarm(char *text);
+
 #endif

@@ -5,8 +5,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "cli/terminal.h"
+
 #define OPTIONS_MAX        64 // Rows in one command's table.
 #define CHOICES_BESIDE_MAX 50 // Longer lists of choices stand behind the sentence.
+#define USAGE_TEXT_MAX     2000
 
 static void option_explain(const struct option_spec *row)
 {
@@ -47,12 +50,14 @@ static void usage_print(const struct usage *usage)
 
 int usage_fail(const struct usage *usage, const char *format, ...)
 {
+    char text[USAGE_TEXT_MAX];
     va_list list;
     va_start(list, format);
-    fprintf(stderr, "pipit %s: ", usage->name);
-    vfprintf(stderr, format, list);
-    fprintf(stderr, "\nTry: pipit %s --help\n", usage->name);
+    vsnprintf(text, sizeof(text), format, list);
     va_end(list);
+    fprintf(stderr, "pipit %s: ", usage->name);
+    terminal_put(stderr, text);
+    fprintf(stderr, "\nTry: pipit %s --help\n", usage->name);
     return EXIT_USAGE;
 }
 

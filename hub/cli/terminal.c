@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 
 #define PROGRESS_EVERY_MS 100
 #define PROGRESS_MAX      200
@@ -38,6 +39,15 @@ const char *terminal_colour(FILE *file, enum colour colour)
         return "";
     }
     return sequences[colour];
+}
+
+void terminal_put(FILE *file, const char *text)
+{
+    char *copy = strdup(text);
+    if (copy != NULL) {
+        fputs(utf8_disarm(copy), file);
+    }
+    free(copy);
 }
 
 static bool is_progress_shown;
@@ -153,12 +163,7 @@ void table_cell(struct table *table, enum colour colour, const char *format, ...
     if (len >= (int)sizeof(text)) {
         memcpy(text + sizeof(text) - 4, "...", 4);
     }
-    for (char *c = text; *c != '\0'; c++) {
-        if ((unsigned char)*c < 0x20 || *c == 0x7f) {
-            *c = '?';
-        }
-    }
-    char *copy = strdup(text);
+    char *copy = strdup(utf8_disarm(text));
     if (copy != NULL) {
         table->cells[table->count++] = (struct cell){colour, copy};
     }

@@ -28,6 +28,9 @@ bool terminal_is(FILE *file);
 // The sequence that begins a colour on that file, "" where there are none; COLOUR_NONE ends it.
 const char *terminal_colour(FILE *file, enum colour colour);
 
+// The text where nothing in it steers a terminal: controls as '?'.
+void terminal_put(FILE *file, const char *text);
+
 // One line that is written over, at most ten times a second; nothing where there is no terminal.
 // Ends with progress_end, which wipes it. Everything goes to standard error.
 void progress_show(const char *format, ...) __attribute__((format(printf, 1, 2)));

@@ -4,6 +4,7 @@
 
 #include "base/option.h"
 #include "cli/command.h"
+#include "cli/terminal.h"
 
 int workflow_command(int argc, char **argv);
 int workflow_list_command(int argc, char **argv);
@@ -50,9 +51,10 @@ static int unknown(const char *word)
         names[i] = verbs[i].name;
     }
     const char *near = nearest_name(word, names);
-    fprintf(stderr, "pipit workflow: unknown '%s'%s%s%s\nTry: pipit workflow --help\n", word,
-            near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
-            near == NULL ? "" : "'?");
+    fputs("pipit workflow: unknown '", stderr);
+    terminal_put(stderr, word);
+    fprintf(stderr, "'%s%s%s\nTry: pipit workflow --help\n", near == NULL ? "" : "; did you mean '",
+            near == NULL ? "" : near, near == NULL ? "" : "'?");
     return EXIT_USAGE;
 }
 

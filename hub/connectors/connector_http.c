@@ -236,14 +236,6 @@ static void tell(struct http_state *state, const struct http_result *result)
     answered(state, result->place);
 }
 
-// In the others a payload means nothing [RFC 9110 9.3].
-static bool has_body(struct bytes method)
-{
-    return !bytes_equal(method, bytes_from_text("GET")) &&
-           !bytes_equal(method, bytes_from_text("HEAD")) &&
-           !bytes_equal(method, bytes_from_text("DELETE"));
-}
-
 static void start(struct http_state *state, uint32_t place)
 {
     const struct delivery *delivery = state->batch[place];
@@ -264,7 +256,7 @@ static void start(struct http_state *state, uint32_t place)
         .method = address.method,
         .path = address.path,
         .body = delivery->payload,
-        .has_body = has_body(address.method),
+        .has_body = address_has_body(&address),
         .headers = state->headers.headers,
         .header_count = state->headers.count,
         .timeout_ms = delivery->timeout_ms,

@@ -92,3 +92,10 @@ const char *address_problem(struct bytes text)
     }
     return problem;
 }
+
+bool address_has_body(const struct address *address)
+{
+    return !bytes_equal(address->method, bytes_from_text("GET")) &&
+           !bytes_equal(address->method, bytes_from_text("HEAD")) &&
+           !bytes_equal(address->method, bytes_from_text("DELETE"));
+}

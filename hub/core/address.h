@@ -9,6 +9,8 @@
 #ifndef PIPIT_CORE_ADDRESS_H
 #define PIPIT_CORE_ADDRESS_H
 
+#include <stdbool.h>
+
 #include "base/bytes.h"
 
 #define ADDRESS_BYTES_MAX  8000 // Servers take 8,000 at least [RFC 9112 3].
@@ -24,5 +26,7 @@ struct address {
 const char *address_problem(struct bytes text);
 // It must be valid.
 struct address address_parse(struct bytes text);
+// GET, HEAD and DELETE have none: in them a payload means nothing [RFC 9110 9.3].
+bool address_has_body(const struct address *address);
 
 #endif

@@ -216,10 +216,13 @@ enum err workflow_presence_get(struct workflow_presence *presence, const char *d
 
 // ---- workflow_record.c --------------------------------------------------------------------------
 
-// {"to": "<target>"|"rules", "topic": ..., "payload": its beginning}; NULL: out of memory.
-json_t *workflow_record_sent(const char *target, struct bytes topic, struct bytes payload);
-// Adds topic and body, or fields where the payload is no text, of an event that came. record may be
-// NULL.
+struct workflow_made;
+// {"to": "<target>"|"rules", "topic": ..., "payload": its beginning}; without the payload for a call
+// whose method has none; for the hub's own messages, instead of it, "command": {"id", "name",
+// "expires", "fields"} or "event": {"type", "time", "fields"}. Bytes that are no text are
+// "payload_hex". NULL: out of memory.
+json_t *workflow_record_sent(const struct workflow_step *step, const struct workflow_made *made);
+// Adds topic and body of an event that came, its fields where it is decoded. record may be NULL.
 void workflow_record_event(json_t *record, struct event_batch *batch, uint32_t index);
 // As many bytes as fit and are whole characters of UTF-8.
 size_t workflow_record_whole(struct bytes text, size_t bytes_max);

@@ -169,8 +169,7 @@ enum err workflow_send(struct workflows *workflows, struct workflow_instance *in
     }
     rc = sending.step->kind == STEP_COMMAND ? send_command(&sending, e) : send_message(&sending, e);
     if (rc == ERR_OK) {
-        *out_sent = workflow_record_sent(sending.step->message.target, sending.made.topic,
-                                         sending.made.payload);
+        *out_sent = workflow_record_sent(sending.step, &sending.made);
     }
     return rc;
 }

@@ -174,6 +174,34 @@ def test_a_reply_makes_the_step_go_on_with_what_it_says(plant):
     assert (name, command, fields) == (f"plant/{device.name}", "boost", f"level=7 note=for {key}")
     (sent,) = device.commands()
     assert sent.qos == 1 and sent.key == ticket and f'id: "{ticket}"' in decode(COMMAND, sent.payload)
+    asked, answered = told_of(plant, key)
+    topic = f"pipit/v1/plant/{device.name}"
+    assert asked["topic"] == f"{topic}/command/boost" and not {"payload", "payload_hex"} & set(asked), asked
+    assert asked["command"] == {"id": ticket, "name": "boost", "fields": {"level": 7, "note": f"for {key}"}}
+    assert answered["topic"] == f"{topic}/reply/boost" and not {"body", "body_hex"} & set(answered), answered
+    assert answered["fields"] == {"id": ticket, "status": 0, "message": "very well", "executed": 1,
+                                  "level": 7, "note": f"for {key}"}
+    text = plant.hub.run("workflow", "show", f"plain/{key}").stdout
+    assert f'"fields":{{"level":7,"note":"for {key}"}}' in text and '"message":"very well"' in text, text
+
+
+def told_of(plant, key):
+    """The data of the step that asks, when it asked and when it was answered."""
+    way = key.split("-")[0]
+    shown = json.loads(plant.hub.run("workflow", "show", f"{way}/{key}", "--json").stdout)
+    asked = [e for e in shown["history"] if e.get("step") == "boost" and e["what"] in ("entered", "done")]
+    return tuple(e["data"] for e in asked)
+
+
+def test_the_history_says_when_a_command_expires(plant):
+    device = plant.device().start()
+    device.say("0 fine")
+    key = plant.ask("brief", device)
+    wait_for(lambda: plant.told("done", key) + plant.told("failed", key), what=f"{key} ends, in time or not")
+    command = told_of(plant, key)[0]["command"]
+    assert command["name"] == "boost" and 0 < command["expires"] < time.time() * 1000 + 60000
+    text = plant.hub.run("workflow", "show", f"brief/{key}").stdout
+    assert '"expires":"20' in text and str(command["expires"]) not in text, text
 
 
 @pytest.mark.parametrize("why, say, reason", [

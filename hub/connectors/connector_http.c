@@ -54,9 +54,9 @@ static const struct option_spec options[] = {
     {"retry", OPTION_TEXT, false, "408 425 429 5xx", 0, 0, NULL,
      "Statuses that mean that it may work later; Retry-After is kept to, for up to an hour. All "
      "that are in neither list mean that it never will. Redirects are not followed."},
-    {"proxy", OPTION_TEXT, false, NULL, 0, 0, NULL,
-     "Proxy to go through, such as http://proxy:3128; without it none, whatever the environment "
-     "says."},
+    {"proxy", OPTION_SECRET, false, NULL, 0, 0, NULL,
+     "Proxy to go through, such as http://proxy:3128 or http://user:password@proxy:3128; without "
+     "it none, whatever the environment says. As it may hold a password it is never printed."},
     {NULL},
 };
 
@@ -74,7 +74,8 @@ struct http_state {
     struct http_fixed fixed;
     struct http_status_set done, retry;
     const char *url;
-    const char *secrets[2]; // Never in a reason, as the headers of every call.
+    const char *secrets[3]; // Never in a reason, as the headers of every call.
+    char *proxy_password;   // The last of them; NULL.
     uint32_t in_flight;
     const struct connector_desk *desk;
     // The send that is under way.
@@ -334,7 +335,19 @@ static void http_close(void *opaque)
     struct http_state *state = opaque;
     http_client_destroy(state->client);
     http_fixed_deinit(&state->fixed);
+    if (state->proxy_password != NULL) {
+        explicit_bzero(state->proxy_password, strlen(state->proxy_password));
+    }
+    free(state->proxy_password);
     state->client = NULL;
+    state->secrets[2] = state->proxy_password = NULL;
+}
+
+static enum err read_proxy(struct http_state *state, const char *proxy, struct error *e)
+{
+    enum err rc = proxy == NULL ? ERR_OK : http_proxy_check(proxy, &state->proxy_password, e);
+    state->secrets[2] = state->proxy_password;
+    return rc == ERR_OK ? rc : error_wrap(e, "proxy");
 }
 
 static enum err http_open(void *opaque, const struct connector_peer *peer, struct error *e)
@@ -367,6 +380,7 @@ static enum err http_open(void *opaque, const struct connector_peer *peer, struc
     enum err rc = http_status_parse(option_text(given, "done"), &state->done, e);
     rc = rc == ERR_OK ? http_status_parse(option_text(given, "retry"), &state->retry, e) : rc;
     rc = rc == ERR_OK ? http_fixed_parse(option_text(given, "headers"), &state->fixed, e) : rc;
+    rc = rc == ERR_OK ? read_proxy(state, client_options.proxy, e) : rc;
     rc = rc == ERR_OK ? http_client_create(&state->client, &client_options, e) : rc;
     rc = rc == ERR_OK ? http_client_probe(state->client, e) : rc;
     if (rc != ERR_OK) {
@@ -441,6 +455,11 @@ static enum err http_check(const struct options *given, struct error *e)
         return error_wrap(e, "headers");
     }
     http_fixed_deinit(&fixed);
+    const char *proxy = option_text(given, "proxy");
+    rc = proxy == NULL ? ERR_OK : http_proxy_check(proxy, NULL, e);
+    if (rc != ERR_OK) {
+        return error_wrap(e, "proxy");
+    }
     rc = check_statuses(given, e);
     rc = rc == ERR_OK ? check_together(given, is_tls, e) : rc;
     return rc == ERR_OK ? check_files(given, e) : rc;

@@ -420,9 +420,12 @@ static bool is_unsent(const struct call *call)
     return false;
 }
 
-static const char *error_text(CURLcode code, const char *error)
+// What libcurl says of a proxy that it cannot use may be all of it, with the password.
+static const char *error_text(const struct http_client *client, CURLcode code, const char *error)
 {
-    return error[0] != '\0' ? error : http_library.easy_strerror(code);
+    const char *proxy = client->given.proxy;
+    bool is_fit = error[0] != '\0' && (proxy == NULL || strstr(error, proxy) == NULL);
+    return is_fit ? error : http_library.easy_strerror(code);
 }
 
 static void tell_failure(const struct call *call, struct http_result *out)
@@ -438,7 +441,8 @@ static void tell_failure(const struct call *call, struct http_result *out)
         snprintf(out->error, sizeof(out->error), "no whole answer within %lld ms",
                  (long long)call->timeout_ms);
     } else {
-        snprintf(out->error, sizeof(out->error), "%s", error_text(call->code, call->error));
+        snprintf(out->error, sizeof(out->error), "%s",
+                 error_text(call->client, call->code, call->error));
     }
 }
 
@@ -564,7 +568,7 @@ enum err http_client_probe(struct http_client *client, struct error *e)
     }
     if (rc == ERR_OK && code != CURLE_OK) {
         rc = error_set(e, code == CURLE_OPERATION_TIMEDOUT ? ERR_TIMEOUT : ERR_UNAVAILABLE,
-                       "%s: %s", client->given.url, error_text(code, error));
+                       "%s: %s", client->given.url, error_text(client, code, error));
     }
     http_library.multi_remove_handle(multi, easy);
 cleanup:

@@ -1,5 +1,6 @@
 #include "connectors/http_url.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <strings.h>
 
@@ -54,4 +55,70 @@ enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
     }
     *out_is_tls = is_tls;
     return ERR_OK;
+}
+
+// ---- proxies ------------------------------------------------------------------------------------
+
+static bool is_proxy_scheme(const char *scheme)
+{
+    static const char *const schemes[] = {"http",    "https",  "socks4",
+                                          "socks4a", "socks5", "socks5h"};
+    for (size_t i = 0; i < sizeof(schemes) / sizeof(schemes[0]); i++) {
+        if (strcasecmp(scheme, schemes[i]) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+// As libcurl reads it when it is used.
+static bool is_proxy(CURLU *parts, const char *proxy)
+{
+    char *scheme = NULL;
+    bool is_good =
+        strlen(proxy) <= HTTP_URL_MAX &&
+        http_library.url_set(parts, CURLUPART_URL, proxy,
+                             CURLU_NON_SUPPORT_SCHEME | CURLU_GUESS_SCHEME) == CURLUE_OK &&
+        http_library.url_get(parts, CURLUPART_SCHEME, &scheme, 0) == CURLUE_OK &&
+        is_proxy_scheme(scheme);
+    if (scheme != NULL) {
+        http_library.free(scheme);
+    }
+    return is_good;
+}
+
+static enum err copy_password(CURLU *parts, char **out_password, struct error *e)
+{
+    char *password = NULL;
+    *out_password = NULL;
+    if (http_library.url_get(parts, CURLUPART_PASSWORD, &password, CURLU_URLDECODE) != CURLUE_OK) {
+        return ERR_OK; // There is none.
+    }
+    *out_password = strdup(password);
+    http_library.free(password);
+    return *out_password != NULL ? ERR_OK
+                                 : error_set(e, ERR_NO_MEMORY, "out of memory for a password");
+}
+
+enum err http_proxy_check(const char *proxy, char **out_password, struct error *e)
+{
+    enum err rc = http_library_load(e);
+    if (rc != ERR_OK) {
+        return rc;
+    }
+    CURLU *parts = http_library.url();
+    if (parts == NULL) {
+        return error_set(e, ERR_NO_MEMORY, "out of memory for a URL");
+    }
+    if (!is_proxy(parts, proxy)) {
+        rc =
+            error_set(e, ERR_CONFIG, // Not shown: it may hold a password.
+                      "must be the URL of a proxy, http, https or socks4, 4a, 5, 5h, such as "
+                      "http://proxy:3128 or http://user:password@proxy:3128, with %%40 for an @ in "
+                      "a password");
+    } else if (out_password != NULL) {
+        rc = copy_password(parts, out_password, e);
+    }
+    http_library.url_cleanup(parts);
+    return rc;
 }

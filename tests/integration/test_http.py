@@ -349,19 +349,22 @@ LONG = "hu5h-secret" * 80  # As tokens are: what is shown of an answer ends with
 
 @pytest.mark.parametrize("more, secret", [
     ("username: u, password: hu5h-secret", "hu5h-secret"), ("token: hu5h-secret", "hu5h-secret"),
-    (f"token: {LONG}", LONG), ('headers: "X-Key: hu5h-secret"', "hu5h-secret"), (f'headers: "X-Key: {LONG}"', LONG),
-], ids=["password", "token", "long token", "header", "long header"])
+    (f"token: {LONG}", LONG), ("proxy: {proxy}", "hu5h-secret"), ('headers: "X-Key: hu5h-secret"', "hu5h-secret"), (f'headers: "X-Key: {LONG}"', LONG),
+], ids=["password", "token", "long token", "proxy", "header", "long header"])
 def test_secrets_and_an_echo(start_hub, broker, more, secret):
-    """A server that answers with what it was sent does not bring them into the log."""
+    """A server, or a proxy, that answers with what it was sent does not bring them into the log."""
     with HttpPeer(lambda r: Answer(400, body=f"no: {r.json()} {secret}")) as peer, Client(broker.port) as client:
-        hub = start_hub(config(broker, peer, more)).wait_ready()
+        more = more.format(proxy=f'"http://u:${{env:PROXY_WORD}}@127.0.0.1:{peer.port}"')
+        hub = start_hub(config(broker, peer, more), env={"PROXY_WORD": "hu5h%2dsecret"}).wait_ready()
         publish(client, 1)
         wait_books(hub, dead=1)
         if "username" in more:
             assert peer.requests[0].headers["Authorization"] == "Basic dTpodTVoLXNlY3JldA=="
+        if "proxy" in more:
+            assert peer.requests[0].headers["Proxy-Authorization"] == "Basic dTpodTVoLXNlY3JldA=="
         hub.terminate()
         shown = "\n".join(hub.lines) + json.dumps(letters(hub)) + hub.run("check").stdout
-        assert "/x: 400" in shown and "hu5h-secret" not in shown and "dTpodTVo" not in shown
+        assert "/x: 400" in shown and "hu5h" not in shown and "dTpodTVo" not in shown
 
 
 def test_ipv6(start_hub, broker):
@@ -486,12 +489,26 @@ def test_http_2_has_one_connection(start_hub, broker, tmp_path, certificates):
     ('headers: "Host: x"', "'Host' is a header that the hub sets itself"),
     ('headers: "A b: x"', "'A b' is no name of a header"),
     ("in_flight: 101", "in_flight"),
+    ('proxy: "ftp://u:s3cret@x"', "proxy: must be the URL of a proxy"),
+    ('proxy: "http://u:s3cret@x:y"', "proxy: must be the URL of a proxy"),
+    ('proxy: "http://u:s3cret @x"', "proxy: must be the URL of a proxy"),
 ])
 def test_check_finds_it(tmp_path, broker, more, problem):
     path = tmp_path / "hub.yaml"
     path.write_text(config(broker, "http://127.0.0.1:1", more).replace("{dir}", str(tmp_path)))
     done = pipit("check", "-c", path, check=False)
     assert done.returncode != 0 and problem in done.stdout + done.stderr, done
+    assert "s3cret" not in done.stdout + done.stderr
+
+
+def test_a_proxy_that_is_not_there(start_hub, broker):
+    """What is said of it has no password."""
+    proxy = f"http://user:hu5h-secret@127.0.0.1:{free_port()}"
+    with HttpPeer() as peer:
+        hub = start_hub(config(broker, peer, f'proxy: "{proxy}"'))
+        wait_for(lambda: any("connect to" in line for line in hub.lines))
+        hub.terminate()
+        assert "hu5h-secret" not in "\n".join(hub.lines) + hub.run("check", check=False).stdout
 
 
 @pytest.mark.parametrize("url, problem", [

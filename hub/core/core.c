@@ -110,10 +110,10 @@ static enum err check_disk(struct core *core, uint64_t more_bytes, struct error 
         return ERR_OK;
     }
     return error_set(e, ERR_FULL,
-                     "the disk of the store has %" PRIu64
-                     " bytes to spare, disk_reserve is %" PRIu64
+                     "the disk of the store has %" PRIu64 " bytes to spare, %" PRIu64
+                     " are needed and disk_reserve keeps %" PRIu64
                      "; messages are taken again when there is room on it",
-                     available, core->spec->disk_reserve_bytes);
+                     available, more_bytes, core->spec->disk_reserve_bytes);
 }
 
 static enum err check_limit(struct core *core, uint64_t more_bytes, struct error *e)

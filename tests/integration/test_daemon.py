@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import socket
 import stat
@@ -279,7 +280,10 @@ def test_a_full_disk_stops_acknowledgement_until_there_is_room(broker, target, s
         with Client(broker.port) as client:
             for n in range(1, 3001):
                 client.publish("a/d1", json.dumps({"n": n, "pad": "x" * 1000}).encode())
-            hub.wait_log("id=STORE-FULL")
+            full = str(hub.wait_log("id=STORE-FULL")[0])
+            reason = re.search(r"has (\d+) bytes to spare, (\d+) are needed and disk_reserve keeps (\d+)", full)
+            spare, needed, kept = map(int, reason.groups())
+            assert spare < needed + kept, "the reason adds up"
             hub.wait_log("id=INTAKE-LEAVE")
             assert 0 < books(hub)["received"] < 3000
             target.start()

@@ -172,7 +172,7 @@ static void branches_build(struct workflow_step_part *step, const struct node *n
 {
     struct reader *reader = &step->part->builder->reader;
     struct arena *arena = step->part->builder->file->arena;
-    const char *what = arena_print(arena, "%s: %s", step->what, name);
+    const char *what = arena_print(arena, "%s: %s", step->what, is_named ? "parallel" : name);
     const char *path = workflow_path(arena, step->path, name);
     if (what == NULL || path == NULL || !reader_mapping(reader, node, what, false)) {
         return;

@@ -74,6 +74,11 @@ DONE = "      - done: {end: {total: amount}}\n"
     ("a name twice", "- done:", "- both:", r"24:9: .*step both is already there on line 20, column 9"),
     ("a wrong duration", "within: 10 s", "within: 10 seconds", r"15:19: .*within: must be a duration .*'10 seconds'"),
     ("a reply that nobody hears", '"pipit/v1/#"', '"pipit/v1/+/+/event/#"', r"23:21: .*no source hears the device's reply"),
+    ("branches in a list", """parallel:
+            ship: [{send: {emit: {to: bus, topic: "ship/{my.key}"}}}]
+            tell: [{told: {command: {device: "'shop/' || my.key", name: tell}}}]
+""", 'parallel: [{ship: {sleep: 1 s}}, {tell: {sleep: 1 s}}]\n',
+     r"21:21: workflow order: step both: parallel: must be a mapping \(key: value\), not a list"),
     ("an event that cannot come", '"a/paid"', '"b/paid"', r'19:40: warning: workflow order: .*"b/paid"'),
 ])
 def test_each_fault_has_its_place(tmp_path, why, old, new, want):

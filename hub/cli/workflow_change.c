@@ -158,6 +158,11 @@ static int select_filtered(struct workflow_run *run, const struct change *change
     if (ids->is_exhausted) {
         return no_memory(run);
     }
+    int code =
+        ids->count == 0 && filter.workflow != NULL ? workflow_run_knows(run, filter.workflow) : -1;
+    if (code != -1) {
+        return code;
+    }
     if (ids->count == 0) {
         fprintf(stderr, "pipit %s: the filter takes no instance (--state is %s)\n",
                 run->usage->name, option_text(options, "state"));
@@ -234,7 +239,7 @@ static int change_all(struct workflow_run *run, const struct change *change, con
             continue;
         }
         progress_end();
-        fprintf(stderr, "pipit %s: %s\n", run->usage->name, e.text);
+        workflow_run_tell(run, e.text);
         code = is_refused(rc) ? EXIT_FAILED : exit_code_of(rc);
         if (!is_refused(rc)) {
             break;

@@ -21,16 +21,18 @@ static const struct usage usage = {
     .name = "workflow list",
     .synopsis = "-c hub.yaml [--name WORKFLOW] [--state STATE] [OPTION...]",
     .about =
-        "Lists instances of workflows, the oldest first: where each one is, since when it is "
-        "there\n"
-        "and when its time is up. Those that have ended are listed with --state ended until their\n"
-        "workflow's `keep` is over. NOTE says when the configuration has no such workflow any "
-        "more\n"
-        "or another version of it: an instance stays on the version that it began with.\n",
+        "Lists instances of workflows: where each one is, since when it is there and when its\n"
+        "time is up. Those that have not ended come with the oldest first. With a --state that\n"
+        "takes ended ones (all, ended, completed, failed, cancelled) it is the one started last\n"
+        "that comes first; they are there until their workflow's `keep` is over. When there are\n"
+        "more than --limit it is said how many. NOTE says when the configuration has no such\n"
+        "workflow any more or another version of it: an instance stays on the version that it\n"
+        "began with.\n",
     .options = list_options,
     .more = "Examples:\n"
             "  pipit workflow list -c hub.yaml\n"
             "  pipit workflow list --state parked -c hub.yaml\n"
+            "  pipit workflow list --state failed --limit 10 -c hub.yaml\n"
             "  pipit workflow list --name order --older '2 d' --json -c hub.yaml\n\n"
             "Exit codes: 0 done, 2 usage, 3 configuration, 4 store.\n",
 };
@@ -72,8 +74,7 @@ static bool on_instance(void *context, const struct view_instance *instance)
     }
     json_t *json = workflow_look_instance(listing->run->look, instance);
     if (listing->run->is_json) {
-        json_dumpf(json, stdout, print_flags(json));
-        putchar('\n');
+        print_json_line(stdout, json);
     } else {
         row_print(listing, json);
         if ((listing->shown + 1) % ROWS_TOGETHER == 0) {
@@ -87,6 +88,28 @@ static bool on_instance(void *context, const struct view_instance *instance)
     return true;
 }
 
+// Those that wait longest are what an operator looks for, of those that are over the last ones.
+static bool is_newest_first(const struct view_instance_filter *filter)
+{
+    return filter->states == 0 || (filter->states & WORKFLOW_ENDED_STATES) != 0;
+}
+
+// How many more there are. The hub may have dropped some since they were listed.
+static enum err tell_more(const struct listing *listing, const struct view_instance_filter *filter,
+                          struct error *e)
+{
+    uint64_t count = 0;
+    enum err rc = store_view_instance_count(listing->run->view, filter, &count, e);
+    if (rc == ERR_OK) {
+        uint64_t shown = listing->shown;
+        fprintf(stderr,
+                "the %s %" PRIu64 " of %" PRIu64 " instances are listed; --limit 0 lists all\n",
+                filter->is_newest_first ? "newest" : "oldest", shown,
+                count > shown ? count : shown + 1);
+    }
+    return rc;
+}
+
 static int list(struct workflow_run *run)
 {
     const struct options *options = run->arguments.options;
@@ -95,6 +118,7 @@ static int list(struct workflow_run *run)
         .run = run, .limit = (uint64_t)option_int(options, "limit"), .now_ms = clock_wall_ms()};
     struct view_instance_filter filter;
     workflow_select(options, &filter);
+    filter.is_newest_first = is_newest_first(&filter);
     listing.table = table_create(headings);
     enum err rc = store_view_instances(run->view, &filter, on_instance, &listing, &e);
     if (rc == ERR_OK && !run->is_json && listing.shown % ROWS_TOGETHER > 0) {
@@ -109,10 +133,11 @@ static int list(struct workflow_run *run)
         printf("no such instance%s\n",
                is_open ? " that has not ended; --state all lists the others, too" : "");
     }
-    if (listing.has_more) {
-        fprintf(stderr, "there are more; --limit 0 lists all\n");
+    if (listing.shown == 0 && filter.workflow != NULL) {
+        (void)workflow_run_knows(run, filter.workflow); // None of it is an answer all the same.
     }
-    return EXIT_OK;
+    rc = listing.has_more ? tell_more(&listing, &filter, &e) : ERR_OK;
+    return rc == ERR_OK ? EXIT_OK : workflow_run_fail(run, &e);
 }
 
 int workflow_list_command(int argc, char **argv)

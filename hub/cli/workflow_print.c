@@ -1,6 +1,7 @@
 #include "cli/workflow_print.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "core/event_value.h"
@@ -19,6 +20,41 @@ long long print_number(const json_t *json, const char *name)
 size_t print_flags(const json_t *json)
 {
     return JSON_COMPACT | JSON_ENCODE_ANY | JSON_REAL_PRECISION((size_t)json_precision(json));
+}
+
+// Jansson escapes what is below 0x20; DEL and C1 are in strings only, too.
+static void put_escaped(FILE *file, const char *text)
+{
+    for (; *text != '\0'; text++) {
+        uint8_t byte = (uint8_t)text[0], next = (uint8_t)text[1];
+        bool is_c1 = byte == 0xC2 && next >= 0x80 && next <= 0x9F;
+        if (byte == 0x7F || is_c1) {
+            fprintf(file, "\\u%04x", is_c1 ? next : byte);
+            text += is_c1;
+        } else {
+            fputc(byte, file);
+        }
+    }
+    fputc('\n', file);
+}
+
+static void put_json(FILE *file, const json_t *json, size_t flags)
+{
+    char *text = json_dumps(json, flags);
+    if (text != NULL) {
+        put_escaped(file, text);
+    }
+    free(text);
+}
+
+void print_json_line(FILE *file, const json_t *json)
+{
+    put_json(file, json, print_flags(json));
+}
+
+void print_json_indented(FILE *file, const json_t *json)
+{
+    put_json(file, json, JSON_INDENT(2));
 }
 
 enum colour print_state_colour(const char *state)

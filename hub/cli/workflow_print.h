@@ -20,6 +20,9 @@ long long print_number(const json_t *json, const char *name);
 
 // Of json_dumps: compact, the fewest digits that name its numbers.
 size_t print_flags(const json_t *json);
+// Writes it as one line of that, with all controls as \uXXXX so that they do not steer a terminal.
+void print_json_line(FILE *file, const json_t *json);
+void print_json_indented(FILE *file, const json_t *json);
 
 enum colour print_state_colour(const char *state);
 // "reserve", "reserve, paid", "waves x3, cool x10".

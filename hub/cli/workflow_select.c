@@ -6,10 +6,19 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "cli/advice.h"
+#include "cli/terminal.h"
+
+void workflow_run_tell(const struct workflow_run *run, const char *text)
+{
+    fprintf(stderr, "pipit %s: ", run->usage->name);
+    advice_put(stderr, text, option_text(run->arguments.options, "config"));
+    fputc('\n', stderr);
+}
 
 int workflow_run_fail(const struct workflow_run *run, const struct error *e)
 {
-    fprintf(stderr, "pipit %s: %s\n", run->usage->name, e->text);
+    workflow_run_tell(run, e->text);
     return e->code == ERR_NOT_FOUND ? EXIT_STORE : exit_code_of(e->code); // No store yet.
 }
 
@@ -73,11 +82,76 @@ static bool on_found(void *context, const struct view_instance *instance)
 
 static int not_found(const struct workflow_run *run, const char *word)
 {
-    fprintf(stderr,
-            "pipit %s: there is no instance %s; those that have ended are dropped when the "
-            "workflow's `keep` is over\n",
-            run->usage->name, word);
+    fprintf(stderr, "pipit %s: there is no instance ", run->usage->name);
+    terminal_put(stderr, word);
+    fputs("; those that have ended are dropped when the workflow's `keep` is over\n", stderr);
     return EXIT_FAILED;
+}
+
+// Names of workflows: of the store, and of the configuration, which may not have run yet.
+struct names {
+    char **list; // Ends with NULL.
+    size_t count;
+    bool is_exhausted;
+};
+
+static bool names_add(struct names *names, const char *name)
+{
+    char **list = reallocarray(names->list, names->count + 2, sizeof(list[0]));
+    char *copy = list == NULL ? NULL : strdup(name);
+    names->list = list == NULL ? names->list : list;
+    names->is_exhausted |= copy == NULL;
+    if (copy != NULL) {
+        names->list[names->count++] = copy;
+        names->list[names->count] = NULL;
+    }
+    return copy != NULL;
+}
+
+static bool on_workflow(void *context, const struct view_workflow *workflow)
+{
+    return names_add(context, workflow->name);
+}
+
+static enum err names_read(struct names *names, const struct workflow_run *run, struct error *e)
+{
+    const struct core_spec *core = &run->config->core;
+    enum err rc = store_view_workflows(run->view, on_workflow, names, e);
+    for (uint32_t i = 0; rc == ERR_OK && i < core->workflow_count && !names->is_exhausted; i++) {
+        names_add(names, core->workflows[i].name);
+    }
+    return rc == ERR_OK && names->is_exhausted ? error_set(e, ERR_NO_MEMORY, "out of memory") : rc;
+}
+
+static int unknown(const struct workflow_run *run, const struct names *names, const char *name)
+{
+    const char *near =
+        names->count == 0 ? NULL : nearest_name(name, (const char *const *)names->list);
+    fprintf(stderr, "pipit %s: there is no workflow '", run->usage->name);
+    terminal_put(stderr, name);
+    fprintf(stderr, "', neither in %s nor with instances in its store%s%s%s\n", run->config->path,
+            near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
+            near == NULL ? "" : "'?");
+    return EXIT_FAILED;
+}
+
+int workflow_run_knows(const struct workflow_run *run, const char *name)
+{
+    struct names names = {0};
+    struct error e = {0};
+    bool is_known = false;
+    enum err rc = names_read(&names, run, &e);
+    for (size_t i = 0; i < names.count; i++) {
+        is_known |= strcmp(names.list[i], name) == 0;
+    }
+    int code = rc != ERR_OK ? workflow_run_fail(run, &e)
+               : is_known   ? -1
+                            : unknown(run, &names, name);
+    for (size_t i = 0; i < names.count; i++) {
+        free(names.list[i]);
+    }
+    free(names.list);
+    return code;
 }
 
 static int find_by_key(struct workflow_run *run, const char *word, const char *slash,
@@ -96,8 +170,11 @@ static int find_by_key(struct workflow_run *run, const char *word, const char *s
     if (rc == ERR_OK && *out_id == 0) {
         rc = store_view_instances(run->view, &filter, on_found, out_id, &e);
     }
+    int code = rc != ERR_OK   ? workflow_run_fail(run, &e)
+               : *out_id == 0 ? workflow_run_knows(run, name)
+                              : -1;
     free(name);
-    return rc == ERR_OK ? -1 : workflow_run_fail(run, &e);
+    return code;
 }
 
 int workflow_find(struct workflow_run *run, const char *word, int64_t *out_id)

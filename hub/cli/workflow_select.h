@@ -58,10 +58,15 @@ struct workflow_run {
 
 int workflow_run_open(struct workflow_run *run, const struct usage *usage, int argc, char **argv);
 void workflow_run_close(struct workflow_run *run); // Also one that is half open.
-// "pipit workflow list: <text>"; the exit code.
+// "pipit workflow list: <text>", with commands that it advises as they can be run.
+void workflow_run_tell(const struct workflow_run *run, const char *text);
+// The same of an error; the exit code.
 int workflow_run_fail(const struct workflow_run *run, const struct error *e);
 
 void workflow_select(const struct options *options, struct view_instance_filter *out_filter);
+
+// -1: there is such a workflow, in the store or in the configuration.
+int workflow_run_knows(const struct workflow_run *run, const char *name);
 
 // "17", or "order/1007": the newest of that key, one that is open first. -1: *out_id.
 int workflow_find(struct workflow_run *run, const char *word, int64_t *out_id);

@@ -159,6 +159,12 @@ static bool instance_row(sqlite3_stmt *row, void *opaque)
     " JOIN pipit_workflow AS w ON w.id = i.workflow"                                               \
     " LEFT JOIN pipit_workflow_definition AS d ON d.id = i.definition"
 
+#define INSTANCE_COUNT                                                                             \
+    "SELECT count(*) FROM pipit_workflow_instance AS i"                                            \
+    " JOIN pipit_workflow AS w ON w.id = i.workflow"
+
+#define INSTANCE_BY_ID " WHERE i.id = ?1"
+
 #define INSTANCE_WHERE                                                                             \
     " WHERE (?2 IS NULL OR w.name = ?2) AND (?3 IS NULL OR i.key = ?3) AND (?4 >> i.state) & 1"    \
     " AND i.started >= ?5 AND i.started < ?6"
@@ -166,10 +172,25 @@ static bool instance_row(sqlite3_stmt *row, void *opaque)
 // By its number; all others may be any. Without a walk over the whole table where an index helps.
 static const char *instances_sql(const struct view_instance_filter *filter)
 {
-    return filter->id != 0           ? INSTANCE_COLUMNS " WHERE i.id = ?1"
+    return filter->id != 0           ? INSTANCE_COLUMNS INSTANCE_BY_ID
            : filter->is_newest_first ? INSTANCE_COLUMNS INSTANCE_WHERE
                " ORDER BY i.id DESC LIMIT ?7"
                                      : INSTANCE_COLUMNS INSTANCE_WHERE " ORDER BY i.id LIMIT ?7";
+}
+
+static void bind_filter(sqlite3_stmt *statement, const struct view_instance_filter *filter)
+{
+    bool is_any = filter->rows_max == 0 || filter->rows_max > INT64_MAX;
+    sqlite3_bind_int64(statement, 1, filter->id);
+    if (filter->id != 0) {
+        return;
+    }
+    sqlite3_bind_text(statement, 2, filter->workflow, -1, SQLITE_STATIC);
+    sqlite3_bind_text(statement, 3, filter->key, -1, SQLITE_STATIC);
+    sqlite3_bind_int64(statement, 4, filter->states == 0 ? UINT32_MAX : filter->states);
+    sqlite3_bind_int64(statement, 5, filter->from_ms);
+    sqlite3_bind_int64(statement, 6, filter->to_ms == 0 ? INT64_MAX : filter->to_ms);
+    sqlite3_bind_int64(statement, 7, is_any ? -1 : (int64_t)filter->rows_max);
 }
 
 enum err store_view_instances(struct store_view *view, const struct view_instance_filter *filter,
@@ -178,20 +199,33 @@ enum err store_view_instances(struct store_view *view, const struct view_instanc
     struct instance_walk walk = {each, context};
     sqlite3_stmt *statement = NULL;
     enum err rc = view_prepare(view, instances_sql(filter), &statement, e);
-    if (rc != ERR_OK) {
-        return rc;
+    if (rc == ERR_OK) {
+        bind_filter(statement, filter);
+        rc = view_each_row(view, statement, instance_row, &walk, e);
     }
-    bool is_any = filter->rows_max == 0 || filter->rows_max > INT64_MAX;
-    sqlite3_bind_int64(statement, 1, filter->id);
-    if (filter->id == 0) {
-        sqlite3_bind_text(statement, 2, filter->workflow, -1, SQLITE_STATIC);
-        sqlite3_bind_text(statement, 3, filter->key, -1, SQLITE_STATIC);
-        sqlite3_bind_int64(statement, 4, filter->states == 0 ? UINT32_MAX : filter->states);
-        sqlite3_bind_int64(statement, 5, filter->from_ms);
-        sqlite3_bind_int64(statement, 6, filter->to_ms == 0 ? INT64_MAX : filter->to_ms);
-        sqlite3_bind_int64(statement, 7, is_any ? -1 : (int64_t)filter->rows_max);
+    return rc;
+}
+
+static bool count_row(sqlite3_stmt *row, void *opaque)
+{
+    uint64_t *count = opaque;
+    *count = count_at(row, 0);
+    return false;
+}
+
+enum err store_view_instance_count(struct store_view *view,
+                                   const struct view_instance_filter *filter, uint64_t *out_count,
+                                   struct error *e)
+{
+    sqlite3_stmt *statement = NULL;
+    const char *sql =
+        filter->id != 0 ? INSTANCE_COUNT INSTANCE_BY_ID : INSTANCE_COUNT INSTANCE_WHERE;
+    enum err rc = view_prepare(view, sql, &statement, e);
+    if (rc == ERR_OK) {
+        bind_filter(statement, filter);
+        rc = view_each_row(view, statement, count_row, out_count, e);
     }
-    return view_each_row(view, statement, instance_row, &walk, e);
+    return rc;
 }
 
 struct entry_walk {

@@ -55,6 +55,10 @@ struct view_instance {
 typedef bool view_instance_fn(void *context, const struct view_instance *instance);
 enum err store_view_instances(struct store_view *view, const struct view_instance_filter *filter,
                               view_instance_fn *each, void *context, struct error *e);
+// How many the filter takes, whatever its rows_max.
+enum err store_view_instance_count(struct store_view *view,
+                                   const struct view_instance_filter *filter, uint64_t *out_count,
+                                   struct error *e);
 
 struct view_entry {
     uint32_t number, execution, attempt;

@@ -2,12 +2,14 @@
 happens in them as `mosquitto_sub` sees it. With a running hub and with the store of a stopped one."""
 
 import json
+import re
+import shlex
 import sqlite3
 import subprocess
 
 import pytest
 
-from harness import Client, Subscriber, pipit, wait_for
+from harness import PIPIT, Client, Subscriber, pipit, wait_for
 from http_peer import Answer, HttpPeer
 
 CONFIG = """
@@ -158,7 +160,7 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     for filters, keys in ((["--state", "failed"], {"8"}), (["--state", "ended"], {"7", "8"}),
                           (["--key", "7", "--state", "all"], {"7"}), (["--name", "other"], set()),
                           (["--older", "1 h"], set()), (["--newer", "1 h"], {"a/b"}),
-                          (["--state", "all", "--limit", "1"], {"7"})):
+                          (["--state", "all", "--limit", "1"], {"8"})):
         assert set(instances(hub, *filters)) == keys, filters
 
     shown = lines(hub, "show", "order/7")[0]
@@ -180,11 +182,31 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
 
     shop.orders("\x1b[31m")  # No topic can have it.
     wait_for(lambda: states(hub).get("\x1b[31m") == "failed", what=lambda: states(hub))
-    for words in (["show", "4"], ["list", "--state", "all"]):
-        assert "\x1b" not in hub.run("workflow", *words).stdout, "nothing steers the terminal"
+    steering = "\x9b31m\x7f\x1b]0;x\x07"  # The first is ESC [ as one character.
+    shop.orders(steering)
+    wait_for(lambda: states(hub).get(steering) == "failed", what=lambda: states(hub))
+    hub.run("workflow", "replay", "5")  # It fails as before.
+    for words in (["show", "4"], ["show", "5"], ["show", f"order/{steering}", "--json"], ["show", "5", "--full"],
+                  ["list", "--state", "all"], ["list", "--state", "all", "--json"],
+                  ["show", f"order/no{steering}"], ["show", f"no{steering}/7"], ["show", f"no{steering}"],
+                  ["cancel", "--name", f"no{steering}"], ["cancel", "5"], [f"no{steering}"],
+                  ["retry", "5"], ["cancel", "5", f"--no{steering}"]):
+        done = hub.run("workflow", *words, check=False)
+        for said in (done.stdout, done.stderr):
+            assert not set(said) & {chr(c) for c in (*range(10), *range(11, 32), *range(127, 160))}, (words, said)
+    assert json.loads(hub.run("workflow", "show", "5", "--json").stdout)["key"] == steering
 
     done = hub.run("workflow", "show", "order/none", check=False)
     assert done.returncode == 1 and "no instance order/none" in done.stderr
+    for words in (["show", "ordr/7"], ["cancel", "ordr/7"], ["retry", "--name", "ordr"],
+                  ["replay", "--name", "ordr", "--yes"], ["cancel", "--name", "ordr", "--yes"]):
+        done = hub.run("workflow", *words, check=False)
+        assert done.returncode == 1 and "there is no workflow 'ordr'" in done.stderr, (words, done.stderr)
+        assert "did you mean 'order'?" in done.stderr and done.stdout == "", (words, done.stderr)
+    done = hub.run("workflow", "cancel", "--name", "quitedifferent", check=False)
+    assert done.returncode == 1 and "no workflow 'quitedifferent'" in done.stderr and "mean" not in done.stderr
+    assert "did you mean 'order'?" in hub.run("workflow", "list", "--name", "ordr").stderr
+    assert hub.run("workflow", "list", "--name", "order", "--state", "parked").stderr == ""
     assert hub.run("workflow", "show", "x", check=False).returncode == 2
 
     steps = balanced(hub)
@@ -196,12 +218,36 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     books(hub)
     status = hub.status()
     line = next(w for w in status["workflows"] if w["name"] == "order")
-    assert (line["started"], line["running"], line["completed"], line["failed"]) == (4, 1, 1, 2)
+    assert (line["started"], line["running"], line["completed"], line["failed"]) == (6, 1, 1, 4)
     assert "workflows" in hub.run("status", "--interval", "0").stdout
     with Subscriber(broker.port, "pipit/v1/$hub/shop/workflows/order/#") as stats:
         wait_for(lambda: {m.topic.split("/")[-1]: m.text() for m in stats.messages}.get("running") == "1")
         wait_for(lambda: [m.text() for m in stats.on("+/+/+/+/+/+/steps/paid/in")][-1:] == ["1"],
                  what=lambda: sorted((m.topic, m.text()) for m in stats.messages))
+
+
+def test_a_list_that_is_cut_off_says_so(start_hub, broker, shop):
+    """What waits longest is what an operator looks for, of what is over it is the last."""
+    hub = start_hub(config(broker)).wait_ready()
+    shop.orders(*(f"over-{i}" for i in range(5)), *(f"open-{i}" for i in range(4)))
+    for i in range(5):
+        shop.tell("payments", order_id=f"over-{i}", amount=10)
+    wait_for(lambda: [s for s in states(hub).values()].count("completed") == 5, what=lambda: states(hub))
+    for state, limit, keys, said in (
+            ("open", 2, ["open-0", "open-1"], "the oldest 2 of 4 instances are listed; --limit 0 lists all\n"),
+            ("running", 4, ["open-0", "open-1", "open-2", "open-3"], ""),
+            ("ended", 2, ["over-4", "over-3"], "the newest 2 of 5 instances are listed; --limit 0 lists all\n"),
+            ("completed", 4, ["over-4", "over-3", "over-2", "over-1"], "the newest 4 of 5 instances are listed"),
+            ("all", 5, ["open-3", "open-2", "open-1", "open-0", "over-4"], "the newest 5 of 9 instances"),
+            ("all", 0, None, "")):
+        for form in ([], ["--json"]):
+            done = hub.run("workflow", "list", "--state", state, "--limit", str(limit), *form)
+            rows = [json.loads(line)["key"] if form else line.split()[2] for line in done.stdout.splitlines()]
+            rows = rows if form else rows[1:]
+            assert rows == keys or (keys is None and len(rows) == 9), (state, rows)
+            assert said in done.stderr and bool(said) == bool(done.stderr), (state, done.stderr)
+    text = " ".join(pipit("workflow", "list", "--help").stdout.split())
+    assert "the oldest first" in text and "started last that comes first" in text
 
 
 def test_a_check_that_does_not_add_up_is_said(start_hub, broker, shop):
@@ -280,6 +326,38 @@ def test_cancelled_and_undone(start_hub, broker, shop, is_running):
     books(hub)
 
 
+BODIES = """
+  fetch:
+    start: {from: shop/fetch, key: number}
+    variables: {amount: amount}
+    steps:
+      - ask: {call: {to: stock, method: GET, path: "/fetch/{my.key}", fields: {amount: amount}}, within: 10 s}
+      - drop: {call: {to: stock, method: DELETE, path: "/drop"}, within: 10 s}
+      - put: {call: {to: stock, method: PUT, path: "/put", fields: {amount: amount}}, within: 10 s}
+      - told: {emit: {to: bus, topic: "raw/{my.key}", fields: {amount: amount, half: "amount / 2.0"}, payload: pipit}}
+      - packed: {emit: {to: bus, topic: "cbor/{my.key}", fields: {half: "amount / 2.3"}, payload: cbor}}
+"""
+
+
+def test_the_history_shows_what_was_sent(start_hub, broker, shop):
+    """No payload where the method has none; what is decoded is readable, what is not is hexadecimal."""
+    with HttpPeer(lambda request: Answer(body={})) as stock:
+        hub = start_hub(config(broker, stock.url, BODIES)).wait_ready()
+        shop.tell("fetch", number="7", amount=4)
+        wait_for(lambda: states(hub) == {"7": "completed"}, what=lambda: f"{states(hub)}{hub.tail()}")
+        history = lines(hub, "show", "1")[0]["history"]
+        sent = {e["step"]: e["data"] for e in history if "to" in e.get("data", {})}
+        for data in sent.values():
+            data.pop("until", None)
+        assert sent["ask"] == {"to": "stock", "topic": "GET /fetch/7"}
+        assert sent["drop"] == {"to": "stock", "topic": "DELETE /drop"}
+        assert sent["put"] == {"to": "stock", "topic": "PUT /put", "payload": '{"amount":4}'}
+        assert not any(r.body for r in stock.requests if r.method != "PUT"), "as it says"
+        event = sent["told"]["event"]
+        assert event["type"] == "fetch" and event["fields"] == {"amount": 4, "half": 2.0} and event["time"] > 0
+        assert bytes.fromhex(sent["packed"]["payload_hex"])[:6] == b"\xa1\x64half", sent["packed"]
+
+
 def test_shown_while_it_waits_for_its_next_attempt(start_hub, broker, shop):
     workflow = RESERVE.replace("within: 10 s}", "within: 10 s, retry: {attempts: 5, backoff: 1 h, backoff_max: 1 h}}")
     with HttpPeer() as stock:
@@ -340,14 +418,14 @@ def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, s
 
         refusing.add("DELETE")
         hub.run("workflow", "cancel", "1", "2")
-        ended = lambda: [i["state"] for i in lines(hub, "list", "--state", "all")]
+        ended = lambda: [i["state"] for i in reversed(lines(hub, "list", "--state", "all"))]
         wait_for(lambda: ended() == ["parked", "cancelled", "running"], what=ended)
         balanced(hub)
         books(hub)
         done = hub.run("workflow", "cancel", "1", check=False)
-        assert done.returncode == 1 and "pipit workflow cancel --abandon 1" in done.stderr, done.stderr
+        assert done.returncode == 1 and "pipit workflow cancel --abandon 1 -c " in done.stderr, done.stderr
         refusing.clear()
-        hub.run("workflow", "retry", "1")
+        advised(done.stderr, "retry 1 ")
         wait_for(lambda: ended() == ["cancelled", "cancelled", "running"], what=ended)
         story = [(e.get("step"), e["what"]) for e in lines(hub, "show", "1")[0]["history"]]
         assert story.count(("unbook", "entered")) == 2 and ("booked", "undone") in story, story
@@ -357,10 +435,32 @@ def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, s
         hub.run("workflow", "cancel", "3")
         wait_for(lambda: ended()[2] == "parked", what=ended)
         hub.terminate()
-        hub.run("workflow", "cancel", "3", "--abandon")
+        done = hub.run("workflow", "cancel", "3", check=False)
+        advised(done.stderr, "cancel --abandon 3 ")
         assert ended()[2] == "cancelled"
         balanced(hub)
         books(hub)
+
+
+def advised(text, begin):
+    """Runs the command as a person pastes it."""
+    command = re.search(f"pipit (workflow {begin}[^;\n]*)", text)
+    assert command, text
+    subprocess.run(f"{shlex.quote(str(PIPIT))} {command[1]}", shell=True, check=True, capture_output=True, timeout=60)
+
+
+@pytest.mark.parametrize("name", ["my hub's.yaml", "grün.yaml", "$(false).yaml"])
+def test_advice_quotes_the_configuration(start_hub, broker, shop, name):
+    hub = start_hub(config(broker)).wait_ready()
+    shop.orders("7")
+    shop.tell("payments", order_id="7", amount=10)
+    wait_for(lambda: states(hub) == {"7": "completed"})
+    path = hub.dir / name
+    path.write_text(hub.config.read_text())
+    done = pipit("workflow", "retry", "order/7", "-c", path, check=False)
+    assert done.returncode == 1
+    advised(done.stderr, "replay 1 ")
+    assert set(instances(hub)) == {"7"}
 
 
 def test_instances_outlive_their_definition(start_hub, broker, shop):

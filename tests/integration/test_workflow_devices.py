@@ -62,12 +62,12 @@ class Plant:
         return [(word[0].split("/")[1], word[2], word[3] if len(word) > 3 else "") for word in words]
 
     def state(self, instance):
-        """Its state and what it failed with."""
+        """State and failure of the last that was started."""
         name, key = instance.split("/")
         listed = self.hub.run("workflow", "list", "--state", "all", "--name", name, "--key", key,
                               "--json").stdout
         rows = [json.loads(line) for line in listed.splitlines()]
-        return (rows[-1]["state"], rows[-1].get("error")) if rows else None
+        return (rows[0]["state"], rows[0].get("error")) if rows else None
 
     def ends(self, instance, state, error=None):
         wait_for(lambda: self.state(instance) == (state, error), 60,

@@ -56,8 +56,8 @@ def branched(name):
             + "\n            a:" + steps(8, 2, 3) + "\n            b:" + steps(8, 4, 5) + "\n          wait: all\n")
 
 
-# `patient` asks until it is told; `hasty` asks once and does not wait long.
-WORKFLOWS = (workflow("patient", "within: 10 s\n          " + SURE) + workflow("hasty", "within: 300 ms")
+# `patient` asks until it is told; `hasty` asks once and does not wait long, but long enough for answers.
+WORKFLOWS = (workflow("patient", "within: 10 s\n          " + SURE) + workflow("hasty", "within: 900 ms")
              + branched("wide"))
 
 

@@ -202,7 +202,7 @@ def test_a_server_that_is_not_there_is_no_attempt(start_hub, broker):
 
 
 BROKEN = {
-    "never": (Answer(never=True), "no whole answer within 300 ms"),
+    "never": (Answer(never=True), "no whole answer within 1000 ms"),
     "half": (Answer(body="x" * 1000, half=True), "POST "),
     "rubbish": (Answer(raw=b"\x00\xff\x17 what is this\r\n\r\n"), "HTTP/0.9"),
     "nothing": (Answer(raw=b""), "Empty reply from server"),
@@ -220,7 +220,8 @@ def test_an_answer_that_is_none_is_tried_again(start_hub, broker, how):
         return bad if len(peer.requests) < 3 else Answer()
 
     with HttpPeer(answer) as peer, Client(broker.port) as client:
-        hub = start_hub(config(broker, peer, "timeout: 300 ms", attempts=10)).wait_ready()
+        # Where it is not the time that ends a call, time must not: a busy machine takes its own.
+        hub = start_hub(config(broker, peer, "timeout: 1 s" if how == "never" else "", attempts=10)).wait_ready()
         publish(client, 1)
         wait_books(hub, delivered=1)
         assert len(peer.requests) == 3 and len(set(peer.keys())) == 1

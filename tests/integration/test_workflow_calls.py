@@ -114,7 +114,7 @@ FAULTS = {
 def test_what_is_no_answer_is_an_error(start_hub, broker, how):
     bad, error, why = FAULTS[how]
     with HttpPeer(lambda _: bad) as peer, Client(broker.port) as client:
-        hub = start_hub(config(broker, peer.url, within="700 ms" if how == "never" else "20 s", attempts=2)).wait_ready()
+        hub = start_hub(config(broker, peer.url, within="2 s" if how == "never" else "20 s", attempts=2)).wait_ready()
         order(client, 1)
         result = ended(hub, 1)["o 1"]
         assert result["fault"] == error, result

@@ -66,5 +66,7 @@ int option_choice(const struct options *options, const char *name);       // Ind
 
 // The candidate (NULL-terminated list) nearest to name by edit distance, NULL when none is near.
 const char *nearest_name(const char *name, const char *const *candidates);
+// Is it one of them? The list ends with NULL; NULL instead of a list is an empty one.
+bool name_is_among(const char *name, const char *const *names);
 
 #endif

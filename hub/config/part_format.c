@@ -179,11 +179,8 @@ static const char *const *other_names(struct arena *arena)
 static bool has_unknown_key(const struct node *node, const char *const *others)
 {
     for (const struct node *member = node->first; member != NULL; member = member->next) {
-        bool is_known = option_find(format_options, member->key->text) != NULL;
-        for (size_t i = 0; others[i] != NULL && !is_known; i++) {
-            is_known = strcmp(others[i], member->key->text) == 0;
-        }
-        if (!is_known) {
+        const char *name = member->key->text;
+        if (option_find(format_options, name) == NULL && !name_is_among(name, others)) {
             return true;
         }
     }

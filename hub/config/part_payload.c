@@ -141,19 +141,15 @@ const char *property_problem(const char *name)
 // Why a property of the route cannot have this name; NULL: it can.
 static const char *name_problem(const char *name, const struct route_spec *route)
 {
-    static const char *const attributes[] = {"specversion", "id",   "source",         "type",
-                                             "subject",     "time", "datacontenttype"};
+    static const char *const attributes[] = {"specversion", "id",   "source",          "type",
+                                             "subject",     "time", "datacontenttype", NULL};
     const char *problem = property_problem(name);
     if (problem != NULL) {
         return problem;
     }
     bool is_binary = route->format == PAYLOAD_CLOUDEVENT && !route->cloudevent.is_structured;
-    for (size_t i = 0; is_binary && i < sizeof(attributes) / sizeof(attributes[0]); i++) {
-        if (strcmp(name, attributes[i]) == 0) {
-            return "is an attribute of the CloudEvent";
-        }
-    }
-    return NULL;
+    return is_binary && name_is_among(name, attributes) ? "is an attribute of the CloudEvent"
+                                                        : NULL;
 }
 
 void properties_check(struct builder *builder, const struct node *section, const char *what,

@@ -16,7 +16,7 @@ void workflow_put(struct workflow_part *part, json_t *object, const char *name, 
 
 // Options that are SQL: what is written, without anything replaced. The others are texts.
 static const char *const expressions[] = {"where", "key",    "match",    "device", "until",
-                                          "if",    "switch", "for_each", "stop"};
+                                          "if",    "switch", "for_each", "stop",   NULL};
 
 // Options that a definition calls differently.
 static const struct {
@@ -25,16 +25,6 @@ static const struct {
     {"sleep", "for"},   {"until", "at"},    {"if", "when"},   {"switch", "on"},
     {"for_each", "in"}, {"fail", "reason"}, {"goto", "step"}, {"name", "command"},
 };
-
-static bool is_expression(const char *option)
-{
-    for (size_t i = 0; i < sizeof(expressions) / sizeof(expressions[0]); i++) {
-        if (strcmp(expressions[i], option) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
 
 static const char *member_of(const char *option)
 {
@@ -90,7 +80,7 @@ static json_t *text_of(struct workflow_step_part *step, const struct node *node,
     if (what == NULL || node->kind != NODE_TEXT || node_is_empty(node)) {
         return NULL; // The reader has reported it.
     }
-    if (is_expression(option)) {
+    if (name_is_among(option, expressions)) {
         return sql_of(step->part, node, what);
     }
     const char *text = reader_text(&step->part->builder->reader, node, what);

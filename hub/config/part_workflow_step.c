@@ -38,35 +38,12 @@ static const struct {
 
 const char *const workflow_step_keys[] = {"within", "retry", "take", "undo", "on_error", NULL};
 
-static const char *const *error_names(struct arena *arena)
-{
-    const char **names = arena_alloc(arena, (WORKFLOW_ERROR_COUNT + 1) * sizeof(names[0]));
-    for (int i = 0; names != NULL && i < WORKFLOW_ERROR_COUNT; i++) {
-        names[i] = workflow_error_names[i];
-    }
-    return names;
-}
-
-static bool is_error(const char *name)
-{
-    for (int i = 0; i < WORKFLOW_ERROR_COUNT; i++) {
-        if (strcmp(workflow_error_names[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 static void error_put(struct workflow_step_part *step, const struct node *node, json_t *list)
 {
     struct reader *reader = &step->part->builder->reader;
-    const char *const *names = error_names(reader->arena);
-    if (names == NULL) {
-        return;
-    }
-    if (node->kind != NODE_TEXT || !is_error(node->text)) {
+    if (node->kind != NODE_TEXT || !name_is_among(node->text, workflow_error_names)) {
         const char *name = node->kind == NODE_TEXT ? node->text : node_kind_name(node);
-        const char *hint = reader_hint(reader, name, names);
+        const char *hint = reader_hint(reader, name, workflow_error_names);
         reader_problem(reader, node->at, "%s: retry: errors: '%.80s' is no kind of error%s",
                        step->what, name, hint == NULL ? "" : hint);
         return;
@@ -185,30 +162,11 @@ static void commons_build(struct workflow_step_part *step, const struct step_rea
     }
 }
 
-static const char *const *kind_names(struct arena *arena)
-{
-    const char **names = arena_alloc(arena, (STEP_KIND_COUNT + 1) * sizeof(names[0]));
-    for (int i = 0; names != NULL && i < STEP_KIND_COUNT; i++) {
-        names[i] = step_kind_names[i];
-    }
-    return names;
-}
-
-static bool is_kind(const char *name)
-{
-    for (int i = 0; i < STEP_KIND_COUNT; i++) {
-        if (strcmp(step_kind_names[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // `- sleep: 5 min`: what it does stands where its name should. Says so.
 static bool is_nameless(struct workflow_part *part, const struct node *node, const char *what)
 {
     const char *kind = node->key->text;
-    if (!is_kind(kind)) {
+    if (!name_is_among(kind, step_kind_names)) {
         return false;
     }
     reader_problem(&part->builder->reader, node->key->at,
@@ -217,29 +175,19 @@ static bool is_nameless(struct workflow_part *part, const struct node *node, con
     return true;
 }
 
-static bool is_common(const char *name)
-{
-    for (size_t i = 0; i < COMMONS; i++) {
-        if (strcmp(commons[i].name, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
 // It has no kind: the first key that could be one misspelt is at fault, else all of it.
 static void unknown_kind(struct workflow_step_part *step)
 {
     struct reader *reader = &step->part->builder->reader;
-    const char *const *names = kind_names(reader->arena);
     const struct node *at = NULL;
-    for (const struct node *node = step->node->first; names != NULL && node != NULL;
-         node = node->next) {
-        if (!is_common(node->key->text) && (at == NULL || nearest_name(node->key->text, names))) {
+    for (const struct node *node = step->node->first; node != NULL; node = node->next) {
+        const char *name = node->key->text;
+        if (!name_is_among(name, workflow_step_keys) &&
+            (at == NULL || nearest_name(name, step_kind_names))) {
             at = node;
         }
     }
-    const char *hint = names == NULL ? NULL : reader_hint(reader, at ? at->key->text : "", names);
+    const char *hint = reader_hint(reader, at ? at->key->text : "", step_kind_names);
     if (at != NULL && hint != NULL) {
         reader_problem(reader, at->key->at, "%s: '%.80s' is no kind of step%s", step->what,
                        at->key->text, hint);

@@ -159,21 +159,6 @@ static const struct option_spec *shape_row(const struct shape *shape, const char
     return NULL;
 }
 
-static bool is_among(const char *const *names, const char *name)
-{
-    for (size_t i = 0; names != NULL && names[i] != NULL; i++) {
-        if (strcmp(names[i], name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}
-
-static bool is_other(const struct shape *shape, const char *name)
-{
-    return is_among(shape->others, name);
-}
-
 bool option_is_fault(const struct option_spec *row)
 {
     return strncmp(row->name, "fault_", 6) == 0 || strcmp(row->name, "ack_before_commit") == 0;
@@ -196,7 +181,7 @@ static void unknown_key(struct reader *reader, const struct node *key, const str
         }
     }
     known[count] = NULL;
-    if (is_among(shape->beside, key->text)) {
+    if (name_is_among(key->text, shape->beside)) {
         reader_problem(reader, key->at, "%s: '%s' stands beside it, not in it", shape->what,
                        key->text);
         return;
@@ -238,7 +223,7 @@ bool reader_is_misspelt(const struct node *node, const struct shape *shape, cons
     for (; member != NULL; member = member->next) {
         struct options *options = NULL;
         bool is_unknown = shape_row(shape, member->key->text, &options) == NULL &&
-                          !is_other(shape, member->key->text);
+                          !name_is_among(member->key->text, shape->others);
         if (is_unknown && nearest_name(member->key->text, candidates) != NULL) {
             return true;
         }
@@ -272,7 +257,7 @@ void reader_options(struct reader *reader, const struct node *node, const struct
         const struct option_spec *row = shape_row(shape, member->key->text, &options);
         if (row != NULL) {
             option_read(reader, member, shape, row, options);
-        } else if (!is_other(shape, member->key->text)) {
+        } else if (!name_is_among(member->key->text, shape->others)) {
             unknown_key(reader, member->key, shape);
         }
     }

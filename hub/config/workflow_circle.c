@@ -182,25 +182,15 @@ static void edges_of_emit(struct circles *circles, const json_t *step, const cha
 // From there on an instance may have gone another way.
 static bool may_leave(const char *kind, const json_t *step)
 {
-    static const char *const kinds[] = {"if", "switch", "end", "fail", "goto", "await"};
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kind, kinds[i]) == 0) {
-            return true;
-        }
-    }
-    return json_object_get(step, "on_error") != NULL;
+    static const char *const kinds[] = {"if", "switch", "end", "fail", "goto", "await", NULL};
+    return name_is_among(kind, kinds) || json_object_get(step, "on_error") != NULL;
 }
 
 // What brings an instance on is from outside then, and no chain of workflows.
 static bool is_waiting(const char *kind)
 {
-    static const char *const kinds[] = {"sleep", "until", "await", "call", "command"};
-    for (size_t i = 0; i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kind, kinds[i]) == 0) {
-            return true;
-        }
-    }
-    return false;
+    static const char *const kinds[] = {"sleep", "until", "await", "call", "command", NULL};
+    return name_is_among(kind, kinds);
 }
 
 static void walk_list(void *context, const char *name, const char *path, const json_t *list);

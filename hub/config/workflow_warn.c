@@ -82,16 +82,11 @@ static bool has_word(const char *text, const char *word)
 // What is sent without `fields` is all variables.
 static bool sends_all(const json_t *step)
 {
-    static const char *const kinds[] = {"emit", "call"};
+    static const char *const kinds[] = {"emit", "call", NULL};
     const char *kind = json_string_value(json_object_get(step, "do"));
     const char *payload = json_string_value(json_object_get(step, "payload"));
-    for (size_t i = 0; kind != NULL && i < sizeof(kinds) / sizeof(kinds[0]); i++) {
-        if (strcmp(kinds[i], kind) == 0) {
-            return json_object_get(step, "fields") == NULL &&
-                   (payload == NULL || strcmp(payload, "text") != 0);
-        }
-    }
-    return false;
+    return kind != NULL && name_is_among(kind, kinds) && json_object_get(step, "fields") == NULL &&
+           (payload == NULL || strcmp(payload, "text") != 0);
 }
 
 // In any text below the value: names of members are no use of a variable.

@@ -67,6 +67,9 @@ struct step_reader {
     const char *const *lists;         // Of the step, read by build; NULL: none.
     uint32_t may;                     // Which of those that steps have in common.
     workflow_kind_fn *build;          // What stands in `inner` and `lists`.
+    // What may stand in `inner`, for who has written it beside; of a mapping.
+    const struct option_spec *inner_options;
+    const char *const *inner_others;
 };
 extern const struct step_reader step_readers[STEP_KIND_COUNT];
 
@@ -102,6 +105,9 @@ void workflow_steps_build(struct workflow_part *part, const struct node *node, c
 workflow_kind_fn step_emit_build, step_call_build, step_command_build, step_await_build,
     step_if_build, step_switch_build, step_parallel_build, step_for_each_build, step_set_build,
     step_run_build, step_end_build, step_value_build, step_goto_build;
+
+// Does a message to one of the targets, or to rules, have an option of that name?
+bool workflow_target_takes(const struct config *config, const char *option);
 
 // ---- part_workflow_events.c ---------------------------------------------------------------------
 

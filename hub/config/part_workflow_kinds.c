@@ -113,10 +113,11 @@ static void with_check(struct workflow_step_part *step, const struct node *with,
     }
 }
 
+static const char *const run_others[] = {"with", NULL};
+
 void step_run_build(struct workflow_step_part *step)
 {
-    static const char *const others[] = {"with", NULL};
-    if (!inner_build(step, step_run_options, others)) {
+    if (!inner_build(step, step_run_options, run_others)) {
         return;
     }
     const struct node *workflow = node_get(step->inner, "workflow");
@@ -277,11 +278,18 @@ void step_goto_build(struct workflow_step_part *step)
     (STEP_MAY_WITHIN | STEP_MAY_RETRY | STEP_MAY_TAKE | STEP_MAY_UNDO | STEP_MAY_ON_ERROR)
 #define MAY_AFTER (STEP_MAY_UNDO | STEP_MAY_ON_ERROR)
 
+static const char *const message_others[] = {"fields", "properties", NULL};
+static const char *const command_others[] = {"fields", NULL};
+
 const struct step_reader step_readers[STEP_KIND_COUNT] = {
-    [STEP_EMIT] = {STEP_EMIT, false, NULL, NULL, STEP_MAY_RETRY | MAY_AFTER, step_emit_build},
-    [STEP_CALL] = {STEP_CALL, false, NULL, NULL, MAY_ALL, step_call_build},
-    [STEP_COMMAND] = {STEP_COMMAND, false, NULL, NULL, MAY_ALL, step_command_build},
-    [STEP_AWAIT] = {STEP_AWAIT, false, NULL, NULL, MAY_ALL, step_await_build},
+    [STEP_EMIT] = {STEP_EMIT, false, NULL, NULL, STEP_MAY_RETRY | MAY_AFTER, step_emit_build,
+                   step_message_options, message_others},
+    [STEP_CALL] = {STEP_CALL, false, NULL, NULL, MAY_ALL, step_call_build, step_message_options,
+                   message_others},
+    [STEP_COMMAND] = {STEP_COMMAND, false, NULL, NULL, MAY_ALL, step_command_build,
+                      step_command_options, command_others},
+    [STEP_AWAIT] = {STEP_AWAIT, false, NULL, NULL, MAY_ALL, step_await_build, step_await_options,
+                    NULL},
     [STEP_SLEEP] = {STEP_SLEEP, true, NULL, NULL, MAY_AFTER, step_value_build},
     [STEP_UNTIL] = {STEP_UNTIL, true, NULL, NULL, MAY_AFTER, step_value_build},
     [STEP_IF] = {STEP_IF, true, NULL, if_lists, STEP_MAY_ON_ERROR, step_if_build},
@@ -291,7 +299,8 @@ const struct step_reader step_readers[STEP_KIND_COUNT] = {
     [STEP_FOR_EACH] = {STEP_FOR_EACH, true, step_for_each_options, for_each_lists,
                        STEP_MAY_WITHIN | STEP_MAY_RETRY | MAY_AFTER, step_for_each_build},
     [STEP_SET] = {STEP_SET, false, NULL, NULL, MAY_AFTER, step_set_build},
-    [STEP_RUN] = {STEP_RUN, false, NULL, NULL, MAY_ALL, step_run_build},
+    [STEP_RUN] = {STEP_RUN, false, NULL, NULL, MAY_ALL, step_run_build, step_run_options,
+                  run_others},
     [STEP_END] = {STEP_END, false, NULL, NULL, 0, step_end_build},
     [STEP_FAIL] = {STEP_FAIL, true, NULL, NULL, 0, step_value_build},
     [STEP_GOTO] = {STEP_GOTO, true, NULL, NULL, 0, step_goto_build},

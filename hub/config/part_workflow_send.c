@@ -84,6 +84,17 @@ static const char *target_hint(struct workflow_step_part *step, const char *name
     return hint == NULL ? "" : hint;
 }
 
+bool workflow_target_takes(const struct config *config, const char *option)
+{
+    bool takes = option_find(route_to_rules_options, option) != NULL;
+    for (uint32_t i = 0; i < config->target_count; i++) {
+        const struct connector_type *type = config->targets[i].type;
+        takes = takes || (type != NULL && type->route_options != NULL &&
+                          option_find(type->route_options, option) != NULL);
+    }
+    return takes;
+}
+
 enum send_kind { SEND_EMIT, SEND_CALL, SEND_COMMAND };
 
 // Who gets it. *out_target NULL: the rules. False after a reported problem.

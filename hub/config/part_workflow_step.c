@@ -221,14 +221,40 @@ static const struct step_reader *kind_find(struct workflow_step_part *step)
     return found;
 }
 
-// Those of every step, the kind itself, its lists.
-static const char *const *others_of(struct arena *arena, const struct step_reader *kind)
+static bool is_inner(const struct workflow_step_part *step, const struct step_reader *kind,
+                     const char *name)
+{
+    bool is_message = kind->kind == STEP_EMIT || kind->kind == STEP_CALL;
+    return (kind->inner_options != NULL && option_find(kind->inner_options, name) != NULL) ||
+           name_is_among(name, kind->inner_others) ||
+           (is_message && workflow_target_takes(&step->part->builder->file->config, name));
+}
+
+// Says which keys of the step belong into the mapping of its kind, and puts them into out_names.
+static void misplaced_tell(const struct workflow_step_part *step, const struct step_reader *kind,
+                           const char **out_names)
+{
+    for (const struct node *node = step->node->first; node != NULL; node = node->next) {
+        const char *name = node->key->text;
+        if (is_inner(step, kind, name)) {
+            reader_problem(&step->part->builder->reader, node->key->at,
+                           "%s: '%s' belongs into %s: {...}, not beside it", step->what, name,
+                           step_kind_names[kind->kind]);
+            *out_names++ = name;
+        }
+    }
+}
+
+// Those of every step, the kind itself, its lists; and those that have been told of.
+static const char *const *others_of(const struct workflow_step_part *step,
+                                    const struct step_reader *kind)
 {
     size_t count = 0, at = 0;
     while (kind->lists != NULL && kind->lists[count] != NULL) {
         count++;
     }
-    const char **names = arena_alloc(arena, (count + COMMONS + 2) * sizeof(names[0]));
+    const char **names = arena_alloc(step->part->builder->file->arena,
+                                     (count + COMMONS + 2 + step->node->count) * sizeof(names[0]));
     if (names == NULL) {
         return NULL;
     }
@@ -241,6 +267,7 @@ static const char *const *others_of(struct arena *arena, const struct step_reade
     for (size_t i = 0; i < count; i++) {
         names[at++] = kind->lists[i];
     }
+    misplaced_tell(step, kind, names + at);
     return names;
 }
 
@@ -252,7 +279,7 @@ static void beside_build(struct workflow_step_part *step, const struct step_read
     struct options *common = options_make(builder, step_options);
     struct options *own = options_make(builder, kind->beside == NULL ? none : kind->beside);
     struct options *value = options_make(builder, kind->is_value ? step_value_options : none);
-    const char *const *others = others_of(builder->file->arena, kind);
+    const char *const *others = others_of(step, kind);
     if (common != NULL && own != NULL && value != NULL && others != NULL) {
         struct shape shape = {step->what, {value, own, common}, others, true, NULL};
         reader_options(&builder->reader, step->node, &shape);

@@ -95,6 +95,28 @@ static void what_is_no_step_is_said(void **state)
         {"what stands beside an await is in it",
          STEPS(S "a: {await: {from: a/x, key: k, within: 5 s}}\n"),
          "9:40: workflow w: step a: await: 'within' stands beside it, not in it"},
+        {"what stands in a call is beside it",
+         STEPS(S "a: {call: {to: web}, method: GET, path: /x, fields: {n: n}, within: 1 s}\n"),
+         "9:30: workflow w: step a: 'method' belongs into call: {...}, not beside it\n"
+         "9:43: workflow w: step a: 'path' belongs into call: {...}, not beside it\n"
+         "9:53: workflow w: step a: 'fields' belongs into call: {...}, not beside it"},
+        {"what stands in an emit, a command, an await and a run is",
+         STEPS(S "a: {emit: {to: bus, topic: x}, retain: true, text: y}\n" S
+                 "b: {command: {device: n, name: x}, offline: send}\n" S
+                 "c: {await: {from: a/x, key: k}, keep: 1 h}\n" S
+                 "d: {run: {workflow: w}, with: {n: n}}\n"),
+         "9:40: workflow w: step a: 'retain' belongs into emit: {...}, not beside it\n"
+         "9:54: workflow w: step a: 'text' belongs into emit: {...}, not beside it\n"
+         "10:44: workflow w: step b: 'offline' belongs into command: {...}, not beside it\n"
+         "11:41: workflow w: step c: 'keep' belongs into await: {...}, not beside it\n"
+         "12:33: workflow w: step d: 'with' belongs into run: {...}, not beside it"},
+        {"of another kind they are unknown", STEPS(S "a: {sleep: 1 s, path: /x}\n"),
+         "9:25: unknown key 'path' in workflow w: step a; known are: retry, take, undo, on_error, "
+         "sleep, until, if, switch, for_each, fail, goto, within"},
+        {"a method is written in capitals",
+         STEPS(S "a: {call: {to: web, method: get, path: /x}}\n"),
+         "9:37: workflow w: step a: call: method: must be one of POST, PUT, PATCH, DELETE, GET, "
+         "HEAD, not 'get'; did you mean 'GET'?"},
         {"no steps", STEPS("      []\n"),
          "9:7: workflow w: steps: must be a list of steps, such as - pause: {sleep: 5 min}, not an "
          "empty one"},

@@ -1,5 +1,6 @@
 // workflow_warn.c - workflows that compile and can still hardly be meant.
 #include <ctype.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -79,13 +80,26 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
+// A GET has no body, and neither has a HEAD or DELETE.
+static bool has_body(const json_t *step)
+{
+    static const char *const bodiless[] = {"GET", "HEAD", "DELETE", NULL};
+    const char *topic = json_string_value(json_object_get(step, "topic"));
+    char method[16] = "";
+    if (json_object_get(step, "is_url") != NULL && topic != NULL) {
+        snprintf(method, sizeof(method), "%.*s", (int)strcspn(topic, " "), topic);
+    }
+    return !name_is_among(method, bodiless);
+}
+
 // What is sent without `fields` is all variables.
 static bool sends_all(const json_t *step)
 {
     static const char *const kinds[] = {"emit", "call", NULL};
     const char *kind = json_string_value(json_object_get(step, "do"));
     const char *payload = json_string_value(json_object_get(step, "payload"));
-    return kind != NULL && name_is_among(kind, kinds) && json_object_get(step, "fields") == NULL &&
+    return kind != NULL && name_is_among(kind, kinds) && has_body(step) &&
+           json_object_get(step, "fields") == NULL &&
            (payload == NULL || strcmp(payload, "text") != 0);
 }
 
@@ -117,18 +131,69 @@ static bool is_used(const json_t *value, const char *variable)
     return false;
 }
 
+// The names that steps give values to: {"<name>": ...}.
+static void gather_assigned(void *context, const json_t *step, const char *path)
+{
+    (void)path;
+    json_object_update_missing(context, json_object_get(step, "take"));
+    json_object_update_missing(context, json_object_get(step, "set"));
+}
+
+// "valve_1" and "valve_2" are two of a kind, and none is the other misspelt.
+static bool is_sibling(const char *a, const char *b)
+{
+    static const char digits[] = "0123456789";
+    size_t a_len = strcspn(a, digits), b_len = strcspn(b, digits);
+    return a_len == b_len && a[a_len] != '\0' && b[b_len] != '\0' && memcmp(a, b, a_len) == 0;
+}
+
+// The variable that `name` may be a misspelling of: one that is read, or declared with a value.
+static const char *meant(const struct workflow_warning *warning, const char *name)
+{
+    const json_t *variables = json_object_get(warning->definition, "variables");
+    const json_t *steps = json_object_get(warning->definition, "steps");
+    const char **names =
+        arena_alloc(warning->reader->arena, (json_object_size(variables) + 1) * sizeof(names[0]));
+    const char *other;
+    json_t *value;
+    size_t count = 0;
+    json_object_foreach((json_t *)variables, other, value)
+    {
+        bool is_one = strcmp(other, name) != 0 && (!json_is_null(value) || is_used(steps, other));
+        if (names != NULL && is_one && !is_sibling(name, other)) {
+            names[count++] = other;
+        }
+    }
+    return names == NULL ? NULL : nearest_name(name, names);
+}
+
+// What steps fill and nothing reads is there for who looks at the instance (`pipit workflow show`),
+// so nothing is said of it unless it looks like another's name. One that no step fills is told of.
+static void warn_of_variable(const struct workflow_warning *warning, const char *name,
+                             bool is_assigned)
+{
+    struct arena *arena = warning->reader->arena;
+    const char *path = workflow_path(arena, "/variables", name), *near = meant(warning, name);
+    const char *text =
+        near == NULL ? name : arena_print(arena, "%s; did you mean '%s'?", name, near);
+    if (path != NULL && text != NULL && (near != NULL || !is_assigned)) {
+        warn(warning, path, "nothing uses the variable ", text);
+    }
+}
+
 static void warn_of_variables(const struct workflow_warning *warning)
 {
     const char *name;
-    json_t *value;
+    json_t *value, *assigned = json_object();
     const json_t *steps = json_object_get(warning->definition, "steps");
+    workflow_json_steps(warning->reader->arena, warning->definition, gather_assigned, assigned);
     json_object_foreach(json_object_get(warning->definition, "variables"), name, value)
     {
-        const char *path = workflow_path(warning->reader->arena, "/variables", name);
-        if (path != NULL && !is_used(steps, name)) {
-            warn(warning, path, "nothing uses the variable ", name);
+        if (!is_used(steps, name)) {
+            warn_of_variable(warning, name, json_object_get(assigned, name) != NULL);
         }
     }
+    json_decref(assigned);
 }
 
 // ---- start --------------------------------------------------------------------------------------

@@ -413,8 +413,24 @@ static void what_is_hardly_meant_is_said(void **state)
          TOP "workflows:\n  w:\n    start: {from: \"a/+\", key: no}\n"
              "    variables: {n: n, used: u}\n    steps:\n"
              "      - a: {await: {from: \"a/b\", key: no}, take: {m: my.used}}\n",
-         "7:20: warning: workflow w: nothing uses the variable n\n"
-         "9:51: warning: workflow w: nothing uses the variable m"},
+         "7:20: warning: workflow w: nothing uses the variable n"},
+        {"what is taken and not used has a name like another's",
+         STEPS(S "a: {call: {to: web, method: GET, path: /x}, take: {reservaton: body.id}}\n" S
+                 "b: {set: {reservation: n}}\n" S "c: {end: {r: reservation}}\n"),
+         "9:60: warning: workflow w: nothing uses the variable reservaton; did you mean "
+         "'reservation'?"},
+        {"it is the declared one that is not used",
+         TOP "workflows:\n  w:\n    start: {from: \"a/+\", key: no}\n"
+             "    variables: {reservaton: \"NULL\"}\n    steps:\n"
+             "      - a: {set: {reservation: \"1\"}}\n      - b: {end: {r: reservation}}\n",
+         "7:29: warning: workflow w: nothing uses the variable reservaton; did you mean "
+         "'reservation'?"},
+        {"what is like one that is not used either is to be seen in the instance",
+         STEPS(S "a: {call: {to: web, method: GET, path: \"/x/{n}\"}, take: {status: body.s, "
+                 "state: body.t}}\n"),
+         ""},
+        {"two of a kind are no mistake",
+         STEPS(S "a: {set: {valve_1: n, valve_2: n}}\n" S "b: {end: {v: valve_1}}\n"), ""},
         {"what is sent without fields is all variables", STEPS(S "a: {emit: {topic: x}}\n"), ""},
         {"events that cannot come",
          TOP "workflows:\n  w:\n    start: {from: \"b/+\", key: no}\n    steps:\n"

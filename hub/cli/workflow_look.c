@@ -218,8 +218,9 @@ static void add_undo(struct full *full, const char *text)
         const json_t *step = json_object_get(entry, "step");
         const char *name =
             step_name(full->look, full->definition_id, (uint32_t)json_integer_value(step));
-        json_array_append_new(names, json_pack("{s:s, s:O*}", "step", name, "scope",
-                                               json_object_get(entry, "scope")));
+        json_array_append_new(names, json_pack("{s:s, s:O*, s:O*}", "step", name, "scope",
+                                               json_object_get(entry, "scope"), "instance",
+                                               json_object_get(entry, "child")));
     }
     if (json_array_size(names) > 0) {
         json_object_set(full->json, "undo", names);

@@ -11,9 +11,9 @@
 // "started", "changed", "ended", "due", "parent", "error", "reason", "result", "steps": [{"step",
 // "execution", "phase", "since", "attempt", "scope", "total", "done", "failed"}]}; times are
 // milliseconds since 1970, what there is not is left out. In full also "start", "variables",
-// "undo": [{"step", "scope"}], the first to be undone first, "definition" and "history": [{"at",
-// "step", "execution", "what", "attempt", "took", "error", "reason", "data"}]; its steps also
-// "kind", "due", "for".
+// "undo": [{"step", "scope", "instance"}], the first to be undone first, "definition" and
+// "history": [{"at", "step", "execution", "what", "attempt", "took", "error", "reason", "data"}];
+// its steps also "kind", "due", "for".
 #ifndef PIPIT_CLI_WORKFLOW_LOOK_H
 #define PIPIT_CLI_WORKFLOW_LOOK_H
 

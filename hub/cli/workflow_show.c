@@ -4,7 +4,6 @@
 #include <string.h>
 
 #include "base/clock.h"
-#include "base/utf8.h"
 #include "cli/entry_print.h"
 #include "cli/workflow_print.h"
 #include "cli/workflow_select.h"
@@ -49,16 +48,13 @@ static const char *colour(enum colour which)
     return terminal_colour(stdout, which);
 }
 
+// Nothing in it may steer the terminal.
 static void put_clean(const char *text)
 {
-    terminal_put(stdout, text);
-}
-
-static void line_clean(const char *name, const char *text)
-{
-    char *copy = strdup(text);
-    entry_line(name, copy == NULL ? "?" : utf8_disarm(copy));
-    free(copy);
+    for (; *text != '\0'; text++) {
+        unsigned char c = (unsigned char)*text;
+        putchar(c < 0x20 || c == 0x7f ? '?' : c);
+    }
 }
 
 // "2026-05-04 03:02:01 (3 min 2 s ago)"
@@ -74,16 +70,6 @@ static void line_time(const char *name, long long at_ms, int64_t now_ms)
     }
 }
 
-static void make_time(json_t *object, const char *name)
-{
-    const json_t *at = json_object_get(object, name);
-    if (json_is_integer(at)) {
-        char text[ENTRY_TIME_MAX];
-        entry_time(json_integer_value(at), text);
-        json_object_set_new(object, name, json_string(text));
-    }
-}
-
 // Payloads that are JSON as such, times as times.
 static json_t *readable(const json_t *data)
 {
@@ -96,12 +82,12 @@ static json_t *readable(const json_t *data)
             json_object_set_new(copy, payloads[i], tree);
         }
     }
-    json_t *command = json_copy(json_object_get(copy, "command"));
-    if (command != NULL) {
-        make_time(command, "expires");
-        json_object_set_new(copy, "command", command);
+    const json_t *until = json_object_get(copy, "until");
+    if (json_is_integer(until)) {
+        char text[ENTRY_TIME_MAX];
+        entry_time(json_integer_value(until), text);
+        json_object_set_new(copy, "until", json_string(text));
     }
-    make_time(copy, "until");
     return copy;
 }
 
@@ -124,10 +110,8 @@ static void print_data(const char *sign, const json_t *data, bool is_full)
         return;
     }
     size_t shown = is_full ? strlen(text) : cut_at(text);
-    bool is_cut = text[shown] != '\0';
-    text[shown] = '\0';
-    printf("    %s%s %s%s%s\n", colour(COLOUR_DIM), sign, utf8_disarm(text),
-           is_cut ? "... (--full shows all)" : "", colour(COLOUR_NONE));
+    printf("    %s%s %.*s%s%s\n", colour(COLOUR_DIM), sign, (int)shown, text,
+           text[shown] != '\0' ? "... (--full shows all)" : "", colour(COLOUR_NONE));
     free(text);
 }
 
@@ -136,18 +120,16 @@ static void print_head(const struct shown *shown)
     const json_t *json = shown->json;
     char text[PRINT_TEXT_MAX];
     const char *state = print_text(json, "state"), *note = print_note(json, text);
-    fputs(colour(COLOUR_BOLD), stdout);
-    put_clean(print_text(json, "workflow"));
-    putchar('/');
+    printf("%s%s/", colour(COLOUR_BOLD), print_text(json, "workflow"));
     put_clean(print_text(json, "key"));
     printf("%s  instance %lld, %s%s%s\n", colour(COLOUR_NONE), print_number(json, "id"),
            colour(print_state_colour(state)), state, colour(COLOUR_NONE));
     if (note[0] != '\0') {
-        line_clean("note", note);
+        entry_line("note", note);
     }
     entry_line("version", print_text(json, "version"));
     line_time("started", print_number(json, "started"), shown->now_ms);
-    line_clean("by event", print_text(json, "event"));
+    entry_line("by event", print_text(json, "event"));
     if (print_number(json, "parent") != 0) {
         snprintf(text, sizeof(text), "instance %lld", print_number(json, "parent"));
         entry_line("run by", text);
@@ -163,9 +145,8 @@ static void print_object(const char *name, const json_t *object)
     json_object_foreach((json_t *)object, key, value)
     {
         char *text = json_dumps(value, print_flags(value));
-        printf("%s%-16s%s ", colour(COLOUR_DIM), name, colour(COLOUR_NONE));
-        put_clean(key);
-        printf(" = %s\n", text == NULL ? "?" : utf8_disarm(text));
+        printf("%s%-16s%s %s = %s\n", colour(COLOUR_DIM), name, colour(COLOUR_NONE), key,
+               text == NULL ? "?" : text);
         free(text);
         name = "";
     }
@@ -182,8 +163,7 @@ static void print_scope(const json_t *entry)
     const json_t *scope = json_object_get(entry, "scope");
     char *text = scope == NULL ? NULL : json_dumps(scope, print_flags(scope));
     if (text != NULL) {
-        text[cut_at(text)] = '\0';
-        printf(" %s", utf8_disarm(text));
+        printf(" %.*s", (int)cut_at(text), text);
     }
     free(text);
 }
@@ -262,6 +242,9 @@ static void print_undo(const struct shown *shown)
         }
         printf("%s%s", i == 0 ? "" : ", then ", print_text(entry, "step"));
         print_scope(entry);
+        if (print_number(entry, "instance") != 0) { // What the step has run undoes itself.
+            printf(" (instance %lld)", print_number(entry, "instance"));
+        }
         fputs(i + 1 == json_array_size(list) ? "\n" : "", stdout);
     }
 }
@@ -306,7 +289,7 @@ static void print_entry(const struct shown *shown, const json_t *entry)
     if (json_object_get(entry, "took") != NULL) {
         printf(", after %s", amount_duration(print_number(entry, "took"), amount));
     }
-    printf("%s%s%s", error[0] == '\0' ? "" : "  ", error,
+    printf("%s%s%s", error[0] == '\0' && reason[0] == '\0' ? "" : "  ", error,
            reason[0] == '\0' || error[0] == '\0' ? "" : ": ");
     put_clean(reason);
     putchar('\n');
@@ -335,7 +318,8 @@ static void print_instance(const struct shown *shown)
     print_history(shown);
     if (shown->is_full) {
         printf("%sdefinition%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));
-        print_json_indented(stdout, json_object_get(shown->json, "definition"));
+        json_dumpf(json_object_get(shown->json, "definition"), stdout, JSON_INDENT(2));
+        putchar('\n');
     }
     putchar('\n');
 }
@@ -353,7 +337,8 @@ static int show(struct workflow_run *run, const char *word)
         return workflow_run_fail(run, &e);
     }
     if (run->is_json) {
-        print_json_line(stdout, json);
+        json_dumpf(json, stdout, print_flags(json));
+        putchar('\n');
     } else {
         const struct shown shown = {json, clock_wall_ms(),
                                     option_bool(run->arguments.options, "full")};

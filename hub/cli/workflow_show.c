@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "base/utf8.h"
 #include "cli/entry_print.h"
 #include "cli/workflow_print.h"
 #include "cli/workflow_select.h"
@@ -48,13 +49,16 @@ static const char *colour(enum colour which)
     return terminal_colour(stdout, which);
 }
 
-// Nothing in it may steer the terminal.
 static void put_clean(const char *text)
 {
-    for (; *text != '\0'; text++) {
-        unsigned char c = (unsigned char)*text;
-        putchar(c < 0x20 || c == 0x7f ? '?' : c);
-    }
+    terminal_put(stdout, text);
+}
+
+static void line_clean(const char *name, const char *text)
+{
+    char *copy = strdup(text);
+    entry_line(name, copy == NULL ? "?" : utf8_disarm(copy));
+    free(copy);
 }
 
 // "2026-05-04 03:02:01 (3 min 2 s ago)"
@@ -70,6 +74,16 @@ static void line_time(const char *name, long long at_ms, int64_t now_ms)
     }
 }
 
+static void make_time(json_t *object, const char *name)
+{
+    const json_t *at = json_object_get(object, name);
+    if (json_is_integer(at)) {
+        char text[ENTRY_TIME_MAX];
+        entry_time(json_integer_value(at), text);
+        json_object_set_new(object, name, json_string(text));
+    }
+}
+
 // Payloads that are JSON as such, times as times.
 static json_t *readable(const json_t *data)
 {
@@ -82,12 +96,12 @@ static json_t *readable(const json_t *data)
             json_object_set_new(copy, payloads[i], tree);
         }
     }
-    const json_t *until = json_object_get(copy, "until");
-    if (json_is_integer(until)) {
-        char text[ENTRY_TIME_MAX];
-        entry_time(json_integer_value(until), text);
-        json_object_set_new(copy, "until", json_string(text));
+    json_t *command = json_copy(json_object_get(copy, "command"));
+    if (command != NULL) {
+        make_time(command, "expires");
+        json_object_set_new(copy, "command", command);
     }
+    make_time(copy, "until");
     return copy;
 }
 
@@ -110,8 +124,10 @@ static void print_data(const char *sign, const json_t *data, bool is_full)
         return;
     }
     size_t shown = is_full ? strlen(text) : cut_at(text);
-    printf("    %s%s %.*s%s%s\n", colour(COLOUR_DIM), sign, (int)shown, text,
-           text[shown] != '\0' ? "... (--full shows all)" : "", colour(COLOUR_NONE));
+    bool is_cut = text[shown] != '\0';
+    text[shown] = '\0';
+    printf("    %s%s %s%s%s\n", colour(COLOUR_DIM), sign, utf8_disarm(text),
+           is_cut ? "... (--full shows all)" : "", colour(COLOUR_NONE));
     free(text);
 }
 
@@ -120,16 +136,18 @@ static void print_head(const struct shown *shown)
     const json_t *json = shown->json;
     char text[PRINT_TEXT_MAX];
     const char *state = print_text(json, "state"), *note = print_note(json, text);
-    printf("%s%s/", colour(COLOUR_BOLD), print_text(json, "workflow"));
+    fputs(colour(COLOUR_BOLD), stdout);
+    put_clean(print_text(json, "workflow"));
+    putchar('/');
     put_clean(print_text(json, "key"));
     printf("%s  instance %lld, %s%s%s\n", colour(COLOUR_NONE), print_number(json, "id"),
            colour(print_state_colour(state)), state, colour(COLOUR_NONE));
     if (note[0] != '\0') {
-        entry_line("note", note);
+        line_clean("note", note);
     }
     entry_line("version", print_text(json, "version"));
     line_time("started", print_number(json, "started"), shown->now_ms);
-    entry_line("by event", print_text(json, "event"));
+    line_clean("by event", print_text(json, "event"));
     if (print_number(json, "parent") != 0) {
         snprintf(text, sizeof(text), "instance %lld", print_number(json, "parent"));
         entry_line("run by", text);
@@ -145,8 +163,9 @@ static void print_object(const char *name, const json_t *object)
     json_object_foreach((json_t *)object, key, value)
     {
         char *text = json_dumps(value, print_flags(value));
-        printf("%s%-16s%s %s = %s\n", colour(COLOUR_DIM), name, colour(COLOUR_NONE), key,
-               text == NULL ? "?" : text);
+        printf("%s%-16s%s ", colour(COLOUR_DIM), name, colour(COLOUR_NONE));
+        put_clean(key);
+        printf(" = %s\n", text == NULL ? "?" : utf8_disarm(text));
         free(text);
         name = "";
     }
@@ -163,7 +182,8 @@ static void print_scope(const json_t *entry)
     const json_t *scope = json_object_get(entry, "scope");
     char *text = scope == NULL ? NULL : json_dumps(scope, print_flags(scope));
     if (text != NULL) {
-        printf(" %.*s", (int)cut_at(text), text);
+        text[cut_at(text)] = '\0';
+        printf(" %s", utf8_disarm(text));
     }
     free(text);
 }
@@ -318,8 +338,7 @@ static void print_instance(const struct shown *shown)
     print_history(shown);
     if (shown->is_full) {
         printf("%sdefinition%s\n", colour(COLOUR_BOLD), colour(COLOUR_NONE));
-        json_dumpf(json_object_get(shown->json, "definition"), stdout, JSON_INDENT(2));
-        putchar('\n');
+        print_json_indented(stdout, json_object_get(shown->json, "definition"));
     }
     putchar('\n');
 }
@@ -337,8 +356,7 @@ static int show(struct workflow_run *run, const char *word)
         return workflow_run_fail(run, &e);
     }
     if (run->is_json) {
-        json_dumpf(json, stdout, print_flags(json));
-        putchar('\n');
+        print_json_line(stdout, json);
     } else {
         const struct shown shown = {json, clock_wall_ms(),
                                     option_bool(run->arguments.options, "full")};

@@ -94,6 +94,19 @@ enum err workflow_instance_get(struct workflow_instances *instances, int64_t id,
     return rc;
 }
 
+enum err workflow_instance_get_usable(struct workflow_instances *instances, int64_t id,
+                                      struct workflow_instance **out_instance, struct error *e)
+{
+    struct error why = {.text = ""};
+    *out_instance = NULL;
+    enum err rc = workflow_instance_get(instances, id, out_instance, &why);
+    if (rc == ERR_INVALID) {
+        *out_instance = NULL;
+        return ERR_OK;
+    }
+    return rc == ERR_OK ? ERR_OK : error_set(e, rc, "%s", why.text);
+}
+
 static enum err next_id(struct workflow_instances *instances, int64_t *out_id, struct error *e)
 {
     enum err rc = instances->last_id >= 0
@@ -161,22 +174,25 @@ void workflow_instance_touch(struct workflow_instance *instance, int64_t now_ms)
 }
 
 // Rows are there from the first on; what has become of one in this batch is in memory.
-enum err workflow_instance_find(struct workflow_instances *instances, int64_t workflow_id,
-                                const char *key, enum instance_turn turn, int64_t after_id,
-                                int64_t *out_id, struct error *e)
+enum err workflow_instance_find(struct workflow_instances *instances,
+                                const struct instance_wanted *wanted, int64_t *out_id,
+                                struct error *e)
 {
     enum workflow_state found = INSTANCE_STATE_COUNT;
+    int64_t id = wanted->after_id;
     enum err rc;
     bool is_it = false;
     do {
-        rc = workflow_rows_next(instances->rows, workflow_id, key, turn, &after_id, &found, e);
+        rc = workflow_rows_next(instances->rows, wanted->workflow, wanted->key, wanted->turn, &id,
+                                &found, e);
         struct workflow_instance *loaded = NULL;
-        HASH_FIND(hh, instances->loaded, &after_id, sizeof(after_id), loaded);
+        HASH_FIND(hh, instances->loaded, &id, sizeof(id), loaded);
         found = loaded == NULL ? found : loaded->state;
-        is_it = turn == TURN_QUEUED ? found == INSTANCE_QUEUED
-                                    : found != INSTANCE_QUEUED && !workflow_state_is_over(found);
-    } while (rc == ERR_OK && after_id != 0 && !is_it);
-    *out_id = rc == ERR_OK ? after_id : 0;
+        is_it = wanted->turn == TURN_QUEUED
+                    ? found == INSTANCE_QUEUED
+                    : found != INSTANCE_QUEUED && !workflow_state_is_over(found);
+    } while (rc == ERR_OK && id != 0 && !is_it);
+    *out_id = rc == ERR_OK ? id : 0;
     return rc;
 }
 
@@ -187,16 +203,14 @@ enum err workflow_instances_count(struct workflow_instances *instances, int64_t 
 }
 
 enum err workflow_instances_prune(struct workflow_instances *instances, int64_t now_ms,
-                                  uint32_t rows_max, bool *out_more, struct error *e)
+                                  uint32_t rows_max, struct error *e)
 {
-    uint32_t count = 0;
-    *out_more = false;
+    uint32_t count;
     if (workflow_instances_due_ms(instances) > now_ms) {
         return ERR_OK;
     }
     enum err rc = workflow_rows_prune(instances->rows, now_ms, rows_max, &count, e);
     instances->until_ms = INT64_MIN;
-    *out_more = count == rows_max;
     return rc;
 }
 

@@ -109,6 +109,9 @@ void workflow_instances_destroy(struct workflow_instances *instances); // NULL i
 // From memory or the store. *out_instance NULL: there is none.
 enum err workflow_instance_get(struct workflow_instances *instances, int64_t id,
                                struct workflow_instance **out_instance, struct error *e);
+// NULL also where it rests, for its definition cannot be used.
+enum err workflow_instance_get_usable(struct workflow_instances *instances, int64_t id,
+                                      struct workflow_instance **out_instance, struct error *e);
 struct instance_spec {
     struct workflow_definition *definition;
     const char *key, *event;
@@ -128,11 +131,17 @@ void workflow_instance_touch(struct workflow_instance *instance, int64_t now_ms)
 
 // Of those of a key that are not over: who waits for its turn, and who has had it.
 enum instance_turn { TURN_QUEUED, TURN_BEGUN };
-// The oldest after after_id; with definition->workflow_id. *out_id 0: there is none. One that has
-// begun in this batch has to be written first.
-enum err workflow_instance_find(struct workflow_instances *instances, int64_t workflow_id,
-                                const char *key, enum instance_turn turn, int64_t after_id,
-                                int64_t *out_id, struct error *e);
+struct instance_wanted {
+    int64_t workflow; // definition->workflow_id
+    const char *key;
+    enum instance_turn turn;
+    int64_t after_id; // 0: from the first.
+};
+// The oldest of those; *out_id 0: there is none. One that has begun in this batch has to be written
+// first.
+enum err workflow_instance_find(struct workflow_instances *instances,
+                                const struct instance_wanted *wanted, int64_t *out_id,
+                                struct error *e);
 // Not over, of this workflow; of this definition.
 enum err workflow_instances_count(struct workflow_instances *instances, int64_t definition_id,
                                   uint64_t *out_count, struct error *e);
@@ -158,9 +167,9 @@ bool workflow_token_fail(struct workflow_token *token, const char *error, const 
 void workflow_token_clear(struct workflow_token *token); // Frees what it has.
 
 // Drops those that have ended longer ago than their definition's keep, at most rows_max with their
-// entries. *out_more: there are more now.
+// entries; the others are due at once.
 enum err workflow_instances_prune(struct workflow_instances *instances, int64_t now_ms,
-                                  uint32_t rows_max, bool *out_more, struct error *e);
+                                  uint32_t rows_max, struct error *e);
 
 // Writes what was touched; its next users load it again or find it in memory.
 enum err workflow_instance_write(struct workflow_instances *instances,

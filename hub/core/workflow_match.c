@@ -53,25 +53,12 @@ static bool is_for(const struct match *match, const struct workflow_definition *
 
 // ---- devices ------------------------------------------------------------------------------------
 
-static enum err load(struct workflows *workflows, int64_t id,
-                     struct workflow_instance **out_instance, struct error *e)
-{
-    struct error why = {.text = ""};
-    *out_instance = NULL;
-    enum err rc = workflow_instance_get(workflows->instances, id, out_instance, &why);
-    if (rc == ERR_INVALID) { // It rests.
-        *out_instance = NULL;
-        return ERR_OK;
-    }
-    return rc == ERR_OK ? ERR_OK : error_set(e, rc, "%s", why.text);
-}
-
 static enum err tell_online(struct workflows *workflows, const struct workflow_wait *wait,
                             struct error *e)
 {
     const struct workflow_news_item news = {.kind = NEWS_ONLINE};
     struct workflow_instance *instance;
-    enum err rc = load(workflows, wait->instance, &instance, e);
+    enum err rc = workflow_instance_get_usable(workflows->instances, wait->instance, &instance, e);
     if (rc != ERR_OK || instance == NULL) {
         return rc;
     }
@@ -282,7 +269,8 @@ static enum err offer(struct match *match, struct search *search, const struct w
     struct workflow_instance *instance;
     struct error why = {.text = ""};
     bool holds;
-    enum err rc = load(match->workflows, wait->instance, &instance, e);
+    enum err rc =
+        workflow_instance_get_usable(match->workflows->instances, wait->instance, &instance, e);
     if (rc != ERR_OK || instance == NULL) {
         return rc;
     }

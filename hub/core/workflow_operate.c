@@ -81,15 +81,11 @@ static enum err refuse_ended(const struct look *look, const char *wish, struct e
 static enum err tell_parent(struct workflows *workflows, const struct look *look, struct error *e)
 {
     struct workflow_instance *parent = NULL;
-    struct error why = {.text = ""};
-    enum err rc = look->parent == 0
-                      ? ERR_OK
-                      : workflow_instance_get(workflows->instances, look->parent, &parent, &why);
-    if (rc == ERR_INVALID || (rc == ERR_OK && parent == NULL)) {
-        return ERR_OK; // It rests, too.
-    }
-    if (rc != ERR_OK) {
-        return error_set(e, rc, "%s", why.text);
+    enum err rc = look->parent == 0 ? ERR_OK
+                                    : workflow_instance_get_usable(workflows->instances,
+                                                                   look->parent, &parent, e);
+    if (rc != ERR_OK || parent == NULL) {
+        return rc;
     }
     rc = workflow_engine_child_gone(workflows, parent, look->id, e);
     struct workflow_token *token = workflow_token_of(parent, look->parent_execution);

@@ -98,39 +98,23 @@ static enum err check_bounds(const struct workflows *workflows, const struct ins
     return ERR_OK;
 }
 
-static enum err find(struct workflows *workflows, const struct instance_spec *spec,
-                     enum instance_turn turn, int64_t after, int64_t *out_id, struct error *e)
-{
-    return workflow_instance_find(workflows->instances, spec->definition->workflow_id, spec->key,
-                                  turn, after, out_id, e);
-}
-
 // Any of the key that is not over.
 static enum err find_any(struct workflows *workflows, const struct instance_spec *spec,
                          int64_t *out_id, struct error *e)
 {
-    enum err rc = find(workflows, spec, TURN_BEGUN, 0, out_id, e);
-    return rc == ERR_OK && *out_id == 0 ? find(workflows, spec, TURN_QUEUED, 0, out_id, e) : rc;
-}
-
-// The instance; NULL when it rests.
-static enum err load(struct workflows *workflows, int64_t id,
-                     struct workflow_instance **out_instance, struct error *e)
-{
-    struct error why = {.text = ""};
-    enum err rc = workflow_instance_get(workflows->instances, id, out_instance, &why);
-    if (rc == ERR_INVALID) {
-        *out_instance = NULL;
-        return ERR_OK;
-    }
-    return rc == ERR_OK ? ERR_OK : error_set(e, rc, "%s", why.text);
+    struct instance_wanted wanted = {spec->definition->workflow_id, spec->key, TURN_BEGUN, 0};
+    enum err rc = workflow_instance_find(workflows->instances, &wanted, out_id, e);
+    wanted.turn = TURN_QUEUED;
+    return rc == ERR_OK && *out_id == 0
+               ? workflow_instance_find(workflows->instances, &wanted, out_id, e)
+               : rc;
 }
 
 static enum err cancel(struct workflows *workflows, int64_t id, struct error *e)
 {
     struct workflow_instance *instance;
     struct error why = {.text = ""};
-    enum err rc = load(workflows, id, &instance, e);
+    enum err rc = workflow_instance_get_usable(workflows->instances, id, &instance, e);
     if (rc != ERR_OK || instance == NULL) {
         return rc; // One that rests stays: the new one waits until it is given up.
     }
@@ -150,9 +134,11 @@ static enum err cancel_older(struct workflows *workflows, const struct instance_
     static const enum instance_turn turns[] = {TURN_QUEUED, TURN_BEGUN}; // So none of them begins.
     enum err rc = ERR_OK;
     for (int i = 0; i < 2; i++) {
+        struct instance_wanted wanted = {spec->definition->workflow_id, spec->key, turns[i], 0};
         int64_t id = 0;
         do {
-            rc = rc == ERR_OK ? find(workflows, spec, turns[i], id, &id, e) : rc;
+            wanted.after_id = id;
+            rc = rc == ERR_OK ? workflow_instance_find(workflows->instances, &wanted, &id, e) : rc;
             if (rc == ERR_OK && id != 0 && id < before_id) {
                 rc = cancel(workflows, id, e);
             }
@@ -221,7 +207,7 @@ enum err workflow_start(struct workflows *workflows, const struct instance_spec 
 static enum err begin_queued(struct workflows *workflows, int64_t id, struct error *e)
 {
     struct workflow_instance *instance;
-    enum err rc = load(workflows, id, &instance, e);
+    enum err rc = workflow_instance_get_usable(workflows->instances, id, &instance, e);
     if (rc != ERR_OK || instance == NULL) {
         return rc;
     }
@@ -234,12 +220,12 @@ static enum err begin_queued(struct workflows *workflows, int64_t id, struct err
 enum err workflow_start_after(struct workflows *workflows, int64_t workflow_id, const char *key,
                               struct error *e)
 {
+    struct instance_wanted wanted = {workflow_id, key, TURN_QUEUED, 0};
     int64_t next, running = 0;
-    enum err rc =
-        workflow_instance_find(workflows->instances, workflow_id, key, TURN_QUEUED, 0, &next, e);
+    enum err rc = workflow_instance_find(workflows->instances, &wanted, &next, e);
     if (rc == ERR_OK && next != 0) {
-        rc = workflow_instance_find(workflows->instances, workflow_id, key, TURN_BEGUN, 0, &running,
-                                    e);
+        wanted.turn = TURN_BEGUN;
+        rc = workflow_instance_find(workflows->instances, &wanted, &running, e);
     }
     return rc == ERR_OK && next != 0 && running == 0 ? begin_queued(workflows, next, e) : rc;
 }

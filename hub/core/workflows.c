@@ -204,21 +204,15 @@ enum err workflows_find_ticket(struct workflows *workflows, const struct workflo
                                struct workflow_instance **out_instance, uint32_t *out_token,
                                struct error *e)
 {
-    struct error why = {.text = ""};
     *out_token = 0;
-    enum err rc = workflow_instance_get(workflows->instances, ticket->instance, out_instance, &why);
-    if (rc == ERR_INVALID) {
-        return ERR_OK; // It rests.
+    enum err rc =
+        workflow_instance_get_usable(workflows->instances, ticket->instance, out_instance, e);
+    const struct workflow_instance *instance = rc == ERR_OK ? *out_instance : NULL;
+    if (instance == NULL || instance->started_ms != ticket->started_ms ||
+        workflow_state_is_over(instance->state)) {
+        return rc;
     }
-    if (rc != ERR_OK) {
-        return error_set(e, rc, "%s", why.text);
-    }
-    const struct workflow_instance *instance = *out_instance;
-    const struct workflow_token *token = instance == NULL ||
-                                                 instance->started_ms != ticket->started_ms ||
-                                                 workflow_state_is_over(instance->state)
-                                             ? NULL
-                                             : workflow_token_of(instance, ticket->execution);
+    const struct workflow_token *token = workflow_token_of(instance, ticket->execution);
     *out_token = token == NULL || token->step != ticket->step ? 0 : token->id;
     return ERR_OK;
 }
@@ -309,7 +303,6 @@ static enum err fire(struct workflows *workflows, const struct workflow_wait *wa
 enum err workflows_fire(struct workflows *workflows, struct error *e)
 {
     struct workflow_wait_list due = {.memory = workflows->memory, .count_max = WORKFLOW_TIMERS_MAX};
-    bool has_more;
     enum err rc = ERR_OK;
     if (workflow_waits_next_due_ms(workflows->waits) <= workflows->now_ms) {
         rc = workflow_waits_due(workflows->waits, workflows->now_ms, &due, e);
@@ -322,7 +315,7 @@ enum err workflows_fire(struct workflows *workflows, struct error *e)
     }
     if (rc == ERR_OK) {
         rc = workflow_instances_prune(workflows->instances, workflows->now_ms, WORKFLOW_PRUNE_ROWS,
-                                      &has_more, e);
+                                      e);
     }
     return rc;
 }

@@ -62,18 +62,28 @@ static const char *json_member(const struct look *look, const char *what, const 
     return difference == NULL ? NULL : arena_print(look->judge->arena, "%s: %s", what, difference);
 }
 
+// What it ended with is told with another state than the one that was expected.
+static const char *state_difference(const struct look *look)
+{
+    const char *expected = look->expected->state, *reason = column_text(look, REASON);
+    int number = sqlite3_column_int(look->row, STATE);
+    const char *state = workflow_state_names[number], *got = state;
+    if (expected == NULL || strcmp(expected, state) == 0) {
+        return NULL;
+    }
+    if (reason[0] != '\0' && number != INSTANCE_RUNNING) {
+        got =
+            arena_print(look->judge->arena, "%s (%s: %s)", state, column_text(look, ERROR), reason);
+    }
+    return say(look, "state", expected, got == NULL ? state : got);
+}
+
 static const char *plain_difference(const struct look *look)
 {
     const struct case_instance *expected = look->expected;
-    const char *state = workflow_state_names[sqlite3_column_int(look->row, STATE)];
-    if (expected->state != NULL && strcmp(expected->state, state) != 0) {
-        const char *reason = column_text(look, REASON);
-        const char *got =
-            reason[0] == '\0' || sqlite3_column_int(look->row, STATE) == INSTANCE_RUNNING
-                ? state
-                : arena_print(look->judge->arena, "%s (%s: %s)", state, column_text(look, ERROR),
-                              reason);
-        return say(look, "state", expected->state, got == NULL ? state : got);
+    const char *difference = state_difference(look);
+    if (difference != NULL) {
+        return difference;
     }
     if (expected->error != NULL && strcmp(expected->error, column_text(look, ERROR)) != 0) {
         return say(look, "error", expected->error, column_text(look, ERROR));
@@ -108,15 +118,12 @@ static const char *difference_of(const struct look *look)
 // Where it is and what it has done, for who looks for the reason.
 static const char *describe(const struct look *look)
 {
-    return arena_print(
-        look->judge->arena, "%s  steps %s%s%s  %s",
-        workflow_state_names[sqlite3_column_int(look->row, STATE)], column_text(look, STEPS_ENDED),
-        strcmp(column_text(look, STEPS_WAITING), "[]") == 0 ||
-                column_text(look, STEPS_WAITING)[0] == '\0'
-            ? ""
-            : "  waiting ",
-        strcmp(column_text(look, STEPS_WAITING), "[]") == 0 ? "" : column_text(look, STEPS_WAITING),
-        column_text(look, VARIABLES));
+    const char *waiting = column_text(look, STEPS_WAITING);
+    bool is_waiting = waiting[0] != '\0' && strcmp(waiting, "[]") != 0;
+    return arena_print(look->judge->arena, "%s  steps %s%s%s  %s",
+                       workflow_state_names[sqlite3_column_int(look->row, STATE)],
+                       column_text(look, STEPS_ENDED), is_waiting ? "  waiting " : "",
+                       is_waiting ? waiting : "", column_text(look, VARIABLES));
 }
 
 static const char *show_all(const struct look *look)
@@ -180,6 +187,27 @@ static const char *list_keys(const struct instance_judge *judge, const char *wor
     return keys == NULL ? "" : keys;
 }
 
+// Judges the instance of that number, from 1; 0: none, all are counted.
+static enum err walk(const struct look *look, uint32_t wanted, uint32_t *out_count, struct error *e)
+{
+    const struct case_instance *expected = look->expected;
+    enum err rc = ERR_OK;
+    bool has_row = true;
+    uint32_t count = 0;
+    sql_bind_text(look->row, 1, bytes_from_text(expected->workflow));
+    sql_bind_text(look->row, 2, bytes_from_text(expected->key));
+    while (rc == ERR_OK && has_row && (wanted == 0 || count < wanted)) {
+        rc = sql_next(look->judge->store, look->row, "read instances", &has_row, e);
+        count += rc == ERR_OK && has_row;
+        if (rc == ERR_OK && has_row && count == wanted) {
+            judge_row(look);
+        }
+    }
+    sqlite3_reset(look->row);
+    *out_count = count;
+    return rc;
+}
+
 static enum err judge_one(const struct instance_judge *judge, const struct case_instance *expected,
                           struct error *e)
 {
@@ -187,20 +215,10 @@ static enum err judge_one(const struct instance_judge *judge, const struct case_
     const struct sql_text text = {instances_sql, &look.row};
     enum err rc = sql_prepare(judge->store, &text, 1, e);
     uint32_t count = 0, wanted = expected->number;
-    for (int pass = wanted == 0 ? 0 : 1; rc == ERR_OK && pass < 2; pass++) {
-        bool has_row = true;
-        sql_bind_text(look.row, 1, bytes_from_text(expected->workflow));
-        sql_bind_text(look.row, 2, bytes_from_text(expected->key));
-        for (count = 0; rc == ERR_OK && has_row && (pass == 0 || count < wanted);) {
-            rc = sql_next(judge->store, look.row, "read instances", &has_row, e);
-            count += rc == ERR_OK && has_row;
-            if (rc == ERR_OK && has_row && pass == 1 && count == wanted) {
-                judge_row(&look);
-            }
-        }
-        sqlite3_reset(look.row);
-        wanted = pass == 0 ? count : wanted; // The newest.
+    if (rc == ERR_OK && wanted == 0) { // The newest.
+        rc = walk(&look, 0, &wanted, e);
     }
+    rc = rc == ERR_OK ? walk(&look, wanted, &count, e) : rc;
     if (rc == ERR_OK && (wanted == 0 || count < wanted)) {
         judge->fault(judge->context,
                      (struct case_fault){expected->at,

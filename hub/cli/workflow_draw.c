@@ -5,6 +5,7 @@
 
 #include "cli/arguments.h"
 #include "cli/drawing.h"
+#include "cli/terminal.h"
 #include "config/config.h"
 #include "intake/source.h"
 
@@ -56,8 +57,9 @@ static int unknown(const struct config *config, const char *name)
         names[i] = config->core.workflows[i].name;
     }
     const char *near = nearest_name(name, names);
-    fprintf(stderr, "pipit workflow draw: %s has no workflow '%s'%s%s%s\n", config->path, name,
-            near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
+    fprintf(stderr, "pipit workflow draw: %s has no workflow '", config->path);
+    terminal_put(stderr, name);
+    fprintf(stderr, "'%s%s%s\n", near == NULL ? "" : "; did you mean '", near == NULL ? "" : near,
             near == NULL ? "" : "'?");
     return EXIT_FAILED;
 }

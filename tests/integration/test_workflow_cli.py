@@ -189,7 +189,7 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     for words in (["show", "4"], ["show", "5"], ["show", f"order/{steering}", "--json"], ["show", "5", "--full"],
                   ["list", "--state", "all"], ["list", "--state", "all", "--json"],
                   ["show", f"order/no{steering}"], ["show", f"no{steering}/7"], ["show", f"no{steering}"],
-                  ["cancel", "--name", f"no{steering}"], ["cancel", "5"], [f"no{steering}"],
+                  ["cancel", "--name", f"no{steering}"], ["cancel", "5"], [f"no{steering}"], ["draw", f"no{steering}"],
                   ["retry", "5"], ["cancel", "5", f"--no{steering}"]):
         done = hub.run("workflow", *words, check=False)
         for said in (done.stdout, done.stderr):

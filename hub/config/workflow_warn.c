@@ -7,6 +7,7 @@
 
 #include "config/workflow_check.h"
 #include "config/workflow_json.h"
+#include "core/address.h"
 
 struct workflow_warning {
     struct reader *reader;
@@ -47,10 +48,36 @@ static void warn_of_key(const struct workflow_warning *warning, const char *path
     }
 }
 
+// Of emit and call: whether what they send has a payload.
+static bool carries_payload(const json_t *step)
+{
+    const char *address = json_string_value(json_object_get(step, "topic"));
+    if (address == NULL || !json_is_true(json_object_get(step, "is_url"))) {
+        return true;
+    }
+    struct address parsed = address_parse(bytes_from_text(address));
+    return address_has_body(&parsed);
+}
+
+static void warn_of_payload(const struct workflow_warning *warning, const json_t *step,
+                            const char *path)
+{
+    static const char *const members[] = {"fields", "text"};
+    for (size_t i = 0; i < sizeof(members) / sizeof(members[0]); i++) {
+        if (json_object_get(step, members[i]) != NULL && !carries_payload(step)) {
+            const char *own = workflow_path(warning->reader->arena, path, members[i]);
+            warn(warning, own == NULL ? path : own,
+                 "GET, HEAD and DELETE carry no payload: put it into the path, or leave out ",
+                 members[i]);
+        }
+    }
+}
+
 static void on_step(void *context, const json_t *step, const char *path)
 {
     const struct workflow_warning *warning = context;
     const char *kind = json_string_value(json_object_get(step, "do"));
+    warn_of_payload(warning, step, path);
     if (kind != NULL && strcmp(kind, "await") == 0) {
         const char *own = workflow_path(warning->reader->arena, path, "from");
         warn_of_filter(warning, own == NULL ? path : own,

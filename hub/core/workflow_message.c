@@ -1,6 +1,7 @@
 #include "core/workflow_message.h"
 
 #include "base/utf8.h"
+#include "core/address.h"
 #include "core/event_parts.h"
 #include "core/properties.h"
 #include "core/render_json.h"
@@ -243,6 +244,17 @@ static void end(struct making *making)
     text_writer_deinit(&making->scratch);
 }
 
+// Whoever looks at the delivery or the history sees what is sent. One that is no address is refused
+// by the connector.
+static bool carries_payload(struct bytes address)
+{
+    if (address_problem(address) != NULL) {
+        return true;
+    }
+    struct address parsed = address_parse(address);
+    return address_has_body(&parsed);
+}
+
 enum err workflow_message_make(const struct workflow_step *step, const struct query_input *input,
                                struct workflow_made *out_made, struct error *e)
 {
@@ -254,7 +266,9 @@ enum err workflow_message_make(const struct workflow_step *step, const struct qu
         rc = step->message.is_url ? ERR_OK : check_topic(topic, e);
         making.made.topic = topic;
     }
-    rc = rc == ERR_OK ? make_body(&making, e) : rc;
+    if (rc == ERR_OK && (!step->message.is_url || carries_payload(topic))) {
+        rc = make_body(&making, e);
+    }
     rc = rc == ERR_OK ? make_properties(&making, e) : rc;
     end(&making);
     if (rc == ERR_OK) {

@@ -36,6 +36,8 @@
 #define WORKFLOW_ITEMS_MAX  10000 // Of a for_each.
 #define WORKFLOW_INBOX_MAX  256   // Events of the inbox that come in with a batch.
 
+#define WORKFLOW_ANSWER_TOPIC "$answer" // Of what a call is answered, for it came by no topic.
+
 // Of workflow_engine.c: what one instance's moves make others do comes after them, so that nothing
 // calls itself. In the batch's memory.
 struct workflow_engine {
@@ -217,8 +219,8 @@ enum err workflow_presence_get(struct workflow_presence *presence, const char *d
 // ---- workflow_record.c --------------------------------------------------------------------------
 
 struct workflow_made;
-// {"to": "<target>"|"rules", "topic": ..., "payload": its beginning}; without the payload for a call
-// whose method has none; for the hub's own messages, instead of it, "command": {"id", "name",
+// {"to": "<target>"|"rules", "topic": ..., "payload": its beginning}; without the payload for a
+// call whose method has none; for the hub's own messages, instead of it, "command": {"id", "name",
 // "expires", "fields"} or "event": {"type", "time", "fields"}. Bytes that are no text are
 // "payload_hex". NULL: out of memory.
 json_t *workflow_record_sent(const struct workflow_step *step, const struct workflow_made *made);

@@ -3,7 +3,6 @@
 #include <pipit/v1/pipit.pb-c.h>
 
 #include "base/utf8.h"
-#include "core/address.h"
 #include "core/event_parts.h"
 #include "core/event_value.h"
 #include "core/render.h"
@@ -106,15 +105,6 @@ static bool set_own(json_t *record, const struct workflow_step *step,
     return json != NULL && json_object_set_new(record, is_command ? "command" : "event", json) == 0;
 }
 
-static bool has_payload(const struct workflow_step *step, const struct workflow_made *made)
-{
-    if (!step->message.is_url) {
-        return true;
-    }
-    struct address address = address_parse(made->topic);
-    return address_has_body(&address);
-}
-
 json_t *workflow_record_sent(const struct workflow_step *step, const struct workflow_made *made)
 {
     const char *target = step->message.target;
@@ -125,7 +115,7 @@ json_t *workflow_record_sent(const struct workflow_step *step, const struct work
     json_object_set_new(record, "to", json_string(target == NULL ? "rules" : target));
     json_object_set_new(record, "topic",
                         json_stringn((const char *)made->topic.ptr, made->topic.len));
-    if (has_payload(step, made) && !set_own(record, step, made)) {
+    if (!set_own(record, step, made)) {
         set_bytes(record, &sent_names, made->payload);
     }
     return record;
@@ -144,7 +134,8 @@ void workflow_record_event(json_t *record, struct event_batch *batch, uint32_t i
     bool is_own = event_kind(event) != EVENT_FOREIGN;
     struct bytes body = is_own ? event->payload : message->payload; // Or the envelope's bytes.
     bool is_text = body.len > 0 && utf8_is_valid(body), has_own = is_own && event->field_count > 0;
-    if (message->topic.len > 0) {
+    if (message->topic.len > 0 &&
+        !bytes_equal(message->topic, bytes_from_text(WORKFLOW_ANSWER_TOPIC))) {
         set_bytes(record, &topic_names, message->topic);
     }
     json_t *fields = has_own || !is_text ? event_fields_json(event) : NULL;

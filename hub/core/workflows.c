@@ -179,7 +179,7 @@ static enum err read_answer(struct workflows *workflows, const struct reply *rep
         return error_set(e, ERR_NO_MEMORY, "out of memory for an answer");
     }
     *message = (struct message){
-        .topic = bytes_from_text("$answer"),
+        .topic = bytes_from_text(WORKFLOW_ANSWER_TOPIC),
         .payload = reply->body,
         .content_type = bytes_from_text(reply->content_type == NULL ? "" : reply->content_type),
         .received_ms = workflows->now_ms,

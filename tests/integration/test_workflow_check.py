@@ -74,6 +74,9 @@ DONE = "      - done: {end: {total: amount}}\n"
     ("a name twice", "- done:", "- both:", r"24:9: .*step both is already there on line 20, column 9"),
     ("a wrong duration", "within: 10 s", "within: 10 seconds", r"15:19: .*within: must be a duration .*'10 seconds'"),
     ("a reply that nobody hears", '"pipit/v1/#"', '"pipit/v1/+/+/event/#"', r"23:21: .*no source hears the device's reply"),
+    ("a payload that is not sent", 'method: DELETE, path: "/stock/{my.key}"',
+     'method: DELETE, path: "/stock/{my.key}", fields: {n: amount}',
+     r"16:86: warning: workflow order: GET, HEAD and DELETE carry no payload: put it into the path, or leave out fields"),
     ("branches in a list", """parallel:
             ship: [{send: {emit: {to: bus, topic: "ship/{my.key}"}}}]
             tell: [{told: {command: {device: "'shop/' || my.key", name: tell}}}]

@@ -390,6 +390,7 @@ def test_parked_retried_and_replayed(start_hub, broker, shop):
             entries = [e["data"] for e in lines(hub, "show", "1")[0]["history"] if e.get("step") == "ask" and "data" in e]
             assert entries[0]["topic"] == "POST /reserve/7" and entries[0]["payload"] == '{"amount":4}'
             assert entries[-1]["status"] == 200 and json.loads(entries[-1]["body"]) == {"ok": True}
+            assert "topic" not in entries[-1], "an answer comes by none"
             done = hub.run("workflow", "retry", "1", check=False)
             assert done.returncode == 1 and "has ended" in done.stderr
             assert lines(hub, "replay", "reserve/7") == [{"instance": 1, "done": "started anew", "started": 2}]

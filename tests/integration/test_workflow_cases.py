@@ -241,6 +241,50 @@ def test_help_says_how():
         assert word in told
 
 
+PAYLOADS = """hub: {id: test, store: hub.db}
+sources: {plant: {mqtt: {url: "mqtt://127.0.0.1"}, topics: ["job/#", "order/#"]}}
+targets: {bus: {mqtt: {url: "mqtt://127.0.0.1"}}}
+rules:
+  seen: {sql: 'SELECT amount FROM "job/+/begin"', to: [{bus: {topic: seen}}]}
+workflows:
+  job:
+    start: {from: "job/+/begin", key: topic_part(2)}
+    variables: {amount: amount, left: "'none'"}
+    steps:
+      - end: {await: {from: "job/+/end", key: topic_part(2)}, take: {left: event.amount}}
+  order:
+    start: {from: order/new, key: number}
+    steps: [{stop: {end: {}}}]
+  sure:
+    start: {from: order/sure, key: "'one'", where: amount IS NOT NULL}
+    steps: [{wait: {sleep: 1 d}}]
+"""
+BROKEN = "text: '{\"amount\": '"
+SEEN = "expect: [{bus: {topic: seen, json: {amount: null}}}]"
+
+
+@pytest.mark.parametrize("why, events, rest", [
+    ("broken JSON starts nothing and is for no rule", f"{{topic: job/1/begin, {BROKEN}}}",
+     ["expect: nothing", "rejected: [{topic: job/1/begin, reason: the JSON does not parse}]", "instances: nothing"]),
+    ("and wakes nothing", ["{topic: job/1/begin, json: {amount: 3}}", f"{{topic: job/1/end, {BROKEN}}}"],
+     ["rejected: [{topic: job/1/end, reason: the JSON does not parse}]",
+      "instances: [{job/1: {state: running, waiting: [end], variables: {amount: 3, left: none}}}]"]),
+    ("what is no JSON has no fields, for rules and workflows", "{topic: job/1/begin, text: now}",
+     [SEEN, "instances: [{job/1: {state: running, variables: {amount: null}}}]"]),
+    ("as JSON without them", "{topic: job/1/begin, json: {other: 3}}",
+     [SEEN, "instances: [{job/1: {state: running, variables: {amount: null}}}]"]),
+    ("also where it is awaited", ["{topic: job/1/begin, json: {amount: 3}}", "{topic: job/1/end, text: now}"],
+     ["instances: [{job/1: {state: completed, variables: {amount: 3, left: null}}}]"]),
+    ("without a key there is no instance", "{topic: order/new, text: now}",
+     ["expect: nothing", "rejected: [{topic: order/new, reason: the key is NULL}]", "instances: nothing"]),
+    ("where leaves them out", ["{topic: order/sure, text: now}", "{topic: order/sure, json: {other: 3}}"],
+     ["expect: nothing", "instances: nothing"]),
+])
+def test_payloads_that_cannot_be_read(tmp_path, why, events, rest):
+    done = pipit("test", write(tmp_path, case(events, *rest), PAYLOADS))
+    assert done.returncode == 0, why + "\n" + done.stdout + done.stderr
+
+
 FRAME = """hub: {id: test, store: hub.db}
 sources: {shop: {mqtt: {url: "mqtt://127.0.0.1"}, topics: ["shop/+", "pipit/v1/+/+/status", "pipit/v1/+/+/reply/#"]}}
 targets: {bus: {mqtt: {url: "mqtt://127.0.0.1"}}, store: {http: {url: "http://127.0.0.1"}}}

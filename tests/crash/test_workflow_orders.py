@@ -84,9 +84,11 @@ class Run:
     def check_told(self):
         """What the world was told last of each order is how it is."""
         paid = [order for order in self.orders if order.status != "placed"]
-        last = {message.topic: message.json()["status"] for message in self.told.messages}
         want = {f"shop/status/{order.id}": order.status for order in paid}
-        shop.check(last == want, lambda: f"told last: {set(last.items()) ^ set(want.items())}")
+
+        def last():
+            return {message.topic: message.json()["status"] for message in list(self.told.messages)}
+        wait_for(lambda: last() == want, what=lambda: f"told last: {set(last().items()) ^ set(want.items())}")
 
     def close(self):
         self.client.close()

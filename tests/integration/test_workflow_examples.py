@@ -78,11 +78,12 @@ def test_order(tmp_path, broker):
                 client.publish(topic, payload).wait_for_publish(10)
                 count += 1
             wait_for(lambda: shop.states(hub) == shop.wanted(some), what=lambda: f"{shop.states(hub)}\n{hub.tail()}")
+            wait_for(lambda: shop.query(hub, "SELECT count(*) FROM pipit_outbox")[0][0] == 0, what="all is delivered")
             shop.check_orders(hub, some)
             shop.check_store(store, some)
             shop.check_books(hub, count)
-            told = {message.topic: message.json()["status"] for message in watch.messages}
-            assert told == {f"shop/status/{o.id}": o.status for o in some if o.status != "placed"}
+            want = {f"shop/status/{o.id}": o.status for o in some if o.status != "placed"}
+            wait_for(lambda: {m.topic: m.json()["status"] for m in list(watch.messages)} == want, what=f"{want} is told")
             assert hub.run("workflow", "show", f"order/{by_status['placed'].id}").stdout.count("release") > 0
 
 

@@ -99,7 +99,7 @@ static int option_read(struct arguments *arguments, const struct usage *usage, i
     }
     struct error e = {0};
     if (options_set(arguments->options, name, value, &e) != ERR_OK) {
-        return usage_fail(usage, "--%s: %s", name, e.text);
+        return usage_fail(usage, "--%s", e.text); // It begins with the name.
     }
     return -1;
 }

@@ -216,6 +216,42 @@ static void describe(const json_t *step, char out_text[PRINT_TEXT_MAX])
     }
 }
 
+// Why a parked one is there: the newest entry about it. NULL: it is older than the history.
+static const json_t *find_parking(const struct shown *shown, const json_t *step)
+{
+    const json_t *entries = json_object_get(shown->json, "history");
+    for (size_t i = json_array_size(entries); i > 0; i--) {
+        const json_t *entry = json_array_get(entries, i - 1);
+        if (strcmp(print_text(entry, "what"), "parked") == 0 &&
+            strcmp(print_text(entry, "step"), print_text(step, "step")) == 0) {
+            return entry;
+        }
+    }
+    return NULL;
+}
+
+static void print_parking(const struct shown *shown, const json_t *step, const char *since)
+{
+    const json_t *entry = find_parking(shown, step);
+    printf(", since %s%s%s", since, entry == NULL ? "" : ": ",
+           entry == NULL ? "" : print_text(entry, "error"));
+    if (entry != NULL && print_text(entry, "reason")[0] != '\0') {
+        fputs(": ", stdout);
+        put_clean(print_text(entry, "reason"));
+    }
+    putchar('\n');
+}
+
+static void print_wait(const struct shown *shown, const json_t *step, const char *since)
+{
+    char what[PRINT_TEXT_MAX], due[PRINT_TEXT_MAX];
+    describe(step, what);
+    print_due(step, shown->now_ms, due);
+    printf(" waits for ");
+    put_clean(what);
+    printf(", since %s%s%s\n", since, due[0] == '\0' ? "" : ", due ", due);
+}
+
 static void print_waits(const struct shown *shown)
 {
     bool is_parked = strcmp(print_text(shown->json, "state"), "parked") == 0;
@@ -228,10 +264,9 @@ static void print_waits(const struct shown *shown)
             printf("%-16s ... and %zu more (--full shows all)\n", "", json_array_size(steps) - i);
             break;
         }
-        char what[PRINT_TEXT_MAX], due[PRINT_TEXT_MAX], since[AMOUNT_TEXT_MAX];
+        char since[AMOUNT_TEXT_MAX];
         int64_t since_ms = shown->now_ms - print_number(step, "since");
-        describe(step, what);
-        print_due(step, shown->now_ms, due);
+        amount_duration(since_ms < 0 ? 0 : since_ms, since);
         printf("%s%-16s%s %s%s%s", colour(COLOUR_DIM),
                i > 0       ? ""
                : is_parked ? "parked at"
@@ -239,10 +274,11 @@ static void print_waits(const struct shown *shown)
                colour(COLOUR_NONE), colour(COLOUR_CYAN), print_text(step, "step"),
                colour(COLOUR_NONE));
         print_scope(step);
-        printf(" %s ", is_parked ? "would wait for" : "waits for");
-        put_clean(what);
-        printf(", since %s%s%s\n", amount_duration(since_ms < 0 ? 0 : since_ms, since),
-               due[0] == '\0' ? "" : ", due ", due);
+        if (is_parked) {
+            print_parking(shown, step, since);
+        } else {
+            print_wait(shown, step, since);
+        }
     }
 }
 

@@ -161,7 +161,8 @@ static void print_row(struct table *table, const struct view_step *step,
     table_cell(table, figures->is_balanced ? COLOUR_DIM : COLOUR_RED, "%s",
                !figures->is_balanced ? "does not add up"
                : step->is_current    ? ""
-                                     : "older version");
+               : step->is_configured ? "older version"
+                                     : "not configured any more");
 }
 
 static bool on_step(void *context, const struct view_step *step)

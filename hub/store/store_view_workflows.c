@@ -302,6 +302,7 @@ static bool step_row(sqlite3_stmt *row, void *opaque)
         .name = view_text(row, 2),
         .definition = sqlite3_column_int64(row, 3),
         .step = (uint32_t)sqlite3_column_int64(row, 4),
+        .is_configured = sqlite3_column_int64(row, 5) != 0,
         .is_current = sqlite3_column_int64(row, 5) == sqlite3_column_int64(row, 3),
         .arrived = count_at(row, 6),
         .departed = count_at(row, 7),

@@ -85,7 +85,7 @@ struct view_step {
     const char *workflow, *version, *name;
     int64_t definition;
     uint32_t step;
-    bool is_current;
+    bool is_configured, is_current;
     uint64_t arrived, departed, failed, retried;
     int64_t residence_ms, area_ms, first_ms, last_ms;
 };

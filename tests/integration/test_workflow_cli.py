@@ -133,6 +133,7 @@ def test_help_teaches(tmp_path):
     for words, said in ((["workflow"], "say what to do"),
                         (["workflow", "lst"], "did you mean 'list'?"),
                         (["workflow", "list", "--stat", "x"], "did you mean --state?"),
+                        (["workflow", "list", "--older", "5"], "list: --older: must be a duration"),
                         (["workflow", "list"], "--config is required")):
         done = pipit(*words, check=False)
         assert done.returncode == 2 and said in done.stderr, (words, done.stderr)
@@ -421,6 +422,9 @@ def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, s
         hub.run("workflow", "cancel", "1", "2")
         ended = lambda: [i["state"] for i in reversed(lines(hub, "list", "--state", "all"))]
         wait_for(lambda: ended() == ["parked", "cancelled", "running"], what=ended)
+        text = hub.run("workflow", "show", "1").stdout
+        parked = re.search(r"(?m)^parked at +\w+, since .*: refused: DELETE .*: 409", text)
+        assert parked, "why the undo failed, not why it began\n" + text
         balanced(hub)
         books(hub)
         done = hub.run("workflow", "cancel", "1", check=False)
@@ -483,6 +487,7 @@ def test_instances_outlive_their_definition(start_hub, broker, shop):
     hub.write_config(config(broker, workflows=RESERVE))
     hub.start().wait_ready()
     assert "not configured any more" in hub.run("workflow", "list", "--key", "8").stdout
+    assert "not configured any more" in hub.run("workflow", "stats", "--name", "order").stdout
     shop.orders("9")
     shop.tell("payments", order_id="7", amount=10)
     wait_for(lambda: states(hub)["7"] == "completed", what="it runs on")

@@ -75,7 +75,8 @@ void workflow_look_destroy(struct workflow_look *look)
     free(look);
 }
 
-const char *workflow_state_name(int state)
+// "running"; "?" for a number that is none.
+static const char *state_name(int state)
 {
     return state >= 0 && state < INSTANCE_STATE_COUNT ? workflow_state_names[state] : "?";
 }
@@ -172,10 +173,10 @@ static void set_json(json_t *json, const char *name, const char *text)
 
 json_t *workflow_look_instance(struct workflow_look *look, const struct view_instance *row)
 {
-    json_t *json = json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:b}", "id", (json_int_t)row->id,
-                             "workflow", row->workflow, "key", row->key, "state",
-                             workflow_state_name(row->state), "version", row->version, "configured",
-                             row->is_configured, "current", row->is_current);
+    json_t *json =
+        json_pack("{s:I, s:s, s:s, s:s, s:s, s:b, s:b}", "id", (json_int_t)row->id, "workflow",
+                  row->workflow, "key", row->key, "state", state_name(row->state), "version",
+                  row->version, "configured", row->is_configured, "current", row->is_current);
     json_t *steps = json == NULL ? NULL : tokens_json(look, row);
     if (json == NULL) {
         return NULL;

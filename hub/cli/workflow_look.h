@@ -27,9 +27,6 @@ enum err workflow_look_create(struct workflow_look **out_look, struct store_view
                               struct error *e);
 void workflow_look_destroy(struct workflow_look *look); // NULL is fine.
 
-// "running"; "?" for a number that is none.
-const char *workflow_state_name(int state);
-
 json_t *workflow_look_instance(struct workflow_look *look, const struct view_instance *instance);
 
 // In full, with a walk of its own. *out_json NULL: there is none of that number.

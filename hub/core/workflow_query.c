@@ -319,14 +319,3 @@ const char *workflow_query_name(const struct workflow_query *query, uint32_t ind
 {
     return query->expressions[index].name;
 }
-
-bool workflow_query_has(const struct workflow_query *query, const char *name)
-{
-    for (uint32_t i = 0; i < query->expression_count; i++) {
-        const char *own = query->expressions[i].name;
-        if (own != NULL && strcmp(own, name) == 0) {
-            return true;
-        }
-    }
-    return false;
-}

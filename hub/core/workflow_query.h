@@ -44,7 +44,6 @@ void workflow_query_destroy(struct workflow_query *query); // NULL is fine.
 
 uint32_t workflow_query_count(const struct workflow_query *query); // Values that it gives.
 const char *workflow_query_name(const struct workflow_query *query, uint32_t index);
-bool workflow_query_has(const struct workflow_query *query, const char *name);
 
 // A payload field of the event that a part names, at this offset of its text.
 struct query_field {

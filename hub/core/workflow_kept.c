@@ -162,8 +162,7 @@ static bool read_event(sqlite3_stmt *row, struct event_memory *memory, struct ke
            stored_message_copy(&message, sql_bytes(row, 10), memory, &out->message);
 }
 
-enum err workflow_kept_next(struct workflow_kept *kept, const struct kept_place *place,
-                            int64_t after_id, int64_t now_ms, struct event_memory *memory,
+enum err workflow_kept_next(struct workflow_kept *kept, const struct kept_search *search,
                             struct kept_event *out_event, struct error *e)
 {
     *out_event = (struct kept_event){0};
@@ -172,13 +171,13 @@ enum err workflow_kept_next(struct workflow_kept *kept, const struct kept_place 
         return rc;
     }
     bool has_row;
-    sqlite3_bind_int64(kept->next, 1, place->workflow);
-    sql_bind_text(kept->next, 2, bytes_from_text(place->step));
-    sql_bind_text(kept->next, 3, bytes_from_text(place->value));
-    sqlite3_bind_int64(kept->next, 4, after_id);
-    sqlite3_bind_int64(kept->next, 5, now_ms);
+    sqlite3_bind_int64(kept->next, 1, search->place.workflow);
+    sql_bind_text(kept->next, 2, bytes_from_text(search->place.step));
+    sql_bind_text(kept->next, 3, bytes_from_text(search->place.value));
+    sqlite3_bind_int64(kept->next, 4, search->after_id);
+    sqlite3_bind_int64(kept->next, 5, search->now_ms);
     rc = sql_next(kept->store, kept->next, "look for a kept event", &has_row, e);
-    if (rc == ERR_OK && has_row && !read_event(kept->next, memory, out_event)) {
+    if (rc == ERR_OK && has_row && !read_event(kept->next, search->memory, out_event)) {
         rc = error_set(e, ERR_NO_MEMORY, "out of memory for a kept event");
     }
     sqlite3_reset(kept->next);

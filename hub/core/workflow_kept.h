@@ -36,9 +36,14 @@ struct kept_event {
     bool has_time;
     int64_t time_ms;
 };
-// The first one after after_id that has not run out; id 0: there is none.
-enum err workflow_kept_next(struct workflow_kept *kept, const struct kept_place *place,
-                            int64_t after_id, int64_t now_ms, struct event_memory *memory,
+struct kept_search {
+    struct kept_place place;
+    int64_t after_id;            // 0: from the first.
+    int64_t now_ms;              // Those that have run out by then are left out.
+    struct event_memory *memory; // What is found lives there.
+};
+// The first of those; id 0: there is none.
+enum err workflow_kept_next(struct workflow_kept *kept, const struct kept_search *search,
                             struct kept_event *out_event, struct error *e);
 enum err workflow_kept_drop(struct workflow_kept *kept, int64_t id, struct error *e);
 // Those that have run out, at most rows_max.

@@ -423,27 +423,28 @@ static enum err look_at_kept(struct workflows *workflows, struct workflow_instan
 enum err workflow_match_kept(struct workflows *workflows, struct workflow_instance *instance,
                              const struct workflow_token *token, bool *out_taken, struct error *e)
 {
-    struct kept_place place = {
-        .workflow = instance->definition->workflow_id,
-        .step = instance->definition->steps[token->step].name,
+    struct kept_search search = {
+        .place = {.workflow = instance->definition->workflow_id,
+                  .step = instance->definition->steps[token->step].name},
+        .now_ms = workflows->now_ms,
+        .memory = workflows->memory,
     };
     struct kept_event *kept = event_memory_take(workflows->memory, sizeof(*kept));
-    enum err rc = kept == NULL ? no_memory(e) : ERR_OK;
     *out_taken = false;
-    if (rc == ERR_OK) {
-        *kept = (struct kept_event){.id = 0};
-        rc = workflow_await_value(workflows, instance, token, &place.value, e);
+    if (kept == NULL) {
+        return no_memory(e);
     }
-    do {
-        if (rc == ERR_OK) {
-            rc = workflow_kept_next(workflows->kept, &place, kept->id, workflows->now_ms,
-                                    workflows->memory, kept, e);
-        }
+    enum err rc = workflow_await_value(workflows, instance, token, &search.place.value, e);
+    bool has_more = true;
+    while (rc == ERR_OK && has_more && !*out_taken) {
+        rc = workflow_kept_next(workflows->kept, &search, kept, e);
+        has_more = rc == ERR_OK && kept->id != 0;
+        search.after_id = kept->id;
         // The one that began the instance is not one that came for it.
-        if (rc == ERR_OK && kept->id != 0 && strcmp(kept->event_id, instance->event) != 0) {
+        if (has_more && strcmp(kept->event_id, instance->event) != 0) {
             rc = look_at_kept(workflows, instance, token, kept, out_taken, e);
         }
-    } while (rc == ERR_OK && kept->id != 0 && !*out_taken);
+    }
     if (rc == ERR_OK && !*out_taken) {
         event_batch_clear(workflows->answers);
     }

@@ -361,12 +361,10 @@ static void keep_event(struct fixture *fixture, const char *payload, int64_t unt
 
 static struct kept_event next_kept(struct fixture *fixture, int64_t after_id, int64_t now_ms)
 {
-    const struct kept_place place = {3, "paid", "17"};
+    const struct kept_search search = {{3, "paid", "17"}, after_id, now_ms, &fixture->memory};
     struct kept_event found;
     struct error e;
-    assert_int_equal(
-        workflow_kept_next(fixture->kept, &place, after_id, now_ms, &fixture->memory, &found, &e),
-        ERR_OK);
+    assert_int_equal(workflow_kept_next(fixture->kept, &search, &found, &e), ERR_OK);
     return found;
 }
 

@@ -149,6 +149,8 @@ static enum err depart(struct visit *visit, bool is_failed, struct error *e)
     return workflow_tally_depart(visit->workflows, &departure, e);
 }
 
+static enum err make_move(struct visit *visit, struct move *take_move, struct error *e);
+
 // The branch that the token is has ended: its parent's business. Calls itself as deep as steps
 // stand within steps, WORKFLOW_DEPTH_MAX.
 static enum err join(struct visit *visit, const struct move *failure, struct error *e)
@@ -170,7 +172,7 @@ static enum err join(struct visit *visit, const struct move *failure, struct err
         json_decref(move.data);
         return rc;
     }
-    return workflow_move(&parent, &move, e);
+    return make_move(&parent, &move, e);
 }
 
 // failure: what led there, by a step's catch; NULL: the flow.
@@ -329,7 +331,7 @@ static enum err make_over(struct visit *visit, struct move *move, struct error *
     return rc == ERR_OK ? go(visit, is_undoing ? PLACE_UNDONE : PLACE_END, NULL, e) : rc;
 }
 
-enum err workflow_move(struct visit *visit, struct move *take_move, struct error *e)
+static enum err make_move(struct visit *visit, struct move *take_move, struct error *e)
 {
     static enum err (*const makers[MOVE_COUNT])(struct visit *, struct move *, struct error *) = {
         [MOVE_STAY] = make_stay, [MOVE_WAIT] = make_wait, [MOVE_AGAIN] = make_again,
@@ -367,7 +369,7 @@ enum err workflow_hear(struct visit *visit, const struct workflow_news_item *new
         json_decref(move.data);
         return rc;
     }
-    return workflow_move(visit, &move, e);
+    return make_move(visit, &move, e);
 }
 
 static bool is_active(const struct workflow_instance *instance)
@@ -404,7 +406,7 @@ static enum err step_on(struct visit *visit, const char *bound, struct error *e)
         json_decref(move.data);
         return rc;
     }
-    return workflow_move(visit, &move, e);
+    return make_move(visit, &move, e);
 }
 
 uint32_t *workflow_moves(const struct workflows *workflows, struct workflow_instance *instance)

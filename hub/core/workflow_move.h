@@ -86,7 +86,6 @@ enum err workflow_drive(struct workflows *workflows, struct workflow_instance *i
 uint32_t *workflow_moves(const struct workflows *workflows, struct workflow_instance *instance);
 // News for the token that fit what it waits for move it; others change nothing.
 enum err workflow_hear(struct visit *visit, const struct workflow_news_item *news, struct error *e);
-enum err workflow_move(struct visit *visit, struct move *take_move, struct error *e);
 // The token begins to be at a step.
 enum err workflow_arrive(struct visit *visit, workflow_place step, struct error *e);
 // The journal's entry of the token; takes data.

@@ -35,7 +35,8 @@ int workflow_replay_command(int argc, char **argv);
 static const struct option_spec cancel_options[] = {
     CHANGE_OPTIONS("open"),
     {"abandon", OPTION_BOOL, false, "false", 0, 0, NULL,
-     "End it at once and undo nothing: what has happened outside stays as it is."},
+     "End it, and those that it runs and waits for, at once and undo nothing: what has happened "
+     "outside stays as it is."},
     {"reason", OPTION_TEXT, false, NULL, 0, 0, NULL, "For the history: why."},
     {NULL},
 };

@@ -97,7 +97,16 @@ def echo():
 
 
 def conformance(program, echo, **more):
-    """(exit status, lines). The spool is in memory where that can be had: its syncs are tested elsewhere."""
+    """(exit status, lines). On a machine that stalls calls take long that do not block; those that do block each time."""
+    for _ in range(3):
+        status, lines = run(program, echo, **more)
+        if not any(" blocked for " in line for line in lines):
+            break
+    return status, lines
+
+
+def run(program, echo, **more):
+    """The spool is in memory where that can be had: its syncs are tested elsewhere."""
     memory = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
     with tempfile.TemporaryDirectory(prefix="pipit-porting-", dir=memory) as folder:
         done = subprocess.run([program], capture_output=True, text=True, timeout=90,

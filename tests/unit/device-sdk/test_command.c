@@ -23,6 +23,8 @@ static uint64_t wall;
 static unsigned runs;
 static int32_t answer;
 static const char *reply_note;
+static const char *reply_type; // Of the payload that it answers with, instead of fields.
+static struct pipit_bytes reply_payload;
 
 static uint64_t clock_ms(void *context)
 {
@@ -36,7 +38,9 @@ static int32_t on_command(void *context, const struct pipit_command *command,
     struct pipit_field level;
     assert_ptr_equal(context, &runs);
     runs++;
-    if (pipit_command_field(command, "level", &level) == PIPIT_OK) {
+    if (reply_type != NULL) {
+        (void)pipit_reply_payload(reply, reply_type, reply_payload);
+    } else if (pipit_command_field(command, "level", &level) == PIPIT_OK) {
         (void)pipit_reply_add(reply, &level);
     }
     if (reply_note != NULL) {
@@ -54,6 +58,7 @@ static int setup(void **state)
     runs = 0;
     answer = 0;
     reply_note = NULL;
+    reply_type = NULL;
     wall = 1000;
     config = (struct pipit_config){.group = "plant",
                                    .device = "pump",
@@ -254,6 +259,46 @@ static void test_reply_larger_than_the_broker_takes(void **state)
     assert_null(reply_sent(2));
 }
 
+// An answer in bytes of its own, as a camera's or a configuration file; the payload stays the
+// caller's.
+static void test_reply_with_payload(void **state)
+{
+    (void)state;
+    static const uint8_t picture[] = {0xFF, 0xD8, 0x00, 0xD9};
+    static const uint8_t large[SLOT_ROOM];
+    static const struct {
+        const char *why, *type;
+        struct pipit_bytes payload;
+        int32_t status;
+    } cases[] = {
+        {"bytes that are no text", "image/jpeg", {picture, sizeof(picture)}, 0},
+        {"an empty payload is one", "text/plain", {picture, 0}, 0},
+        {"a type must be a text", "\xFF", {picture, sizeof(picture)}, PIPIT_ERR_TEXT},
+        {"larger than the slot", "image/jpeg", {large, sizeof(large)}, PIPIT_ERR_SIZE},
+    };
+    polls();
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char id[] = {(char)('a' + i), '\0'};
+        print_message("%s\n", cases[i].why);
+        reply_type = cases[i].type;
+        reply_payload = cases[i].payload;
+        command(id, 0);
+        const struct script_sent *sent = reply_sent(i);
+        assert_non_null(sent);
+        Pipit__V1__Reply *reply = pipit__v1__reply__unpack(NULL, sent->len, sent->payload);
+        bool is_given = cases[i].status == PIPIT_OK;
+        assert_non_null(reply);
+        assert_string_equal(reply->id, id);
+        assert_int_equal(reply->status, cases[i].status);
+        assert_int_equal(reply->n_fields, 0);
+        assert_string_equal(reply->content_type, is_given ? cases[i].type : "");
+        assert_int_equal(reply->payload.len, is_given ? cases[i].payload.len : 0);
+        assert_memory_equal(reply->payload.data, cases[i].payload.ptr, reply->payload.len);
+        pipit__v1__reply__free_unpacked(reply, NULL);
+        settle(i);
+    }
+}
+
 static void test_reply_outlives_the_link(void **state)
 {
     (void)state;
@@ -297,6 +342,7 @@ int main(void)
         cmocka_unit_test_setup(test_reply_too_long, setup),
         cmocka_unit_test_setup(test_reply_larger_than_the_link_takes, setup),
         cmocka_unit_test_setup(test_reply_larger_than_the_broker_takes, setup),
+        cmocka_unit_test_setup(test_reply_with_payload, setup),
         cmocka_unit_test_setup(test_reply_outlives_the_link, setup),
         cmocka_unit_test_setup(test_malformed, setup),
     };

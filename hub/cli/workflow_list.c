@@ -25,9 +25,10 @@ static const struct usage usage = {
         "time is up. Those that have not ended come with the oldest first. With a --state that\n"
         "takes ended ones (all, ended, completed, failed, cancelled) it is the one started last\n"
         "that comes first; they are there until their workflow's `keep` is over. When there are\n"
-        "more than --limit it is said how many. NOTE says when the configuration has no such\n"
-        "workflow any more or another version of it: an instance stays on the version that it\n"
-        "began with.\n",
+        "more than --limit it is said how many. NOTE says why an instance failed, and of a parked\n"
+        "one the step to mend (an undo's where that failed) and why; also when the configuration\n"
+        "has no such workflow any more or another version of it: an instance stays on the version\n"
+        "that it began with.\n",
     .options = list_options,
     .more = "Examples:\n"
             "  pipit workflow list -c hub.yaml\n"

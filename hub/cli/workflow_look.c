@@ -171,6 +171,18 @@ static void set_json(json_t *json, const char *name, const char *text)
     }
 }
 
+static void set_parked(json_t *json, const struct view_entry *entry)
+{
+    json_t *parked = entry->number == 0 ? NULL : json_object();
+    if (parked != NULL) {
+        set_text(parked, "step", entry->step);
+        set_number(parked, "execution", entry->execution);
+        set_text(parked, "error", entry->error);
+        set_text(parked, "reason", entry->reason);
+        json_object_set_new(json, "parked", parked);
+    }
+}
+
 json_t *workflow_look_instance(struct workflow_look *look, const struct view_instance *row)
 {
     json_t *json =
@@ -190,6 +202,7 @@ json_t *workflow_look_instance(struct workflow_look *look, const struct view_ins
     set_text(json, "error", row->error);
     set_text(json, "reason", row->reason);
     set_json(json, "result", row->result);
+    set_parked(json, &row->parked);
     json_object_set_new(json, "steps", steps == NULL ? json_array() : steps);
     return json;
 }

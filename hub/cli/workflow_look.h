@@ -8,12 +8,14 @@
 // Failure:   NULL and false when out of memory; of the store's kind from those that take an error.
 //
 // Of an instance: {"id", "workflow", "key", "state", "version", "configured", "current", "event",
-// "started", "changed", "ended", "due", "parent", "error", "reason", "result", "steps": [{"step",
-// "execution", "phase", "since", "attempt", "scope", "total", "done", "failed"}]}; times are
-// milliseconds since 1970, what there is not is left out. In full also "start", "variables",
-// "undo": [{"step", "scope", "instance"}], the first to be undone first, "definition" and
-// "history": [{"at", "step", "execution", "what", "attempt", "took", "error", "reason", "data"}];
-// its steps also "kind", "due", "for".
+// "started", "changed", "ended", "due", "parent", "error", "reason", "result", "parked": {"step",
+// "execution", "error", "reason"}, "steps": [{"step", "execution", "phase", "since", "attempt",
+// "scope", "total", "done", "failed"}]}; "error" and "reason" say what the instance fails with or
+// was cancelled for, "parked" what failed when it was parked: where an undo did that is another
+// thing. Times are milliseconds since 1970, what there is not is left out. In full also "start",
+// "variables", "undo": [{"step", "scope", "instance"}], the first to be undone first, "definition"
+// and "history": [{"at", "step", "execution", "what", "attempt", "took", "error", "reason",
+// "data"}]; its steps also "kind", "due", "for".
 #ifndef PIPIT_CLI_WORKFLOW_LOOK_H
 #define PIPIT_CLI_WORKFLOW_LOOK_H
 

@@ -136,16 +136,44 @@ const char *print_due(const json_t *json, int64_t now_ms, char out_text[PRINT_TE
     return out_text;
 }
 
+// Behind what there is, as far as there is room; the sign stands between the two.
+static void add_part(char text[PRINT_TEXT_MAX], const char *sign, const char *part)
+{
+    size_t len = strlen(text);
+    if (part[0] != '\0') {
+        snprintf(text + len, PRINT_TEXT_MAX - len, "%s%s", len == 0 ? "" : sign, part);
+    }
+}
+
+static void add_failure(char text[PRINT_TEXT_MAX], const char *sign, const json_t *failure)
+{
+    add_part(text, sign, print_text(failure, "error"));
+    add_part(text, ": ", print_text(failure, "reason"));
+}
+
+static bool is_same_failure(const json_t *a, const json_t *b)
+{
+    return strcmp(print_text(a, "error"), print_text(b, "error")) == 0 &&
+           strcmp(print_text(a, "reason"), print_text(b, "reason")) == 0;
+}
+
+// Of a parked one first what an operator has to mend, then what it is undone for.
 const char *print_note(const json_t *instance, char out_text[PRINT_TEXT_MAX])
 {
     bool is_configured = json_is_true(json_object_get(instance, "configured"));
     bool is_current = json_is_true(json_object_get(instance, "current"));
-    const char *error = print_text(instance, "error"), *reason = print_text(instance, "reason");
-    const char *version = !is_configured ? "not configured any more"
-                          : !is_current  ? "older version"
-                                         : "";
-    snprintf(out_text, PRINT_TEXT_MAX, "%s%s%s%s%s", version,
-             version[0] != '\0' && error[0] != '\0' ? "; " : "", error,
-             error[0] != '\0' && reason[0] != '\0' ? ": " : "", reason);
+    const json_t *parked = json_object_get(instance, "parked");
+    out_text[0] = '\0';
+    add_part(out_text, "",
+             !is_configured ? "not configured any more"
+             : !is_current  ? "older version"
+                            : "");
+    if (parked != NULL) {
+        add_part(out_text, "; ", print_text(parked, "step"));
+        add_failure(out_text, print_text(parked, "step")[0] == '\0' ? "; " : ": ", parked);
+    }
+    if (parked == NULL || !is_same_failure(parked, instance)) {
+        add_failure(out_text, parked == NULL ? "; " : "; after ", instance);
+    }
     return out_text;
 }

@@ -114,6 +114,25 @@ enum err store_view_definition(struct store_view *view, int64_t definition,
                    definition_row, &walk, e);
 }
 
+// Of an entry p.
+#define ENTRY_COLUMNS                                                                              \
+    " p.number, p.at, p.step, p.execution, p.what, p.attempt, p.error, p.reason, p.data"
+
+static struct view_entry entry_at(sqlite3_stmt *row, int first)
+{
+    return (struct view_entry){
+        .number = (uint32_t)sqlite3_column_int64(row, first),
+        .at_ms = sqlite3_column_int64(row, first + 1),
+        .step = view_text(row, first + 2),
+        .execution = (uint32_t)sqlite3_column_int64(row, first + 3),
+        .what = view_text(row, first + 4),
+        .attempt = (uint32_t)sqlite3_column_int64(row, first + 5),
+        .error = text_or_null(row, first + 6),
+        .reason = text_or_null(row, first + 7),
+        .data = text_or_null(row, first + 8),
+    };
+}
+
 struct instance_walk {
     view_instance_fn *each;
     void *context;
@@ -146,18 +165,25 @@ static bool instance_row(sqlite3_stmt *row, void *opaque)
         .error = text_or_null(row, 19),
         .reason = text_or_null(row, 20),
         .result = text_or_null(row, 21),
+        .parked = entry_at(row, 22),
     };
     return walk->each(walk->context, &instance);
 }
+
+// What is parked is there for the newest of its entries that says so. 3: INSTANCE_PARKED.
+#define PARKED_JOIN                                                                                \
+    " LEFT JOIN pipit_workflow_entry AS p ON i.state = 3 AND p.instance = i.id AND p.number ="     \
+    " (SELECT x.number FROM pipit_workflow_entry AS x WHERE x.instance = i.id"                     \
+    " AND x.what = 'parked' ORDER BY x.number DESC LIMIT 1)"
 
 #define INSTANCE_COLUMNS                                                                           \
     "SELECT i.id, i.definition, w.name, coalesce(d.version, ''), i.key, w.definition, i.state,"    \
     " i.goal, i.started, i.changed, coalesce(i.ended, 0), coalesce(i.until, 0),"                   \
     " coalesce((SELECT min(due) FROM pipit_workflow_wait AS x WHERE x.instance = i.id), 0),"       \
     " i.event, i.parent, i.start, coalesce(i.variables, i.start), i.tokens, i.undo, i.error,"      \
-    " i.reason, i.result FROM pipit_workflow_instance AS i"                                        \
-    " JOIN pipit_workflow AS w ON w.id = i.workflow"                                               \
-    " LEFT JOIN pipit_workflow_definition AS d ON d.id = i.definition"
+    " i.reason, i.result," ENTRY_COLUMNS                                                           \
+    " FROM pipit_workflow_instance AS i JOIN pipit_workflow AS w ON w.id = i.workflow"             \
+    " LEFT JOIN pipit_workflow_definition AS d ON d.id = i.definition" PARKED_JOIN
 
 #define INSTANCE_COUNT                                                                             \
     "SELECT count(*) FROM pipit_workflow_instance AS i"                                            \
@@ -236,17 +262,7 @@ struct entry_walk {
 static bool entry_row(sqlite3_stmt *row, void *opaque)
 {
     const struct entry_walk *walk = opaque;
-    const struct view_entry entry = {
-        .number = (uint32_t)sqlite3_column_int64(row, 0),
-        .at_ms = sqlite3_column_int64(row, 1),
-        .step = view_text(row, 2),
-        .execution = (uint32_t)sqlite3_column_int64(row, 3),
-        .what = view_text(row, 4),
-        .attempt = (uint32_t)sqlite3_column_int64(row, 5),
-        .error = text_or_null(row, 6),
-        .reason = text_or_null(row, 7),
-        .data = text_or_null(row, 8),
-    };
+    const struct view_entry entry = entry_at(row, 0);
     return walk->each(walk->context, &entry);
 }
 
@@ -255,8 +271,8 @@ enum err store_view_entries(struct store_view *view, int64_t instance, view_entr
 {
     struct entry_walk walk = {each, context};
     return walk_of(view,
-                   "SELECT number, at, step, execution, what, attempt, error, reason, data"
-                   " FROM pipit_workflow_entry WHERE instance = ?1 ORDER BY number",
+                   "SELECT" ENTRY_COLUMNS
+                   " FROM pipit_workflow_entry AS p WHERE p.instance = ?1 ORDER BY p.number",
                    instance, entry_row, &walk, e);
 }
 

@@ -40,6 +40,13 @@ struct view_instance_filter {
     uint64_t rows_max;
 };
 
+struct view_entry {
+    uint32_t number, execution, attempt;
+    int64_t at_ms;
+    const char *step;                         // "": it is about the instance.
+    const char *what, *error, *reason, *data; // error, reason, data (JSON): NULL, none.
+};
+
 struct view_instance {
     int64_t id, definition;
     const char *workflow, *version, *key;
@@ -51,6 +58,7 @@ struct view_instance {
     const char *event;
     int64_t parent; // Instance that runs it; 0: none.
     const char *start, *variables, *tokens, *undo, *error, *reason, *result; // JSON; NULL: none.
+    struct view_entry parked; // Why it is parked; number 0: it is not.
 };
 typedef bool view_instance_fn(void *context, const struct view_instance *instance);
 enum err store_view_instances(struct store_view *view, const struct view_instance_filter *filter,
@@ -60,12 +68,6 @@ enum err store_view_instance_count(struct store_view *view,
                                    const struct view_instance_filter *filter, uint64_t *out_count,
                                    struct error *e);
 
-struct view_entry {
-    uint32_t number, execution, attempt;
-    int64_t at_ms;
-    const char *step;                         // "": it is about the instance.
-    const char *what, *error, *reason, *data; // error, reason, data (JSON): NULL, none.
-};
 typedef bool view_entry_fn(void *context, const struct view_entry *entry);
 enum err store_view_entries(struct store_view *view, int64_t instance, view_entry_fn *each,
                             void *context, struct error *e);

@@ -419,9 +419,13 @@ def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, s
         assert hub.run("workflow", "list").stdout.count("lent") == 2
 
         refusing.add("DELETE")
-        hub.run("workflow", "cancel", "1", "2")
         ended = lambda: [i["state"] for i in reversed(lines(hub, "list", "--state", "all"))]
-        wait_for(lambda: ended() == ["parked", "cancelled", "running"], what=ended)
+        with Subscriber(broker.port, TRANSITIONS) as watch:
+            hub.run("workflow", "cancel", "1", "2", "--reason", "no use")
+            wait_for(lambda: ended() == ["parked", "cancelled", "running"], what=ended)
+            wait_for(lambda: [m for m in watch.messages if m.topic.endswith("/parked")], what=hub.tail)
+            told = [m for m in watch.messages if m.topic.endswith("/parked")]
+        what_to_mend(hub, told)
         text = hub.run("workflow", "show", "1").stdout
         parked = re.search(r"(?m)^parked at +\w+, since .*: refused: DELETE .*: 409", text)
         assert parked, "why the undo failed, not why it began\n" + text
@@ -445,6 +449,20 @@ def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, s
         assert ended()[2] == "cancelled"
         balanced(hub)
         books(hub)
+
+
+def what_to_mend(hub, told):
+    """The list and the transition name the undo that failed, and why; the list also what it began with."""
+    parked = instances(hub, "--state", "parked")["1"]
+    assert (parked["error"], parked["reason"]) == ("cancelled", "no use"), parked
+    assert parked["parked"]["step"] == "unbook" and parked["parked"]["error"] == "refused", parked
+    assert re.match("DELETE .*: 409", parked["parked"]["reason"]), parked
+    text = hub.run("workflow", "list", "--state", "parked").stdout
+    assert re.search("unbook: refused: DELETE .*: 409.*; after cancelled: no use", text), text
+    assert [m.topic for m in told] == ["pipit/v1/$hub/shop/workflow/book/1/unbook/parked"]
+    said = json.loads(told[0].payload)
+    assert {k: said[k] for k in ("step", "error", "reason")} == {k: parked["parked"][k] for k in ("step", "error", "reason")}
+    assert not [i for i in lines(hub, "list", "--state", "all") if i["state"] != "parked" and "parked" in i]
 
 
 def advised(text, begin):

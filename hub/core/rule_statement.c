@@ -10,6 +10,7 @@
 #include "core/function_sites.h"
 #include "core/rule_feed.h"
 #include "core/rule_values.h"
+#include "core/sql_hint.h"
 #include "core/topic.h"
 
 #define NO_TABLE  "no such table: "
@@ -397,6 +398,9 @@ static enum err create(struct rule_statement **out_statement, struct rule_space 
         *out_statement = statement;
     } else {
         e->offset = table_name_find_place(&statement->table_name, e->offset);
+        if (frame == NULL) { // Expressions are told of it when their own text is at hand.
+            sql_hint_duration(sql, e);
+        }
         rule_statement_destroy(statement);
     }
     return rc;

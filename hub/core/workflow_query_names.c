@@ -6,6 +6,7 @@
 #include <strings.h>
 
 #include "base/option.h"
+#include "core/sql_hint.h"
 #include "core/sql_words.h"
 
 #define WORD_MAX 200
@@ -347,13 +348,46 @@ static void teach_missing(const struct query_spec *spec, const char *name, struc
         spec->over == QUERY_ANSWER ? variable : "");
 }
 
-static void teach_keyword(const struct query_spec *spec, const char *word, struct error *e)
+static bool teach_keyword(const struct query_spec *spec, const char *word, struct error *e)
 {
     for (uint32_t i = 0; i < spec->variable_count; i++) {
         if (strcasecmp(spec->variables[i], word) == 0) {
             say(e, "\"%s\" is a word of SQL: as a variable it is written in double quotes", word);
-            return;
+            return true;
         }
+    }
+    return false;
+}
+
+// Does it name one of those that it may name?
+static bool names_any(const struct query_spec *spec, struct bytes text)
+{
+    bool does = false;
+    for (uint32_t i = 0; i < spec->variable_count; i++) {
+        does = does || is_in_text(text, spec->variables[i]);
+    }
+    for (uint32_t i = 0; i < MY_COUNT; i++) {
+        does = does || is_in_text(text, my_names[i]);
+    }
+    return does;
+}
+
+// Whoever writes `device: plant/x` means the text. A condition, a time, a list or what is looked up
+// is none, and beside an event or an answer a word is meant for a field.
+static void hint_text(const struct query_spec *spec, uint32_t part, struct error *e)
+{
+    static const char *const no_texts[] = {"when", "at", "stop", "in", "on", "match", NULL};
+    const struct query_part *one = part < spec->part_count ? &spec->parts[part] : NULL;
+    if (one == NULL || one->name == NULL || one->is_template || spec->over != QUERY_VARIABLES ||
+        name_is_among(one->name, no_texts) || !sql_looks_like_text(one->text) ||
+        names_any(spec, bytes_from_text(one->text))) {
+        return;
+    }
+    size_t len = strlen(e->text);
+    bool is_path = strchr(one->text, '/') != NULL;
+    if (is_path || nearest(spec, one->text) == NULL) {
+        snprintf(e->text + len, sizeof(e->text) - len, "; a text stands in quotes: \"'%s'\"",
+                 one->text);
     }
 }
 
@@ -378,11 +412,16 @@ void query_names_teach(const struct query_spec *spec, uint32_t part, struct erro
     char name[WORD_MAX];
     if (take_name(e->text, "ambiguous column name: ", name)) {
         teach_ambiguous(spec->over, name, e);
+    } else if (sql_hint_duration(text, e)) {
+        return;
     } else if (take_name(e->text, "near ", name)) {
-        teach_keyword(spec, name, e);
+        if (!teach_keyword(spec, name, e)) {
+            hint_text(spec, part, e);
+        }
     } else if (take_name(e->text, "no such column: ", name) && is_quoted) {
         say(e, "there is no variable \"%s\"; a text is written in single quotes", name);
     } else if (take_name(e->text, "no such column: ", name) && strchr(name, ' ') == NULL) {
         teach_missing(spec, name, e);
+        hint_text(spec, part, e);
     }
 }

@@ -283,6 +283,14 @@ static void what_does_not_compile_has_its_place(void **state)
          "a sleep or an await into it"},
         {"a variable that is not there", STEPS(S "a: {emit: {topic: \"x/{nn}\"}}\n"),
          "9:31: workflow w: step a: topic: there is no variable \"nn\""},
+        {"a duration where a time is meant", STEPS(S "a: {until: now_ms() + 1 h}\n"),
+         "9:33: workflow w: step a: until: near \"h\": syntax error; durations in expressions are "
+         "milliseconds: 3600000 for 1 h"},
+        {"a text without its quotes", STEPS(S "a: {emit: {topic: x, fields: {lamp: plant/x}}}\n"),
+         "9:45: workflow w: step a: fields: lamp: there is no variable \"plant\"; a text stands in "
+         "quotes: \"'plant/x'\""},
+        {"a condition is no text", STEPS(S "a: {if: turquoise, then: {b: {sleep: 1 s}}}\n"),
+         "9:17: workflow w: step a: if: there is no variable \"turquoise\""},
         {"in an address", STEPS(S "a: {call: {to: web, method: PUT, path: \"/i/{n + m}\"}}\n"),
          "9:57: workflow w: step a: path: there is no variable \"m\""},
         {"a function that is not there",

@@ -124,6 +124,9 @@ static void bad_sql_is_explained(void **state)
     } cases[] = {
         {"SELEC 1", "near \"SELEC\": syntax error", 0},
         {"SELECT a FROM \"a/+\" WHRE x", "near", -2},
+        {"SELECT n FROM \"a/+\" WHERE time > now_ms() - 1 h",
+         "near \"h\": syntax error; durations in expressions are milliseconds: 3600000 for 1 h",
+         46},
         {"", "the statement is empty", 0},
         {"SELECT 1", "reads no topic filter", 0},
         {"SELECT top FROM limits", "reads no topic filter", 0},

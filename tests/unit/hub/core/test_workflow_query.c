@@ -241,6 +241,54 @@ static void what_is_no_expression_is_refused(void **state)
     }
 }
 
+#define NO_VARIABLE(name) "<there is no variable \"" name "\""
+#define NEAR(word)        "<near \"" word "\": syntax error"
+#define DURATION(ms, as)  "; durations in expressions are milliseconds: " ms " for " as ">"
+#define IN_QUOTES(text)   "; a text stands in quotes: \"'" text "'\">"
+
+static void what_a_beginner_writes_is_answered(void **state)
+{
+    static const struct value_case cases[] = {
+        {"a duration", QUERY_VARIABLES, "now_ms() + 1 h", NEAR("h") DURATION("3600000", "1 h")},
+        {"in one word", QUERY_VARIABLES, "now_ms() + 10min",
+         "<unrecognized token: \"10min\"" DURATION("600000", "10 min")},
+        {"a part of one", QUERY_VARIABLES, "my.started+1.5  d + 1",
+         NEAR("d") DURATION("129600000", "1.5 d")},
+        {"beside an event", QUERY_EVENT, "event.total > 250 ms",
+         NEAR("ms") DURATION("250", "250 ms")},
+        {"no unit of ours", QUERY_VARIABLES, "5 weeks", NEAR("weeks") ">"},
+        {"a unit that begins so", QUERY_VARIABLES, "5 mins", NEAR("mins") ">"},
+        {"no number", QUERY_VARIABLES, "'5' h", NEAR("h") ">"},
+        {"a name that ends with one", QUERY_VARIABLES, "x5 h", NEAR("h") ">"},
+        {"less than can be said", QUERY_VARIABLES, "0.0001 s", NEAR("s") ">"},
+        {"more than can be said", QUERY_VARIABLES, "99999999999999999999 d", NEAR("d") ">"},
+        {"two points", QUERY_VARIABLES, "1.2.3 s", NEAR(".3") ">"},
+        {"a path", QUERY_VARIABLES, "plant/press-1",
+         NO_VARIABLE("plant") IN_QUOTES("plant/press-1")},
+        {"of which a level is a word of SQL", QUERY_VARIABLES, "group/press",
+         NEAR("group") IN_QUOTES("group/press")},
+        {"a word", QUERY_VARIABLES, "turquoise", NO_VARIABLE("turquoise") IN_QUOTES("turquoise")},
+        {"a word of SQL", QUERY_VARIABLES, "default", NEAR("default") IN_QUOTES("default")},
+        {"words with a dash", QUERY_VARIABLES, "bright-turquoise",
+         NO_VARIABLE("bright") IN_QUOTES("bright-turquoise")},
+        {"a word that is nearly a variable", QUERY_VARIABLES, "amounts",
+         NO_VARIABLE("amounts") " (did you mean \"amount\"?)>"},
+        {"a difference", QUERY_VARIABLES, "turquoise-1", NO_VARIABLE("turquoise") ">"},
+        {"a quotient by a number", QUERY_VARIABLES, "turquoise/2", NO_VARIABLE("turquoise") ">"},
+        {"a quotient with a variable", QUERY_VARIABLES, "turquoise/amount",
+         NO_VARIABLE("turquoise") ">"},
+        {"an expression", QUERY_VARIABLES, "turquoise + 1", NO_VARIABLE("turquoise") ">"},
+        {"a call", QUERY_VARIABLES, "upper(turquoise)", NO_VARIABLE("turquoise") ">"},
+        {"beside an answer it is more likely its field", QUERY_ANSWER, "turquoise",
+         NO_VARIABLE("turquoise") "; a field of the answer is written body.turquoise>"},
+    };
+    struct workflow_fixture *fixture = *state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        workflow_put(fixture, "shop/1", "{\"total\":20}");
+        expect(fixture, &cases[i], false);
+    }
+}
+
 static void before_there_is_an_instance_the_event_is_alone(void **state)
 {
     static const struct value_case cases[] = {
@@ -277,6 +325,8 @@ static void an_error_names_its_part_and_its_place(void **state)
         {"the second", "amount", "1 +\n amont", NULL, false, 1, 5},
         {"the condition", "amount", "1", "price > prize", false, 2, 8},
         {"in a template", "1", "a {amount} b {1 + amont}", NULL, true, 1, 18},
+        {"a duration", "now_ms() + 1 h", "1", NULL, false, 0, 13},
+        {"a path", "1", "plant/x", NULL, false, 1, 0},
         {"a brace in a template", "1", "a } b", NULL, true, 1, 2},
         {"a parenthesis", "1", "1)", NULL, false, 1, 1},
         {"what is too much", "1", "1", "1) --", false, 2, 1},
@@ -513,6 +563,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(values_are_what_the_expression_gives),
         TEST(what_is_no_expression_is_refused),
+        TEST(what_a_beginner_writes_is_answered),
         TEST(before_there_is_an_instance_the_event_is_alone),
         TEST(an_error_names_its_part_and_its_place),
         TEST(a_condition_says_whether_there_is_a_row),

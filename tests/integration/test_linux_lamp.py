@@ -123,6 +123,11 @@ def test_a_workflow_switches_it(lamp, home):
     assert home.told("hall/is") == json.loads(told["hall/is"])
     assert home.told("hall/dark") == json.loads(told["hall/dark"])
     wait_for(lambda: home.states("hall") == ["failed", "completed"], what=lambda: str(home.states("hall")))
+    shown = re.findall(r"pipit workflow (?:list|show) [^`\n]*", README)
+    assert len(shown) == 2
+    for line in shown:
+        said = pipit(*line.split()[1:], cwd=home.hub.dir).stdout
+        assert "state: a text, on or off" in said, f"{line}\n{said}"
     lamp.command("light", "state=off")
     assert lamp.switched(2) == ["switched on", "switched off"]
 

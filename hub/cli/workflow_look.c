@@ -176,6 +176,7 @@ static void set_parked(json_t *json, const struct view_entry *entry)
     json_t *parked = entry->number == 0 ? NULL : json_object();
     if (parked != NULL) {
         set_text(parked, "step", entry->step);
+        set_json(parked, "branch", entry->branch);
         set_number(parked, "execution", entry->execution);
         set_text(parked, "error", entry->error);
         set_text(parked, "reason", entry->reason);
@@ -292,6 +293,7 @@ static bool on_entry(void *context, const struct view_entry *entry)
         return false;
     }
     set_text(json, "step", entry->step);
+    set_json(json, "branch", entry->branch);
     set_number(json, "execution", entry->execution);
     set_number(json, "attempt", entry->attempt);
     note_took(full, entry, json);

@@ -9,13 +9,14 @@
 //
 // Of an instance: {"id", "workflow", "key", "state", "version", "configured", "current", "event",
 // "started", "changed", "ended", "due", "parent", "error", "reason", "result", "parked": {"step",
-// "execution", "error", "reason"}, "steps": [{"step", "execution", "phase", "since", "attempt",
-// "scope", "total", "done", "failed"}]}; "error" and "reason" say what the instance fails with or
-// was cancelled for, "parked" what failed when it was parked: where an undo did that is another
-// thing. Times are milliseconds since 1970, what there is not is left out. In full also "start",
-// "variables", "undo": [{"step", "scope", "instance"}], the first to be undone first, "definition"
-// and "history": [{"at", "step", "execution", "what", "attempt", "took", "error", "reason",
-// "data"}]; its steps also "kind", "due", "for".
+// "branch", "execution", "error", "reason"}, "steps": [{"step", "execution", "phase", "since",
+// "attempt", "scope", "total", "done", "failed"}]}; "error" and "reason" say what the instance
+// fails with or was cancelled for, "parked" what failed when it was parked: where an undo did that
+// is another thing. Times are milliseconds since 1970, what there is not is left out. In full also
+// "start", "variables", "undo": [{"step", "scope", "instance"}], the first to be undone first,
+// "definition" and "history": [{"at", "step", "branch", "execution", "what", "attempt", "took",
+// "error", "reason", "data"}]; its steps also "kind", "due", "for". "branch": [{"step", "branch" or
+// "item" and "value"}], the outermost first.
 #ifndef PIPIT_CLI_WORKFLOW_LOOK_H
 #define PIPIT_CLI_WORKFLOW_LOOK_H
 

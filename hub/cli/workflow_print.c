@@ -145,6 +145,28 @@ static void add_part(char text[PRINT_TEXT_MAX], const char *sign, const char *pa
     }
 }
 
+const char *print_branch(const json_t *entry, char out_text[PRINT_TEXT_MAX])
+{
+    const json_t *list = json_object_get(entry, "branch"), *level;
+    size_t i;
+    out_text[0] = '\0';
+    json_array_foreach((json_t *)list, i, level)
+    {
+        const json_t *value = json_object_get(level, "value");
+        char number[24] = "", *text = value == NULL ? NULL : json_dumps(value, print_flags(value));
+        if (print_number(level, "item") > 0) {
+            snprintf(number, sizeof(number), "%lld", print_number(level, "item"));
+        }
+        add_part(out_text, "", i == 0 ? " [" : "/");
+        add_part(out_text, "", print_text(level, "branch"));
+        add_part(out_text, "", number);
+        add_part(out_text, " ", text == NULL ? "" : text);
+        free(text);
+    }
+    add_part(out_text, "", json_array_size(list) == 0 ? "" : "]");
+    return out_text;
+}
+
 static void add_failure(char text[PRINT_TEXT_MAX], const char *sign, const json_t *failure)
 {
     add_part(text, sign, print_text(failure, "error"));
@@ -169,7 +191,9 @@ const char *print_note(const json_t *instance, char out_text[PRINT_TEXT_MAX])
              : !is_current  ? "older version"
                             : "");
     if (parked != NULL) {
+        char branch[PRINT_TEXT_MAX];
         add_part(out_text, "; ", print_text(parked, "step"));
+        add_part(out_text, "", print_branch(parked, branch));
         add_failure(out_text, print_text(parked, "step")[0] == '\0' ? "; " : ": ", parked);
     }
     if (parked == NULL || !is_same_failure(parked, instance)) {

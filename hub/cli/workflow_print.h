@@ -31,6 +31,8 @@ const char *print_steps(const json_t *instance, char out_text[PRINT_TEXT_MAX]);
 const char *print_since(const json_t *instance, int64_t now_ms, char out_text[PRINT_TEXT_MAX]);
 // "in 3 min 2 s", "2 s late".
 const char *print_due(const json_t *json, int64_t now_ms, char out_text[PRINT_TEXT_MAX]);
+// Behind a step, in which branch it was: " [left/2 \"b\"]"; "" where it was in none.
+const char *print_branch(const json_t *entry, char out_text[PRINT_TEXT_MAX]);
 // Whether it is of an older version; why it is parked, is undone or has failed.
 const char *print_note(const json_t *instance, char out_text[PRINT_TEXT_MAX]);
 

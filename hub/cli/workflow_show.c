@@ -332,12 +332,14 @@ static const char *data_sign(const char *what, const json_t *data)
 
 static void print_entry(const struct shown *shown, const json_t *entry)
 {
-    char at[ENTRY_TIME_MAX], amount[AMOUNT_TEXT_MAX];
+    char at[ENTRY_TIME_MAX], amount[AMOUNT_TEXT_MAX], branch[PRINT_TEXT_MAX];
     long long at_ms = print_number(entry, "at"), attempt = print_number(entry, "attempt");
     const char *what = print_text(entry, "what"), *step = print_text(entry, "step");
     const char *error = print_text(entry, "error"), *reason = print_text(entry, "reason");
-    printf("  %s.%03lld  %s%s%s%s%s%s%s", entry_time(at_ms, at), at_ms % 1000, colour(COLOUR_CYAN),
-           step, colour(COLOUR_NONE), step[0] == '\0' ? "" : " ", colour(entry_colour(what)), what,
+    printf("  %s.%03lld  %s%s%s", entry_time(at_ms, at), at_ms % 1000, colour(COLOUR_CYAN), step,
+           colour(COLOUR_NONE));
+    put_clean(print_branch(entry, branch));
+    printf("%s%s%s%s", step[0] == '\0' ? "" : " ", colour(entry_colour(what)), what,
            colour(COLOUR_NONE));
     if (attempt > 1) {
         printf(", attempt %lld", attempt);

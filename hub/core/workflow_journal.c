@@ -29,10 +29,10 @@ struct workflow_journal {
 #define STATEMENTS(journal)                                                                        \
     {                                                                                              \
         {"INSERT INTO pipit_workflow_entry(instance, number, at, step, execution, what, attempt,"  \
-         " error, reason, data) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",                 \
+         " error, reason, data, branch) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",    \
          &(journal)->add},                                                                         \
             {"INSERT INTO pipit_workflow_entry SELECT id, next_entry, ?2, '', 0, 'cancelled', 0,"  \
-             " 'cancelled', ?3, NULL FROM pipit_workflow_instance WHERE id = ?1",                  \
+             " 'cancelled', ?3, NULL, NULL FROM pipit_workflow_instance WHERE id = ?1",            \
              &(journal)->abandon},                                                                 \
         {                                                                                          \
             "DELETE FROM pipit_workflow_entry WHERE instance = ?1 AND number > 1"                  \
@@ -74,6 +74,8 @@ struct line {
     const struct workflow_entry *entry;
     const char *step; // "": it is about the instance.
     int64_t at_ms;
+    json_t *data, *branch; // NULL: none.
+    char *data_text, *branch_text;
 };
 
 // ---- rows ---------------------------------------------------------------------------------------
@@ -107,6 +109,16 @@ static enum err write_data(json_t **inout_data, char **out_text, struct error *e
                         : error_set(e, ERR_NO_MEMORY, "out of memory for a workflow's entry");
 }
 
+static enum err write_branch(struct line *line, struct error *e)
+{
+    bool is_whole = workflow_branch_of(line->instance, line->entry->token, &line->branch);
+    if (is_whole && line->branch != NULL) {
+        line->branch_text = json_dumps(line->branch, dump_flags(line->branch));
+        is_whole = line->branch_text != NULL;
+    }
+    return is_whole ? ERR_OK : error_set(e, ERR_NO_MEMORY, "out of memory for a workflow's entry");
+}
+
 static void bind_text_or_null(sqlite3_stmt *statement, int index, const char *text)
 {
     if (text == NULL) {
@@ -117,7 +129,7 @@ static void bind_text_or_null(sqlite3_stmt *statement, int index, const char *te
 }
 
 static enum err write_row(struct workflow_journal *journal, const struct line *line,
-                          uint32_t number, const char *data, struct error *e)
+                          uint32_t number, struct error *e)
 {
     const struct workflow_token *token = line->entry->token;
     sqlite3_stmt *add = journal->add;
@@ -130,7 +142,8 @@ static enum err write_row(struct workflow_journal *journal, const struct line *l
     sqlite3_bind_int64(add, 7, token == NULL ? 0 : token->attempt);
     bind_text_or_null(add, 8, line->entry->error);
     bind_text_or_null(add, 9, line->entry->reason);
-    bind_text_or_null(add, 10, data);
+    bind_text_or_null(add, 10, line->data_text);
+    bind_text_or_null(add, 11, line->branch_text);
     enum err rc = sql_run(journal->store, add, "note what happens in a workflow", e);
     if (rc == ERR_OK && number > WORKFLOW_ENTRIES_MAX) {
         sqlite3_bind_int64(journal->drop, 1, line->instance->id);
@@ -191,26 +204,30 @@ static bool add_number(json_t *object, const char *name, int64_t number)
     return json_object_set_new_nocheck(object, name, json_integer(number)) == 0;
 }
 
-static json_t *make_object(const struct line *line, json_t *data)
+static bool add_json(json_t *object, const char *name, json_t *json)
+{
+    return json == NULL || json_object_set_nocheck(object, name, json) == 0;
+}
+
+static json_t *make_object(const struct line *line)
 {
     const struct workflow_instance *instance = line->instance;
     const struct workflow_token *token = line->entry->token;
     char at[TIME_TEXT_BYTES];
     time_text_write(line->at_ms, at);
     json_t *object = json_object();
-    bool is_whole = add_text(object, "workflow", instance->definition->name) &&
-                    add_text(object, "key", instance->key) &&
-                    add_number(object, "instance", instance->id) &&
-                    add_text(object, "version", instance->definition->version) &&
-                    add_text(object, "what", names[line->entry->kind]) &&
-                    (token == NULL || (add_text(object, "step", line->step) &&
-                                       add_number(object, "execution", token->execution) &&
-                                       add_number(object, "attempt", token->attempt))) &&
-                    add_text(object, "at", at) &&
-                    add_text(object, "state", workflow_state_names[instance->state]) &&
-                    add_text(object, "error", line->entry->error) &&
-                    add_text(object, "reason", line->entry->reason) &&
-                    (data == NULL || json_object_set_nocheck(object, "data", data) == 0);
+    bool is_whole =
+        add_text(object, "workflow", instance->definition->name) &&
+        add_text(object, "key", instance->key) && add_number(object, "instance", instance->id) &&
+        add_text(object, "version", instance->definition->version) &&
+        add_text(object, "what", names[line->entry->kind]) &&
+        (token == NULL || (add_text(object, "step", line->step) &&
+                           add_number(object, "execution", token->execution) &&
+                           add_number(object, "attempt", token->attempt))) &&
+        add_json(object, "branch", line->branch) && add_text(object, "at", at) &&
+        add_text(object, "state", workflow_state_names[instance->state]) &&
+        add_text(object, "error", line->entry->error) &&
+        add_text(object, "reason", line->entry->reason) && add_json(object, "data", line->data);
     if (!is_whole) {
         json_decref(object);
         return NULL;
@@ -258,7 +275,7 @@ static bool grow(struct workflow_journal *journal, struct event_memory *memory)
 }
 
 // What cannot be told is counted: the entry is in the store all the same.
-static void tell(struct workflows *workflows, const struct line *line, json_t *data)
+static void tell(struct workflows *workflows, const struct line *line)
 {
     struct workflow_journal *journal = workflows->journal;
     struct event_memory *memory = workflows->memory;
@@ -266,7 +283,7 @@ static void tell(struct workflows *workflows, const struct line *line, json_t *d
         journal->untold++;
         return;
     }
-    json_t *object = make_object(line, data);
+    json_t *object = make_object(line);
     const char *topic = object == NULL ? NULL : make_topic(workflows, line);
     const char *text = topic == NULL ? NULL : write_line(memory, object);
     json_decref(object);
@@ -284,27 +301,29 @@ enum err workflow_journal_add(struct workflows *workflows, struct workflow_insta
                               const struct workflow_entry *entry, struct error *e)
 {
     const struct workflow_token *token = entry->token;
-    const struct line line = {
+    struct line line = {
         .instance = instance,
         .entry = entry,
         .step = token == NULL ? "" : instance->definition->steps[token->step].name,
         .at_ms = workflows->now_ms,
+        .data = entry->take_data,
     };
-    json_t *data = entry->take_data;
-    char *text = NULL;
-    enum err rc = write_data(&data, &text, e);
+    enum err rc = write_data(&line.data, &line.data_text, e);
+    rc = rc == ERR_OK ? write_branch(&line, e) : rc;
     workflow_instance_touch(instance, workflows->now_ms);
     if (rc == ERR_OK) {
-        rc = write_row(workflows->journal, &line, instance->next_entry++, text, e);
+        rc = write_row(workflows->journal, &line, instance->next_entry++, e);
     }
     if (rc == ERR_OK) {
         rc = workflow_tally_state(workflows, instance, e);
     }
     if (rc == ERR_OK && workflows->spec->is_telling_workflows) {
-        tell(workflows, &line, data);
+        tell(workflows, &line);
     }
-    free(text);
-    json_decref(data);
+    free(line.data_text);
+    free(line.branch_text);
+    json_decref(line.data);
+    json_decref(line.branch);
     return rc;
 }
 

@@ -7,6 +7,7 @@
 // - workflow_undo.c: failure, cancel, undo, park; workflow_undo_run.c: that of those it runs
 // - workflow_send.c: messages, calls, commands, into the outbox or the inbox
 // - workflow_presence.c: who is online; workflow_inbox.c: what workflows tell the hub
+// - workflow_record.c, workflow_branch.c: what is told of a step
 // - workflow_journal.c: entries of instances, and transitions for those who watch
 // - workflow_tally.c: counters of workflows and steps
 //
@@ -228,6 +229,14 @@ json_t *workflow_record_sent(const struct workflow_step *step, const struct work
 void workflow_record_event(json_t *record, struct event_batch *batch, uint32_t index);
 // As many bytes as fit and are whole characters of UTF-8.
 size_t workflow_record_whole(struct bytes text, size_t bytes_max);
+
+// ---- workflow_branch.c --------------------------------------------------------------------------
+
+// In which branches the token is, the outermost first: [{"step": the parallel's, "branch": name},
+// {"step": the for_each's, "item": number from 1 on, "value": it, where it is short}]; of one that
+// undoes: in which the step was that is undone, then its own. NULL: in none. false: out of memory.
+bool workflow_branch_of(const struct workflow_instance *instance,
+                        const struct workflow_token *token, json_t **out_branch);
 
 // ---- workflow_journal.c, workflow_tally.c -------------------------------------------------------
 

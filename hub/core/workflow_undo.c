@@ -297,12 +297,12 @@ enum err workflow_undo_next(struct visit *visit, struct error *e)
     };
     workflow_token_drop(visit->token);
     enum err rc = workflow_end_branches(visit, 0, e);
+    visit->token = &undone;
+    rc = rc == ERR_OK ? visit_note(visit, ENTRY_UNDONE, NULL, e) : rc; // Its branch is listed yet.
+    visit->token = NULL;
     if (rc == ERR_OK && last_entry(instance) != NULL) {
         json_array_remove(instance->undo, json_array_size(instance->undo) - 1);
     }
-    visit->token = &undone;
-    rc = rc == ERR_OK ? visit_note(visit, ENTRY_UNDONE, NULL, e) : rc;
-    visit->token = NULL;
     return rc == ERR_OK ? workflow_undo_go_on(visit, e) : rc;
 }
 

@@ -221,11 +221,11 @@ static const char *const version_3[] = {
     "CREATE INDEX pipit_workflow_kept_value ON pipit_workflow_kept(workflow, step, value);"
     "CREATE INDEX pipit_workflow_kept_until ON pipit_workflow_kept(until);"
     // What has happened in an instance, in order. what: WORKFLOW_ENTRIES of
-    // core/workflow_parts.h. data: JSON.
+    // core/workflow_parts.h. data, branch: JSON.
     "CREATE TABLE pipit_workflow_entry(instance INTEGER NOT NULL, number INTEGER NOT NULL,"
     " at INTEGER NOT NULL, step TEXT NOT NULL, execution INTEGER NOT NULL, what TEXT NOT NULL,"
     " attempt INTEGER NOT NULL, error TEXT, reason TEXT, data TEXT,"
-    " PRIMARY KEY (instance, number))"
+    " branch TEXT, PRIMARY KEY (instance, number))"
     " WITHOUT ROWID;"
     // Visits of a step. residence: milliseconds that those which have left have spent in it; area:
     // the sum of milliseconds with the number in it, up to `last`. area = residence + ages.

@@ -116,7 +116,8 @@ enum err store_view_definition(struct store_view *view, int64_t definition,
 
 // Of an entry p.
 #define ENTRY_COLUMNS                                                                              \
-    " p.number, p.at, p.step, p.execution, p.what, p.attempt, p.error, p.reason, p.data"
+    " p.number, p.at, p.step, p.execution, p.what, p.attempt, p.error, p.reason, p.data,"          \
+    " p.branch"
 
 static struct view_entry entry_at(sqlite3_stmt *row, int first)
 {
@@ -130,6 +131,7 @@ static struct view_entry entry_at(sqlite3_stmt *row, int first)
         .error = text_or_null(row, first + 6),
         .reason = text_or_null(row, first + 7),
         .data = text_or_null(row, first + 8),
+        .branch = text_or_null(row, first + 9),
     };
 }
 

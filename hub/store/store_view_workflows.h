@@ -45,6 +45,7 @@ struct view_entry {
     int64_t at_ms;
     const char *step;                         // "": it is about the instance.
     const char *what, *error, *reason, *data; // error, reason, data (JSON): NULL, none.
+    const char *branch;                       // JSON; NULL: the step is in none.
 };
 
 struct view_instance {

@@ -60,6 +60,20 @@ UNDO = """
             two: [{two_back: {await: {from: shop/back, key: number, where: "event.half = 2"}}}]
       - wait: {sleep: 1 h}
 """
+ROUND = """
+  round:
+    start: {from: shop/round, key: number}
+    variables: {letters: letters}
+    steps:
+      - both:
+          parallel:
+            left: [{ring: {emit: {to: bus, topic: "rings/{my.key}", fields: {number: my.key}}}}]
+            right:
+              - each:
+                  for_each: letters
+                  as: letter
+                  steps: [{note: {emit: {to: bus, topic: "notes/{my.key}", fields: {letter: letter}}}}]
+"""
 TRANSITIONS = "pipit/v1/$hub/shop/workflow/#"
 
 
@@ -449,6 +463,27 @@ def test_an_undo_that_fails_parks_until_an_operator_decides(start_hub, broker, s
         assert ended()[2] == "cancelled"
         balanced(hub)
         books(hub)
+
+
+def test_the_history_says_which_branch_and_item(start_hub, broker, shop):
+    hub = start_hub(config(broker, workflows=ROUND)).wait_ready()
+    with Subscriber(broker.port, TRANSITIONS) as watch:
+        shop.tell("round", number="1", letters=["a", "x" * 100])
+        wait_for(lambda: [m for m in watch.messages if m.topic.endswith("/completed")], what=hub.tail)
+        told = [json.loads(m.payload) for m in watch.messages]
+    right = {"step": "both", "branch": "right"}
+    for entries in (lines(hub, "show", "1")[0]["history"], told):
+        branches = [(e.get("step"), e.get("branch")) for e in entries if e["what"] == "done"]
+        assert branches == [
+            ("ring", [{"step": "both", "branch": "left"}]),
+            ("note", [right, {"step": "each", "item": 1, "value": "a"}]),
+            ("note", [right, {"step": "each", "item": 2}]),
+            ("each", [right]),
+            ("both", None),
+        ], entries
+    text = hub.run("workflow", "show", "1").stdout
+    names = re.findall(r"(?m)^  \S+ \S+  (\S.*) done", text)
+    assert names == ["ring [left]", 'note [right/1 "a"]', "note [right/2]", "each [right]", "both"], text
 
 
 def what_to_mend(hub, told):

@@ -182,13 +182,15 @@ static char *make_topic(const struct workflows *workflows, const struct line *li
 {
     const char *hub = workflows->spec->hub_id, *name = line->instance->definition->name;
     const char *key = encode(workflows->memory, line->instance->key);
+    // An instance is parked: who looks for that need not know at which step it may be.
+    const char *step = line->entry->kind == ENTRY_PARKED ? "" : line->step;
     size_t size = key == NULL ? SIZE_MAX
                               : sizeof("pipit/v1/$hub//workflow////") + strlen(hub) + strlen(name) +
-                                    strlen(key) + strlen(line->step) + 16;
+                                    strlen(key) + strlen(step) + 16;
     char *topic = size > TOPIC_BYTES_MAX ? NULL : event_memory_take(workflows->memory, size);
     if (topic != NULL) {
-        snprintf(topic, size, "pipit/v1/$hub/%s/workflow/%s/%s/%s%s%s", hub, name, key, line->step,
-                 line->step[0] == '\0' ? "" : "/", names[line->entry->kind]);
+        snprintf(topic, size, "pipit/v1/$hub/%s/workflow/%s/%s/%s%s%s", hub, name, key, step,
+                 step[0] == '\0' ? "" : "/", names[line->entry->kind]);
     }
     return topic;
 }

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "core/event_value.h"
+#include "core/workflow_key.h"
 #include "core/workflow_parts.h"
 
 #define FIRST_WAITS 16 // Asked for at first: mostly one instance waits for an event, or none.
@@ -152,13 +153,16 @@ static enum err find_value(struct match *match, struct search *search, struct er
     workflows_input(match->workflows, NULL, NULL, &input);
     input.batch = match->batch;
     input.event_index = match->event_index;
+    const struct key_source source = {step->event_key, match->event, match->workflows->memory};
     enum err rc = workflow_query_run(step->event_key, &input, &value, &has_row, &why);
-    if (rc == ERR_OK && has_row && value.kind != VALUE_NULL) { // NULL: of no instance.
-        rc = workflow_key_text(&value, match->workflows->memory, &search->value, &why);
+    bool is_run = rc == ERR_OK;
+    if (is_run && has_row && value.kind != VALUE_NULL) { // NULL: of no instance.
+        rc = workflow_key_of_event(&source, &value, &search->value, &why);
     }
     if (rc == ERR_INVALID) {
         char reason[sizeof(why.text) + 130];
-        snprintf(reason, sizeof(reason), "step %.100s: key: %s", step->name, why.text);
+        snprintf(reason, sizeof(reason), "step %.100s: %s%s", step->name,
+                 is_run ? "" : "key: ", why.text);
         search->value = NULL;
         return fail(match, definition, reason, e);
     }

@@ -319,3 +319,8 @@ const char *workflow_query_name(const struct workflow_query *query, uint32_t ind
 {
     return query->expressions[index].name;
 }
+
+const char *workflow_query_text(const struct workflow_query *query, uint32_t index)
+{
+    return query->expressions[index].text;
+}

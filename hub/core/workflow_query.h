@@ -44,6 +44,7 @@ void workflow_query_destroy(struct workflow_query *query); // NULL is fine.
 
 uint32_t workflow_query_count(const struct workflow_query *query); // Values that it gives.
 const char *workflow_query_name(const struct workflow_query *query, uint32_t index);
+const char *workflow_query_text(const struct workflow_query *query, uint32_t index);
 
 // A payload field of the event that a part names, at this offset of its text.
 struct query_field {

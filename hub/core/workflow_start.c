@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/utf8.h"
+#include "core/workflow_key.h"
 #include "core/workflow_parts.h"
 
 #define WHOLE_MAX 9007199254740992.0 // Whole reals up to here are told from their neighbours.
@@ -241,19 +242,15 @@ enum err workflow_start_next(struct workflows *workflows, const struct workflow_
 
 // ---- by an event --------------------------------------------------------------------------------
 
-// The key and the variables that the definition's expressions make of the event.
-static enum err make_spec(struct workflows *workflows, const struct workflow_definition *definition,
-                          const struct event_value *values, struct instance_spec *spec,
-                          struct error *e)
+// The variables that the definition's expressions make of the event.
+static enum err make_variables(const struct workflow_definition *definition,
+                               const struct event_value *values, struct instance_spec *spec,
+                               struct error *e)
 {
     uint32_t count = workflow_query_count(definition->start);
     struct error why = {.text = ""};
-    enum err rc = workflow_key_text(&values[0], workflows->memory, &spec->key, &why);
-    if (rc != ERR_OK) {
-        return error_set(e, rc, "the key %s", why.text);
-    }
     json_t *variables = json_object();
-    rc = variables == NULL ? no_memory(e) : ERR_OK;
+    enum err rc = variables == NULL ? no_memory(e) : ERR_OK;
     for (uint32_t i = 1; rc == ERR_OK && i < count; i++) {
         const char *name = workflow_query_name(definition->start, i);
         json_t *json = NULL;
@@ -279,11 +276,20 @@ static enum err evaluate(struct workflows *workflows, const struct workflow_defi
     uint32_t count = workflow_query_count(definition->start);
     struct event_value *values =
         event_memory_take(workflows->memory, (count + 1) * sizeof(values[0]));
+    const struct key_source source = {
+        .query = definition->start,
+        .event = event_batch_at(input->batch, input->event_index),
+        .memory = workflows->memory,
+    };
     *out_is_for_us = false;
     enum err rc = values == NULL
                       ? no_memory(e)
                       : workflow_query_run(definition->start, input, values, out_is_for_us, e);
-    return rc == ERR_OK && *out_is_for_us ? make_spec(workflows, definition, values, spec, e) : rc;
+    if (rc == ERR_OK && *out_is_for_us) {
+        rc = workflow_key_of_event(&source, &values[0], &spec->key, e);
+        rc = rc == ERR_OK ? make_variables(definition, values, spec, e) : rc;
+    }
+    return rc;
 }
 
 enum err workflow_start_by(struct workflows *workflows, struct workflow_definition *definition,

@@ -276,7 +276,7 @@ SEEN = "expect: [{bus: {topic: seen, json: {amount: null}}}]"
     ("also where it is awaited", ["{topic: job/1/begin, json: {amount: 3}}", "{topic: job/1/end, text: now}"],
      ["instances: [{job/1: {state: completed, variables: {amount: 3, left: null}}}]"]),
     ("without a key there is no instance", "{topic: order/new, text: now}",
-     ["expect: nothing", "rejected: [{topic: order/new, reason: the key is NULL}]", "instances: nothing"]),
+     ["expect: nothing", "rejected: [{topic: order/new, reason: the payload is no JSON object and has no fields}]", "instances: nothing"]),
     ("where leaves them out", ["{topic: order/sure, text: now}", "{topic: order/sure, json: {other: 3}}"],
      ["expect: nothing", "instances: nothing"]),
 ])

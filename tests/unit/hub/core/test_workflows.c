@@ -178,11 +178,33 @@ static void tables_are_as_of_the_event(void **state)
 
 // ---- failures and bounds ------------------------------------------------------------------------
 
+#define START_BY(key)                                                                              \
+    "{'format':1,'name':'w','start':{'from':'start','key':'" key "'},'failure':'undo',"            \
+    "'keep':1000000,'steps':[{'name':'go','do':'sleep','for':1}]}"
+#define TEN_E "\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9\xC3\xA9"
+
 static const struct {
     const char *why, *definition, *event, *reason;
 } failures[] = {
     {"a key that is NULL", WAITING("ignore", ""), "start {'x':1}",
-     "workflow \"w\": the key is NULL"},
+     "workflow \"w\": the key is NULL (key: k); the event has no field \"k\", or it is null"},
+    {"one of a payload without fields", WAITING("ignore", ""), "start now",
+     "workflow \"w\": the key is NULL (key: k); the payload is no JSON object and has no fields"},
+    {"one that an event has of its own", START_BY("device"), "start {'device':'d'}",
+     "workflow \"w\": the key is NULL (key: device); the payload's field of that name is written "
+     "\"fields.device\""},
+    {"one that no field explains", START_BY("nullif(k, 7)"), "start {'k':7}",
+     "workflow \"w\": the key is NULL (key: nullif(k, 7))"},
+    {"of several fields the one that is not there", START_BY("k || n"), "start {'k':7}",
+     "(key: k || n); the event has no field \"n\", or it is null"},
+    {"a blob", START_BY("x`00`"), "start {'k':7}", "the key is a blob of 1 bytes (key: x'00')"},
+    {"a long expression is cut between two letters",
+     START_BY("NULL OR `" TEN_E TEN_E TEN_E TEN_E TEN_E TEN_E "`"), "start {'k':7}",
+     "\xC3\xA9...)"},
+    {"an await's key that is a blob",
+     "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo','keep':1000000,"
+     "'steps':[{'name':'go','do':'await','from':'go','key':'x`00`'}]}",
+     "go {'k':7}", "workflow \"w\": step go: the key is a blob of 1 bytes (key: x'00')"},
     {"an expression that fails",
      "{'format':1,'name':'w','start':{'from':'start','key':'k'},'failure':'undo','keep':1000000,"
      "'variables':{'n':'json_extract(n, `$.a`)'},'steps':[{'name':'go','do':'sleep','for':1}]}",

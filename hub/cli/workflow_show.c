@@ -84,18 +84,10 @@ static void make_time(json_t *object, const char *name)
     }
 }
 
-// Payloads that are JSON as such, times as times.
+// With times as times.
 static json_t *readable(const json_t *data)
 {
-    static const char *const payloads[] = {"payload", "body"};
     json_t *copy = json_copy((json_t *)data);
-    for (size_t i = 0; i < sizeof(payloads) / sizeof(payloads[0]); i++) {
-        json_t *text = json_object_get(copy, payloads[i]);
-        json_t *tree = json_is_string(text) ? json_loads(json_string_value(text), 0, NULL) : NULL;
-        if (tree != NULL) {
-            json_object_set_new(copy, payloads[i], tree);
-        }
-    }
     json_t *command = json_copy(json_object_get(copy, "command"));
     if (command != NULL) {
         make_time(command, "expires");

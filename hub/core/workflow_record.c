@@ -1,5 +1,6 @@
 // workflow_record.c - what a step sent and what came back, for its entries: decoded where it is the
-// hub's own, else as text by its beginning, else in hexadecimal.
+// hub's own, else as JSON where it is an object or array, else as text by its beginning, else in
+// hexadecimal.
 #include <pipit/v1/pipit.pb-c.h>
 
 #include "base/utf8.h"
@@ -28,20 +29,31 @@ size_t workflow_record_whole(struct bytes text, size_t bytes_max)
     return used;
 }
 
-// What a payload's bytes are called.
+// What bytes are called.
 struct names {
     const char *text, *hex, *bytes;
+    bool may_be_json;
 };
 
-static const struct names sent_names = {"payload", "payload_hex", "payload_bytes"};
-static const struct names come_names = {"body", "body_hex", "body_bytes"};
+static const struct names sent_names = {"payload", "payload_hex", "payload_bytes", true};
+static const struct names come_names = {"body", "body_hex", "body_bytes", true};
 
-// As text, or as hex where they are none; with their number too where not all are there.
+// An object or array; NULL: it is something else, or has what would be lost (a name twice).
+static json_t *read_json(struct bytes text)
+{
+    return json_loadb((const char *)text.ptr, text.len, JSON_REJECT_DUPLICATES, NULL);
+}
+
+// As JSON, as text, or as hex where they are none; with their number too where not all are there.
 static void set_bytes(json_t *record, const struct names *names, struct bytes bytes)
 {
     size_t used = workflow_record_whole(bytes, RECORD_BYTES_MAX);
     bool is_text = used == bytes.len || used + 4 > RECORD_BYTES_MAX; // Or it ends with the room.
-    if (is_text && bytes.len > 0) {
+    bool is_whole = is_text && used == bytes.len && bytes.len > 0;
+    json_t *json = is_whole && names->may_be_json ? read_json(bytes) : NULL;
+    if (json != NULL) {
+        json_object_set_new(record, names->text, json);
+    } else if (is_text && bytes.len > 0) {
         json_object_set_new(record, names->text, json_stringn((const char *)bytes.ptr, used));
     } else if (bytes.len > 0) {
         used = bytes.len < RECORD_HEX_MAX ? bytes.len : RECORD_HEX_MAX;
@@ -128,7 +140,7 @@ void workflow_record_event(json_t *record, struct event_batch *batch, uint32_t i
     if (record == NULL || batch == NULL || index >= event_batch_count(batch)) {
         return;
     }
-    static const struct names topic_names = {"topic", "topic_hex", "topic_bytes"};
+    static const struct names topic_names = {"topic", "topic_hex", "topic_bytes", false};
     struct event *event = event_batch_at(batch, index);
     const struct message *message = event_message(event);
     bool is_own = event_kind(event) != EVENT_FOREIGN;

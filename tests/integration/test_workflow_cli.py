@@ -187,9 +187,9 @@ def test_listed_shown_and_counted(start_hub, broker, shop):
     assert shown["definition"]["name"] == "order"
     paid = [entry for entry in shown["history"] if entry.get("step") == "paid" and entry["what"] == "done"]
     assert paid[0]["took"] >= 0 and paid[0]["data"]["taken"] == {"paid": 10}
-    assert paid[0]["data"]["topic"] == "shop/payments" and json.loads(paid[0]["data"]["body"])["amount"] == 10
+    assert paid[0]["data"]["topic"] == "shop/payments" and paid[0]["data"]["body"]["amount"] == 10
     placed = next(entry for entry in shown["history"] if entry.get("step") == "placed")
-    assert placed["data"] == {"to": "bus", "topic": "placed/7", "payload": '{"amount":10}'}
+    assert placed["data"] == {"to": "bus", "topic": "placed/7", "payload": {"amount": 10}}
     text = hub.run("workflow", "show", "order/8").stdout
     assert "failed" in text and "paid 3 of 10" in text and "unplace" in text
     text = hub.run("workflow", "show", "order/a/b").stdout
@@ -366,7 +366,7 @@ def test_the_history_shows_what_was_sent(start_hub, broker, shop):
             data.pop("until", None)
         assert sent["ask"] == {"to": "stock", "topic": "GET /fetch/7"}
         assert sent["drop"] == {"to": "stock", "topic": "DELETE /drop"}
-        assert sent["put"] == {"to": "stock", "topic": "PUT /put", "payload": '{"amount":4}'}
+        assert sent["put"] == {"to": "stock", "topic": "PUT /put", "payload": {"amount": 4}}
         assert not any(r.body for r in stock.requests if r.method != "PUT"), "as it says"
         event = sent["told"]["event"]
         assert event["type"] == "fetch" and event["fields"] == {"amount": 4, "half": 2.0} and event["time"] > 0
@@ -403,8 +403,8 @@ def test_parked_retried_and_replayed(start_hub, broker, shop):
             story = [(e.get("step", ""), e["what"]) for e in lines(hub, "show", "1")[0]["history"]]
             assert ("", "retried") in story, story
             entries = [e["data"] for e in lines(hub, "show", "1")[0]["history"] if e.get("step") == "ask" and "data" in e]
-            assert entries[0]["topic"] == "POST /reserve/7" and entries[0]["payload"] == '{"amount":4}'
-            assert entries[-1]["status"] == 200 and json.loads(entries[-1]["body"]) == {"ok": True}
+            assert entries[0]["topic"] == "POST /reserve/7" and entries[0]["payload"] == {"amount": 4}
+            assert entries[-1]["status"] == 200 and entries[-1]["body"] == {"ok": True}
             assert "topic" not in entries[-1], "an answer comes by none"
             done = hub.run("workflow", "retry", "1", check=False)
             assert done.returncode == 1 and "has ended" in done.stderr

@@ -225,7 +225,7 @@ static void rules_route_build(struct builder *builder, const struct node *node, 
     struct options *own = options_make(builder, route_to_rules_options);
     struct options *payload = options_make(builder, route_payload_options);
     if (own != NULL && payload != NULL) {
-        struct shape shape = {what, {own, NULL, payload}, others, false, NULL};
+        struct shape shape = {what, {own, NULL, payload}, others, false, NULL, NULL};
         reader_options(&builder->reader, node, &shape);
         payload_build(builder, &shape, node, rule, out_route);
         out_route->topic = copy(builder, own, "topic");
@@ -246,7 +246,7 @@ static void route_build(struct builder *builder, const struct node *node, const 
     struct options *own = options_make(builder, type->route_options ? type->route_options : none);
     struct options *payload = options_make(builder, route_payload_options);
     if (common != NULL && own != NULL && payload != NULL) {
-        struct shape shape = {what, {own, common, payload}, others, false, NULL};
+        struct shape shape = {what, {own, common, payload}, others, false, NULL, NULL};
         reader_options(&builder->reader, node, &shape);
         payload_build(builder, &shape, node, rule, out_route);
         out_route->is_url = type->is_url;

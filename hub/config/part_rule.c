@@ -26,7 +26,7 @@ static void rule_build(struct builder *builder, const struct node *node, struct 
         reader_problem(reader, node->key->at,
                        "rule workflow: the name is taken: what workflows send goes by it");
     }
-    struct shape shape = {what, {options, NULL}, keys, true, NULL};
+    struct shape shape = {what, {options, NULL}, keys, true, NULL, NULL};
     reader_options(reader, node, &shape);
     const char *sql = option_text(options, "sql"), *key = option_text(options, "key");
     out_rule->name = node->key->text;

@@ -33,20 +33,21 @@ static void filter_check(struct workflow_step_part *step, const struct node *fro
     }
 }
 
-// Then the key that is unknown is the fault.
-static bool is_misspelt(const struct workflow_step_part *step)
+// Then the key that is unknown, or beside it, is the fault.
+static bool is_told(const struct workflow_step_part *step)
 {
     static const char *const names[] = {"from",  "rule", "where",   "key",
                                         "match", "keep", "running", NULL};
     const struct shape shape = {.what = step->inner_what, .others = names};
-    return reader_is_misspelt(step->inner, &shape, "from") ||
+    return node_get(step->node, "from") != NULL || node_get(step->node, "rule") != NULL ||
+           reader_is_misspelt(step->inner, &shape, "from") ||
            reader_is_misspelt(step->inner, &shape, "rule");
 }
 
 void workflow_events_build(struct workflow_step_part *step)
 {
     const struct node *from = node_get(step->inner, "from"), *rule = node_get(step->inner, "rule");
-    if (from == NULL && rule == NULL && is_misspelt(step)) {
+    if (from == NULL && rule == NULL && is_told(step)) {
         return;
     }
     if ((from == NULL) == (rule == NULL)) {

@@ -132,7 +132,8 @@ struct options *workflow_options_read(struct workflow_step_part *step, const str
     if (options != NULL) {
         bool is_kind = node == step->inner && node != step->node;
         const char *const *beside = is_kind ? workflow_step_keys : NULL;
-        struct shape shape = {step->inner_what, {options, NULL}, others, true, beside};
+        struct shape shape = {step->inner_what,           {options, NULL}, others, true, beside,
+                              is_kind ? step->node : NULL};
         reader_options(&step->part->builder->reader, node, &shape);
     }
     return options;

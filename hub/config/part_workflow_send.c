@@ -106,7 +106,8 @@ static bool target_find(struct workflow_step_part *step, enum send_kind kind,
     const struct node *to = node_get(step->inner, "to");
     if (to == NULL) {
         *out_target = kind == SEND_CALL ? NULL : target_only(config);
-        if (*out_target == NULL) {
+        bool is_misplaced = node_get(step->node, "to") != NULL; // That has been told.
+        if (*out_target == NULL && !is_misplaced) {
             reader_problem(reader, step->inner->key->at, "%s: 'to', the target, is missing%s",
                            step->inner_what, target_hint(step, "", kind == SEND_EMIT));
         }
@@ -322,8 +323,8 @@ static void message_build(struct workflow_step_part *step, enum send_kind kind)
     struct options *message = options_make(builder, step_message_options);
     struct options *address = options_make(builder, table);
     if (message != NULL && address != NULL) {
-        struct shape shape = {
-            step->inner_what, {address, message}, others, true, workflow_step_keys};
+        struct shape shape = {step->inner_what,   {address, message}, others, true,
+                              workflow_step_keys, step->node};
         reader_options(&builder->reader, step->inner, &shape);
         message_put(step, target, message, address);
     }

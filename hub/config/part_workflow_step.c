@@ -281,7 +281,7 @@ static void beside_build(struct workflow_step_part *step, const struct step_read
     struct options *value = options_make(builder, kind->is_value ? step_value_options : none);
     const char *const *others = others_of(step, kind);
     if (common != NULL && own != NULL && value != NULL && others != NULL) {
-        struct shape shape = {step->what, {value, own, common}, others, true, NULL};
+        struct shape shape = {step->what, {value, own, common}, others, true, NULL, NULL};
         reader_options(&builder->reader, step->node, &shape);
         workflow_put_options(step, step->node, value);
         workflow_put_options(step, step->node, own);

@@ -236,7 +236,8 @@ static void report_missing(struct reader *reader, const struct node *node,
 {
     const struct option_spec *row = options == NULL ? NULL : options_table(options);
     for (; row != NULL && row->name != NULL; row++) {
-        if (row->is_required && node_get(node, row->name) == NULL &&
+        bool is_misplaced = shape->around != NULL && node_get(shape->around, row->name) != NULL;
+        if (row->is_required && node_get(node, row->name) == NULL && !is_misplaced &&
             !reader_is_misspelt(node, shape, row->name)) {
             const char *end = strstr(row->sentence, ". "); // The first sentence will do.
             int len =

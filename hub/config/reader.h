@@ -37,6 +37,8 @@ struct shape {
     const char *const *others; // Keys that the caller reads; NULL-terminated, or NULL for none.
     bool is_verbatim;          // Texts are SQL: ${...} is not replaced.
     const char *const *beside; // Keys that stand beside the mapping, not in it; NULL for none.
+    // The mapping around, whose keys the caller tells of that belong into this one; NULL for none.
+    const struct node *around;
 };
 
 void reader_problem(struct reader *reader, struct position at, const char *format, ...)

@@ -110,6 +110,16 @@ static void what_is_no_step_is_said(void **state)
          "10:44: workflow w: step b: 'offline' belongs into command: {...}, not beside it\n"
          "11:41: workflow w: step c: 'keep' belongs into await: {...}, not beside it\n"
          "12:33: workflow w: step d: 'with' belongs into run: {...}, not beside it"},
+        {"what has to stand in it is beside it: that is told, and not that it is missing",
+         STEPS(S "a: {await: {from: a/x}, key: k}\n" S "b: {await: {key: k}, from: a/x}\n" S
+                 "c: {command: {name: x}, device: n}\n" S "d: {run: {key: n}, workflow: w}\n" S
+                 "e: {call: {path: /x}, to: web}\n" S "f: {emit: {to: bus}, topic: x}\n"),
+         "9:33: workflow w: step a: 'key' belongs into await: {...}, not beside it\n"
+         "10:30: workflow w: step b: 'from' belongs into await: {...}, not beside it\n"
+         "11:33: workflow w: step c: 'device' belongs into command: {...}, not beside it\n"
+         "12:28: workflow w: step d: 'workflow' belongs into run: {...}, not beside it\n"
+         "13:31: workflow w: step e: 'to' belongs into call: {...}, not beside it\n"
+         "14:30: workflow w: step f: 'topic' belongs into emit: {...}, not beside it"},
         {"of another kind they are unknown", STEPS(S "a: {sleep: 1 s, path: /x}\n"),
          "9:25: unknown key 'path' in workflow w: step a; known are: retry, take, undo, on_error, "
          "sleep, until, if, switch, for_each, fail, goto, within"},

@@ -14,7 +14,7 @@ const struct option_spec hub_options[] = {
      "devices hold them) and goes on delivering."},
     {"disk_reserve", OPTION_SIZE, false, "4 MB", 0, INT64_C(1) << 40, NULL,
      "Free space of the file system that is left for settling deliveries. Below it the hub stops "
-     "taking messages."},
+     "taking messages; below half of it what is due in workflows and windows waits, too."},
     {"quarantine_limit", OPTION_SIZE, false, "16 MB", 0, INT64_C(1) << 40, NULL,
      "Most bytes of rejected messages that are kept with their reason; the oldest make room."},
     {"batch_events", OPTION_INT, false, "2000", 1, 20000, NULL,

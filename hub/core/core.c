@@ -80,6 +80,13 @@ void core_close(struct core *core)
     free(core);
 }
 
+struct step {
+    const struct input *inputs;
+    uint32_t count;
+    bool has_messages, has_tick, is_growing,
+        is_synced; // is_growing: takes what it could do without.
+};
+
 static uint64_t slack_bytes(const struct core *core)
 {
     uint64_t part = core->spec->store_limit_bytes / 16;
@@ -112,8 +119,28 @@ static enum err check_disk(struct core *core, uint64_t more_bytes, struct error 
     return error_set(e, ERR_FULL,
                      "the disk of the store has %" PRIu64 " bytes to spare, %" PRIu64
                      " are needed and disk_reserve keeps %" PRIu64
-                     "; messages are taken again when there is room on it",
+                     "; messages are taken again when there is room on it; make room there: what "
+                     "deliveries and workflows give up is used again by the store, but not given "
+                     "back to the disk",
                      available, more_bytes, core->spec->disk_reserve_bytes);
+}
+
+// What falls due writes without an end, and nothing bounds it while no messages are taken: half of
+// the reserve is for settling alone. It comes late then, as after a time when the hub was down.
+static enum err check_due(struct core *core, struct error *e)
+{
+    uint64_t kept = core->spec->disk_reserve_bytes / 2;
+    uint64_t available = kept == 0 ? UINT64_MAX : store_disk_free_bytes(core->store);
+    if (available >= kept || (workflows_next_due_ms(core->workflows) > core->now_ms &&
+                              windows_next_due_ms(rules_windows(core->rules)) > core->now_ms)) {
+        return ERR_OK;
+    }
+    return error_set(e, ERR_FULL,
+                     "the disk of the store has %" PRIu64
+                     " bytes to spare, less than half of disk_reserve %" PRIu64
+                     ": timers and events of workflows and the ends of windows wait until there is "
+                     "room on it; make room on the disk",
+                     available, core->spec->disk_reserve_bytes);
 }
 
 static enum err check_limit(struct core *core, uint64_t more_bytes, struct error *e)
@@ -126,8 +153,11 @@ static enum err check_limit(struct core *core, uint64_t more_bytes, struct error
 }
 
 // Before the work. The history will give way: see work.
-static enum err check_room(struct core *core, struct error *e)
+static enum err check_room(struct core *core, const struct step *step, struct error *e)
 {
+    if (!step->is_growing) {
+        return step->has_tick ? check_due(core, e) : ERR_OK;
+    }
     enum err rc = core->ledger.history_rows == 0 ? check_limit(core, slack_bytes(core), e) : ERR_OK;
     return rc == ERR_OK ? check_disk(core, 0, e) : rc;
 }
@@ -202,13 +232,6 @@ static enum err flush(struct core *core, struct error *e)
     }
     return rc == ERR_OK ? ledger_write(core->ledger_file, &core->ledger, e) : rc;
 }
-
-struct step {
-    const struct input *inputs;
-    uint32_t count;
-    bool has_messages, has_tick, is_growing,
-        is_synced; // is_growing: takes what it could do without.
-};
 
 // The history gives way before anything is refused.
 static enum err enter(struct core *core, struct error *e)
@@ -368,7 +391,7 @@ enum err core_step(struct core *core, const struct input *inputs, uint32_t count
     if (store_is_sealed(core->store)) {
         return error_set(e, ERR_IO, "the store is sealed by an earlier failure; open it again");
     }
-    enum err rc = step.is_growing ? check_room(core, e) : ERR_OK;
+    enum err rc = check_room(core, &step, e);
     if (rc == ERR_OK && (core->spec->faults & FAULT_SETTLE_OUTSIDE) != 0) {
         rc = settle_outside(core, inputs, count, e);
     }

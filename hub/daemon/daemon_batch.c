@@ -230,14 +230,15 @@ static bool is_passing(enum err rc)
     return rc == ERR_FULL || rc == ERR_NO_MEMORY;
 }
 
-// What is left to do when the transaction could not be made.
-static void fail(struct daemon *daemon, enum err rc, const struct error *e)
+// What is left to do when the transaction could not be made; retry_at: when it is tried again.
+static void fail(struct daemon *daemon, enum err rc, int64_t *out_retry_at_ms,
+                 const struct error *e)
 {
     if (!is_passing(rc)) {
         daemon_seal(daemon, rc, e->text);
         return;
     }
-    daemon->retry_at_ms = daemon->now_ms + ROOM_CHECK_MS;
+    *out_retry_at_ms = daemon->now_ms + ROOM_CHECK_MS;
     log_line_limited(LOG_ERROR, "store", "STORE-FULL", LOG_FULL_INTERVAL_MS, "err=\"%s\"", e->text);
 }
 
@@ -258,7 +259,7 @@ static void step_settlements(struct daemon *daemon)
     struct outcome outcome = {0};
     enum err rc = step_and_tell(daemon, daemon->settlement_count, &outcome, &e);
     if (rc != ERR_OK) {
-        fail(daemon, rc, &e);
+        fail(daemon, rc, &daemon->retry_at_ms, &e);
     }
 }
 
@@ -291,7 +292,7 @@ static void step_messages(struct daemon *daemon)
         batch_shrink(daemon);
         daemon_fill(daemon, e.text);
     } else {
-        fail(daemon, rc, &e);
+        fail(daemon, rc, &daemon->retry_at_ms, &e);
     }
 }
 
@@ -322,7 +323,7 @@ enum err batch_operate(struct daemon *daemon, const struct operation *operation,
     enum err rc = step_and_tell(daemon, daemon->settlement_count + 1, out_outcome, e);
     if (rc != ERR_OK && !is_refusal(rc)) {
         struct error why = *e;
-        fail(daemon, rc, &why);
+        fail(daemon, rc, &daemon->retry_at_ms, &why);
     }
     return rc;
 }
@@ -350,10 +351,11 @@ int64_t batch_timer_due_ms(const struct daemon *daemon)
         return INT64_MAX;
     }
     int64_t at_ms = due_ms > wall_ms ? daemon->now_ms + (due_ms - wall_ms) : daemon->now_ms;
-    return at_ms > daemon->retry_at_ms ? at_ms : daemon->retry_at_ms;
+    return at_ms > daemon->tick_at_ms ? at_ms : daemon->tick_at_ms;
 }
 
-// Time has passed: what the core waited for is due.
+// Time has passed: what the core waited for is due. Where there is no room for it the settlements
+// that it would have taken along go without.
 static void step_timers(struct daemon *daemon)
 {
     struct error e = {0};
@@ -361,7 +363,10 @@ static void step_timers(struct daemon *daemon)
     daemon->inputs[SETTLE_COUNT_MAX].kind = INPUT_TICK; // No message stands there.
     enum err rc = step_and_tell(daemon, daemon->settlement_count + 1, &outcome, &e);
     if (rc != ERR_OK) {
-        fail(daemon, rc, &e);
+        fail(daemon, rc, &daemon->tick_at_ms, &e);
+    }
+    if (is_passing(rc) && daemon->settlement_count > 0 && daemon->now_ms >= daemon->retry_at_ms) {
+        step_settlements(daemon);
     }
 }
 

@@ -27,14 +27,16 @@
 #define TAKE_COUNT_MAX     1000
 #define CLOCK_SLACK_MS     1000 // The wall clock may step back so far without a look at the timers.
 #define ROOM_CHECK_MS      1000 // How often a full store is looked at.
-#define ROOM_CHECKS_NEEDED 2    // So often in a row there must be room.
-#define REOPEN_MIN_MS      1000 // Of a store that failed; doubles
+#define ROOM_CHECKS_NEEDED 2    // So often in a row there must be room; doubles while the store is
+#define ROOM_CHECKS_MAX    30   // full again at once, up to this.
+#define ROOM_SHORT_MS      60000 // "At once".
+#define REOPEN_MIN_MS      1000  // Of a store that failed; doubles
 #define REOPEN_MAX_MS      60000 // up to this.
 #define RATE_MS            5000  // Rates are over about so long.
 #define ENSURE_MS          5000  // How often sources and workers that could not be made are tried.
 #define MEMORY_LOOK_MS     2000  // Quiet for so long, the hub gives free memory back.
 
-//             core_step: ERR_FULL             room, twice
+//             core_step: ERR_FULL             room, lasting
 //   RUNNING ───────────────────────▶ FULL ──────────────────▶ RUNNING
 //   RUNNING, FULL ──ERR_IO, ERR_CORRUPT──▶ SEALED ──reopened──▶ RUNNING
 //   any ──SIGTERM──▶ STOPPING ──drained, or `drain` is over, or a second signal──▶ (end)
@@ -111,6 +113,7 @@ struct daemon {
     int64_t window_at_ms;
     int64_t settle_at_ms; // Settlements wait for messages no longer than until then.
     int64_t retry_at_ms;  // A full store refused them; not before.
+    int64_t tick_at_ms;   // It refused what was due; not before.
     struct control_ask asks[CONTROL_CLIENTS_MAX];
     uint32_t ask_count;
     bool did_poll_sources;
@@ -126,7 +129,9 @@ struct daemon {
 
     char reason[600]; // Why FULL or SEALED.
     int64_t room_check_ms;
-    uint32_t room_checks;
+    uint32_t room_checks, room_checks_needed;
+    int64_t room_at_ms;      // When there was room again the last time; 0: never.
+    uint64_t filled_waiting; // Deliveries that waited when the store was full.
     int64_t reopen_at_ms, reopen_wait_ms;
     int64_t stats_at_ms;    // Monotonic; INT64_MAX: never.
     int64_t look_at_ms;     // The next look at the connection that statistics go to.

@@ -89,6 +89,27 @@ static void reopen(struct daemon *daemon)
     }
 }
 
+// Full again soon after there was room, for a single message: it was too little. Of more than one
+// the half comes next.
+static void room_lacks(struct daemon *daemon)
+{
+    struct books books;
+    core_books(daemon->core, &books);
+    bool was_short = daemon->room_at_ms != 0 && daemon->message_count <= BATCH_LIMIT_MIN &&
+                     daemon->now_ms - daemon->room_at_ms < ROOM_SHORT_MS;
+    uint32_t needed = was_short ? daemon->room_checks_needed * 2 : ROOM_CHECKS_NEEDED;
+    daemon->room_checks_needed = needed < ROOM_CHECKS_MAX ? needed : ROOM_CHECKS_MAX;
+    daemon->filled_waiting = books.waiting;
+}
+
+// So much has been delivered since that targets must not be kept waiting for more.
+static bool has_drained(const struct daemon *daemon)
+{
+    struct books books;
+    core_books(daemon->core, &books);
+    return books.waiting < daemon->filled_waiting && books.waiting <= daemon->filled_waiting / 2;
+}
+
 void daemon_fill(struct daemon *daemon, const char *text)
 {
     daemon->room_checks = 0;
@@ -96,12 +117,14 @@ void daemon_fill(struct daemon *daemon, const char *text)
     remember(daemon, text);
     if (daemon->state == DAEMON_RUNNING) {
         daemon->state = DAEMON_FULL;
+        room_lacks(daemon);
         log_line(LOG_ERROR, "store", "STORE-FULL", "err=\"%s\"", text);
     }
     sources_leave(daemon, text);
 }
 
-// Room must last for some checks, so that brokers are not left and joined all the time.
+// Room must last for some checks, and for more when it did not last before, so that brokers are not
+// left and joined all the time.
 static void check_room(struct daemon *daemon)
 {
     struct error e = {0};
@@ -116,8 +139,10 @@ static void check_room(struct daemon *daemon)
         daemon_seal(daemon, rc, e.text);
         return;
     }
-    if (daemon->room_checks >= ROOM_CHECKS_NEEDED) {
+    uint32_t needed = has_drained(daemon) ? ROOM_CHECKS_NEEDED : daemon->room_checks_needed;
+    if (daemon->room_checks >= needed) {
         daemon->state = DAEMON_RUNNING;
+        daemon->room_at_ms = daemon->now_ms;
         log_line(LOG_INFO, "store", "STORE-ROOM", "used_bytes=%llu",
                  (unsigned long long)store_used_bytes(daemon->store));
         sources_return(daemon);

@@ -297,6 +297,25 @@ def test_a_full_disk_stops_acknowledgement_until_there_is_room(broker, target, s
         assert hub.terminate() == 0
 
 
+def test_a_store_that_is_full_again_at_once_is_left_alone_for_longer(broker, small_disk):
+    text = config(broker).replace("check_broker", "disk_reserve: 2 MB, check_broker")
+    text = text.replace("SELECT device, n", "SELECT device, n, pad")
+
+    def at_s(line):
+        return float(re.search(r"time=([\d.]+)", str(line)).group(1))
+    with Hub(text, small_disk) as hub, Client(broker.port) as client:
+        hub.wait_ready()
+        client.publish("a/d1", json.dumps({"n": 1, "pad": "x" * 900_000}).encode())
+        full = hub.wait_log("id=STORE-FULL", "disk_reserve keeps")
+        assert "not given back to the disk" in str(full[0])
+
+        def rests():
+            ends = hub.log_lines("id=STORE-ROOM")
+            return [at_s(end) - at_s(begin) for begin, end in zip(hub.log_lines("id=STORE-FULL"), ends)]
+        wait_for(lambda: max(rests(), default=0) > 6, 90, lambda: f"rests of {rests()} s do not grow\n{hub.tail()}")
+        assert hub.terminate() == 0
+
+
 def test_a_failing_sync_seals_the_store_and_it_is_opened_again(start_hub, broker):
     hub = start_hub(config(broker), env={"ASAN_OPTIONS": "detect_leaks=0"}, wrap=[
         "strace", "-f", "-o", "/dev/null", "-e", "trace=fdatasync,fsync", "-e",

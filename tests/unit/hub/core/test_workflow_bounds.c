@@ -190,6 +190,50 @@ static void very_many_of_a_key(void **state)
     play_destroy(play);
 }
 
+// A play whose store is a file: only there is a disk.
+static struct play *play_on_disk(const struct folder *folder, const char *const *definitions)
+{
+    struct play *play = play_create(definitions, PLAY_PLAIN);
+    core_close(play->core);
+    store_close(play->store);
+    play->store = open_store(folder->store_path);
+    play_open(play);
+    return play;
+}
+
+#define STATES                                                                                     \
+    "SELECT group_concat(state, ' ') FROM (SELECT state FROM pipit_workflow_instance ORDER BY id)"
+
+// What is due would use up what settling needs, so it is late; an answer is settled all the same.
+static void a_disk_below_half_of_its_reserve(void **state)
+{
+    static const char *const definitions[] = {
+        WORKFLOW("", SLEEP("nap", "1000")),
+        "{'format':1,'name':'child','start':{'from':'start','key':'k','running':'ignore'},"
+        "'failure':'undo','keep':864000000,'steps':[" CALL("ask", "") "]}",
+        NULL};
+    struct folder folder;
+    (void)state;
+    folder_create(&folder);
+    struct play *play = play_on_disk(&folder, definitions);
+    play_script(play, START);
+    assert_string_equal(play_ask(play, STATES), "1 1");
+    play->spec.disk_reserve_bytes = UINT64_MAX / 4;
+    play->now_ms += 1000;
+    play->inputs[play->count++] = (struct input){.kind = INPUT_TICK};
+    assert_int_equal(play_try(play), ERR_FULL);
+    assert_non_null(strstr(play->e.text, "less than half of disk_reserve"));
+    play_answer(play, "/ask done 200", true);
+    assert_int_equal(play_try(play), ERR_OK);
+    assert_string_equal(play_ask(play, STATES), "1 4");
+    play->spec.disk_reserve_bytes = 1; // There is room again.
+    play_flush(play);
+    assert_string_equal(play_ask(play, STATES), "4 4");
+    play_check(play, "a disk below half of its reserve");
+    play_destroy(play);
+    folder_remove(&folder);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +247,7 @@ int main(void)
         cmocka_unit_test(many_children_one_after_the_other),
         cmocka_unit_test(children_without_end),
         cmocka_unit_test(very_many_of_a_key),
+        cmocka_unit_test(a_disk_below_half_of_its_reserve),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -113,7 +113,8 @@ static enum err execute(struct run *run, struct error *e)
     bool is_over = false;
     store_memory_begin(&space->memory, space->db, (int64_t)space->memory_max);
     space->is_counting = true;
-    enum err rc = ERR_OK;
+    int sqlite_rc = rule_statement_wake(run->statement);
+    enum err rc = sqlite_rc == SQLITE_OK ? ERR_OK : step_error(run, sqlite_rc, e);
     while (rc == ERR_OK && !is_over) {
         rc = step(run, &is_over, e);
     }

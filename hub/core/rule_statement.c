@@ -473,12 +473,41 @@ enum err rule_statement_create_framed(struct rule_statement **out_statement,
     return rc;
 }
 
+enum err rule_statement_rest(struct rule_statement *statement, struct error *e)
+{
+    statement->resting = statement->table_name.sql == NULL
+                             ? strdup(sqlite3_sql(statement->compiled))
+                             : statement->table_name.sql;
+    statement->table_name.sql = NULL;
+    if (statement->resting == NULL) {
+        return no_memory(e);
+    }
+    sqlite3_finalize(statement->compiled);
+    statement->compiled = NULL;
+    return ERR_OK;
+}
+
+int rule_statement_wake(struct rule_statement *statement)
+{
+    if (statement->compiled != NULL) {
+        return SQLITE_OK;
+    }
+    int rc = sqlite3_prepare_v3(statement->space->db, statement->resting, -1,
+                                SQLITE_PREPARE_PERSISTENT, &statement->compiled, NULL);
+    if (rc == SQLITE_OK) {
+        free(statement->resting);
+        statement->resting = NULL;
+    }
+    return rc;
+}
+
 void rule_statement_destroy(struct rule_statement *statement)
 {
     if (statement == NULL) {
         return;
     }
     sqlite3_finalize(statement->compiled);
+    free(statement->resting);
     if (statement->table_name.name != NULL) {
         rule_table_hide(statement);
     }

@@ -21,12 +21,13 @@ struct rule_statement {
     char *filter;                   // As the SQL spells it; NULL until it is known.
     char **fields;                  // Columns beyond EVENT_COLUMN_COUNT, by name.
     uint32_t field_count;
-    bool is_shown; // SQLite knows the table.
-    sqlite3_stmt *compiled;
-    sqlite3_vtab *table;   // The one connected last.
-    uint64_t columns_used; // Of the table, as SQLite says it; bit 63 is all from there on.
-    bool remembers;        // It calls functions that remember.
-    struct memo *memo;     // Where, and under which name; given by the rules.
+    bool is_shown;          // SQLite knows the table.
+    sqlite3_stmt *compiled; // NULL while it rests.
+    char *resting;          // Its SQL then, as SQLite sees it.
+    sqlite3_vtab *table;    // The one connected last.
+    uint64_t columns_used;  // Of the table, as SQLite says it; bit 63 is all from there on.
+    bool remembers;         // It calls functions that remember.
+    struct memo *memo;      // Where, and under which name; given by the rules.
     int64_t memo_rule;
     // One execution serves a whole batch: nothing in the statement outlives an event.
     bool is_plain;
@@ -40,6 +41,11 @@ enum err rule_statement_create_framed(struct rule_statement **out_statement,
                                       struct rule_space *space, const char *sql,
                                       const struct rule_frame *frame, struct error *e);
 void rule_statement_destroy(struct rule_statement *statement); // NULL is fine.
+// Forgets what was compiled until it runs: most of the memory of a statement that may never do, and
+// SQLite goes through all there are whenever another is compiled.
+enum err rule_statement_rest(struct rule_statement *statement, struct error *e);
+// SQLite's code. Nothing to do when it does not rest.
+int rule_statement_wake(struct rule_statement *statement);
 
 // Does its table have the standard column under its name?
 bool rule_statement_has_column(const struct rule_statement *statement, enum event_column column);

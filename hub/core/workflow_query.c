@@ -184,7 +184,7 @@ static enum err compile_whole(struct workflow_query *query, struct error *e)
     if (rc == ERR_OK) {
         int columns = sqlite3_column_count(query->statement->compiled);
         uint32_t wanted = query->column_count == 0 ? 1 : query->column_count;
-        return (uint32_t)columns == wanted ? ERR_OK
+        return (uint32_t)columns == wanted ? rule_statement_rest(query->statement, e)
                                            : error_set(e, ERR_CONFIG, "is not one expression");
     }
     e->offset = -1; // Not into one of them.

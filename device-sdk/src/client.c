@@ -120,6 +120,8 @@ static void up_step(struct pipit_client *client, struct pipit_link_event *out_ev
     }
     if (is_settled || pipit_receive_settle(client)) {
         pipit_receive(client, out_event);
+    } else {
+        client->has_more = false; // Not before there is room for its answer.
     }
     if (client->state == CLIENT_UP) {
         release_due(client);

@@ -132,12 +132,25 @@ void time_text_write(int64_t ms, char out_text[TIME_TEXT_BYTES])
              (unsigned)(of_day / 1000) % 60, (unsigned)of_day % 1000);
 }
 
+#define UNIT_COUNT 5
+
+static const struct {
+    const char *name;
+    int64_t ms;
+} units[UNIT_COUNT] = {{"d", DAY_MS}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
+
+int64_t duration_unit_ms(struct bytes name)
+{
+    for (size_t i = 0; i < UNIT_COUNT; i++) {
+        if (bytes_equal(name, bytes_from_text(units[i].name))) {
+            return units[i].ms;
+        }
+    }
+    return 0;
+}
+
 char *duration_text_write(int64_t ms, char out_text[DURATION_TEXT_BYTES])
 {
-    static const struct {
-        const char *name;
-        int64_t ms;
-    } units[] = {{"d", DAY_MS}, {"h", 3600000}, {"min", 60000}, {"s", 1000}, {"ms", 1}};
     size_t i = 0;
     while (ms % units[i].ms != 0) {
         i++;

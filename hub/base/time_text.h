@@ -22,4 +22,7 @@ void time_text_write(int64_t ms, char out_text[TIME_TEXT_BYTES]);
 // 300000 is "5 min": in the largest unit that gives a whole number. ms is not below 0.
 char *duration_text_write(int64_t ms, char out_text[DURATION_TEXT_BYTES]);
 
+// "min" is 60000. 0: there is no such unit.
+int64_t duration_unit_ms(struct bytes name);
+
 #endif

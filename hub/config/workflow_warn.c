@@ -1,6 +1,5 @@
 // workflow_warn.c - workflows that compile and can still hardly be meant.
 #include <ctype.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
@@ -107,25 +106,13 @@ static bool has_word(const char *text, const char *word)
     return false;
 }
 
-// A GET has no body, and neither has a HEAD or DELETE.
-static bool has_body(const json_t *step)
-{
-    static const char *const bodiless[] = {"GET", "HEAD", "DELETE", NULL};
-    const char *topic = json_string_value(json_object_get(step, "topic"));
-    char method[16] = "";
-    if (json_object_get(step, "is_url") != NULL && topic != NULL) {
-        snprintf(method, sizeof(method), "%.*s", (int)strcspn(topic, " "), topic);
-    }
-    return !name_is_among(method, bodiless);
-}
-
 // What is sent without `fields` is all variables.
 static bool sends_all(const json_t *step)
 {
     static const char *const kinds[] = {"emit", "call", NULL};
     const char *kind = json_string_value(json_object_get(step, "do"));
     const char *payload = json_string_value(json_object_get(step, "payload"));
-    return kind != NULL && name_is_among(kind, kinds) && has_body(step) &&
+    return kind != NULL && name_is_among(kind, kinds) && carries_payload(step) &&
            json_object_get(step, "fields") == NULL &&
            (payload == NULL || strcmp(payload, "text") != 0);
 }

@@ -31,6 +31,16 @@ static const char *url_problem(CURLU *parts, const char *url)
     return NULL;
 }
 
+// Loads the library with the first one.
+static enum err parts_create(CURLU **out_parts, struct error *e)
+{
+    enum err rc = http_library_load(e);
+    *out_parts = rc == ERR_OK ? http_library.url() : NULL;
+    return rc == ERR_OK && *out_parts == NULL
+               ? error_set(e, ERR_NO_MEMORY, "out of memory for a URL")
+               : rc;
+}
+
 enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
 {
     bool is_tls = strncasecmp(url, "https://", 8) == 0;
@@ -39,13 +49,10 @@ enum err http_url_check(const char *url, bool *out_is_tls, struct error *e)
                          "must begin with http:// or https://, such as "
                          "https://stock.example:8443/api");
     }
-    enum err rc = http_library_load(e);
+    CURLU *parts;
+    enum err rc = parts_create(&parts, e);
     if (rc != ERR_OK) {
         return rc;
-    }
-    CURLU *parts = http_library.url();
-    if (parts == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "out of memory for a URL");
     }
     const char *problem =
         strlen(url) > HTTP_URL_MAX ? "is longer than 2000 bytes" : url_problem(parts, url);
@@ -102,13 +109,10 @@ static enum err copy_password(CURLU *parts, char **out_password, struct error *e
 
 enum err http_proxy_check(const char *proxy, char **out_password, struct error *e)
 {
-    enum err rc = http_library_load(e);
+    CURLU *parts;
+    enum err rc = parts_create(&parts, e);
     if (rc != ERR_OK) {
         return rc;
-    }
-    CURLU *parts = http_library.url();
-    if (parts == NULL) {
-        return error_set(e, ERR_NO_MEMORY, "out of memory for a URL");
     }
     if (!is_proxy(parts, proxy)) {
         rc =

@@ -83,8 +83,8 @@ void core_close(struct core *core)
 struct step {
     const struct input *inputs;
     uint32_t count;
-    bool has_messages, has_tick, is_growing,
-        is_synced; // is_growing: takes what it could do without.
+    bool has_messages, has_tick, is_synced;
+    bool is_growing; // It takes what it could do without.
 };
 
 static uint64_t slack_bytes(const struct core *core)
@@ -130,9 +130,10 @@ static enum err check_disk(struct core *core, uint64_t more_bytes, struct error 
 static enum err check_due(struct core *core, struct error *e)
 {
     uint64_t kept = core->spec->disk_reserve_bytes / 2;
-    uint64_t available = kept == 0 ? UINT64_MAX : store_disk_free_bytes(core->store);
-    if (available >= kept || (workflows_next_due_ms(core->workflows) > core->now_ms &&
-                              windows_next_due_ms(rules_windows(core->rules)) > core->now_ms)) {
+    bool is_due = workflows_next_due_ms(core->workflows) <= core->now_ms ||
+                  windows_next_due_ms(rules_windows(core->rules)) <= core->now_ms;
+    uint64_t available = kept == 0 || !is_due ? UINT64_MAX : store_disk_free_bytes(core->store);
+    if (available >= kept) {
         return ERR_OK;
     }
     return error_set(e, ERR_FULL,

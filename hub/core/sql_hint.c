@@ -6,6 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/time_text.h"
+
 #define EXACT_MAX  9007199254740992.0 // Whole reals up to here are told from their neighbours.
 #define NUMBER_MAX 20                 // Bytes of a number that somebody means.
 #define LOOKS_MAX  100                // Bytes of a text that is worth repeating.
@@ -39,20 +41,6 @@ static const char *number_before(const char *text, size_t offset)
     return offset == end || is_name ? NULL : text + offset;
 }
 
-static int64_t unit_ms(const char *unit, size_t len)
-{
-    static const struct {
-        const char *name;
-        int64_t ms;
-    } units[] = {{"ms", 1}, {"s", 1000}, {"min", 60000}, {"h", 3600000}, {"d", 86400000}};
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
-        if (strlen(units[i].name) == len && strncmp(units[i].name, unit, len) == 0) {
-            return units[i].ms;
-        }
-    }
-    return 0;
-}
-
 bool sql_hint_duration(const char *text, struct error *e)
 {
     bool is_near = strncmp(e->text, "near \"", 6) == 0;
@@ -67,7 +55,7 @@ bool sql_hint_duration(const char *text, struct error *e)
     while (is_name_byte(unit[len])) {
         len++;
     }
-    int64_t ms = unit_ms(unit, len);
+    int64_t ms = duration_unit_ms(bytes_of(unit, len));
     if (number_len == 0 || number_len > NUMBER_MAX || ms == 0) {
         return false;
     }

@@ -55,10 +55,9 @@ static bool add_level(json_t *list, const struct level *level)
 static const json_t *undone_entry(const struct workflow_instance *instance,
                                   const struct workflow_token *root)
 {
-    size_t count = json_array_size(instance->undo);
     bool is_undoing = instance->state == INSTANCE_UNDOING ||
                       (root != NULL && instance->definition->steps[root->step].is_undo);
-    return is_undoing && count > 0 ? json_array_get(instance->undo, count - 1) : NULL;
+    return is_undoing ? workflow_undo_last(instance) : NULL;
 }
 
 // Numbers of "/0/12".

@@ -232,6 +232,9 @@ size_t workflow_record_whole(struct bytes text, size_t bytes_max);
 
 // ---- workflow_branch.c --------------------------------------------------------------------------
 
+// The newest entry of what is to be undone; NULL: there is none.
+json_t *workflow_undo_last(const struct workflow_instance *instance);
+
 // In which branches the token is, the outermost first: [{"step": the parallel's, "branch": name},
 // {"step": the for_each's, "item": number from 1 on, "value": it, where it is short}]; of one that
 // undoes: in which the step was that is undone, then its own. NULL: in none. false: out of memory.

@@ -225,7 +225,7 @@ enum err workflow_undo_note(struct visit *visit, struct error *e)
     return json_array_append_new(visit->instance->undo, entry) == 0 ? ERR_OK : no_memory(e);
 }
 
-static const json_t *last_entry(const struct workflow_instance *instance)
+json_t *workflow_undo_last(const struct workflow_instance *instance)
 {
     size_t count = json_array_size(instance->undo);
     return count == 0 ? NULL : json_array_get(instance->undo, count - 1);
@@ -233,7 +233,7 @@ static const json_t *last_entry(const struct workflow_instance *instance)
 
 static workflow_place undone_step(const struct workflow_instance *instance)
 {
-    json_int_t step = json_integer_value(json_object_get(last_entry(instance), "step"));
+    json_int_t step = json_integer_value(json_object_get(workflow_undo_last(instance), "step"));
     bool is_known = step >= 0 && step < instance->definition->step_count &&
                     instance->definition->steps[step].undo != PLACE_NONE;
     return is_known ? (workflow_place)step : PLACE_NONE;
@@ -244,7 +244,7 @@ enum err workflow_undo_go_on(struct visit *visit, struct error *e)
     struct workflow_instance *instance = visit->instance;
     bool is_waiting;
     enum err rc = workflow_undo_children(visit, &is_waiting, e);
-    while (rc == ERR_OK && !is_waiting && last_entry(instance) != NULL &&
+    while (rc == ERR_OK && !is_waiting && workflow_undo_last(instance) != NULL &&
            undone_step(instance) == PLACE_NONE) {
         json_array_remove(instance->undo, json_array_size(instance->undo) - 1); // Not ours.
         rc = workflow_undo_children(visit, &is_waiting, e);
@@ -252,11 +252,11 @@ enum err workflow_undo_go_on(struct visit *visit, struct error *e)
     if (rc != ERR_OK || is_waiting) {
         return rc;
     }
-    if (last_entry(instance) == NULL) {
+    if (workflow_undo_last(instance) == NULL) {
         return workflow_finish(visit, instance->goal, e);
     }
     workflow_place first = instance->definition->steps[undone_step(instance)].undo;
-    json_t *scope = json_object_get(last_entry(instance), "scope");
+    json_t *scope = json_object_get(workflow_undo_last(instance), "scope");
     rc = workflow_token_add(instance, first, &visit->token, e);
     if (rc != ERR_OK) {
         return rc;
@@ -276,7 +276,7 @@ enum err workflow_undo_begin(struct visit *visit, enum workflow_state goal, stru
         return rc;
     }
     visit->instance->goal = goal;
-    if (last_entry(visit->instance) == NULL) {
+    if (workflow_undo_last(visit->instance) == NULL) {
         return workflow_finish(visit, goal, e);
     }
     visit->instance->state = INSTANCE_UNDOING;
@@ -291,8 +291,8 @@ enum err workflow_undo_next(struct visit *visit, struct error *e)
     // The entry names the step that has been undone, not the last one of its list.
     struct workflow_token undone = {
         .step = step == PLACE_NONE ? visit->token->step : step,
-        .execution =
-            (uint32_t)json_integer_value(json_object_get(last_entry(instance), "execution")),
+        .execution = (uint32_t)json_integer_value(
+            json_object_get(workflow_undo_last(instance), "execution")),
         .attempt = 1,
     };
     workflow_token_drop(visit->token);
@@ -300,7 +300,7 @@ enum err workflow_undo_next(struct visit *visit, struct error *e)
     visit->token = &undone;
     rc = rc == ERR_OK ? visit_note(visit, ENTRY_UNDONE, NULL, e) : rc; // Its branch is listed yet.
     visit->token = NULL;
-    if (rc == ERR_OK && last_entry(instance) != NULL) {
+    if (rc == ERR_OK && workflow_undo_last(instance) != NULL) {
         json_array_remove(instance->undo, json_array_size(instance->undo) - 1);
     }
     return rc == ERR_OK ? workflow_undo_go_on(visit, e) : rc;

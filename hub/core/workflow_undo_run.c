@@ -9,12 +9,6 @@
 // of the step itself, whose undo is for that.
 #include "core/workflow_move.h"
 
-static json_t *last_entry(const struct workflow_instance *instance)
-{
-    size_t count = json_array_size(instance->undo);
-    return count == 0 ? NULL : json_array_get(instance->undo, count - 1);
-}
-
 static int64_t child_of(const json_t *entry)
 {
     return json_integer_value(json_object_get(entry, "child"));
@@ -77,7 +71,7 @@ enum err workflow_undo_child_over(struct visit *visit, int64_t child, bool is_do
 // So that an operator finds what it waits for.
 static enum err note(struct visit *visit, const struct workflow_instance *child, struct error *e)
 {
-    const json_t *entry = last_entry(visit->instance);
+    const json_t *entry = workflow_undo_last(visit->instance);
     struct workflow_token token = {
         .step = (workflow_place)json_integer_value(json_object_get(entry, "step")),
         .execution = (uint32_t)json_integer_value(json_object_get(entry, "run")),
@@ -107,8 +101,8 @@ enum err workflow_undo_children(struct visit *visit, bool *out_is_waiting, struc
 {
     struct workflow_instance *instance = visit->instance;
     *out_is_waiting = false;
-    for (int64_t id = child_of(last_entry(instance)); id != 0;
-         id = child_of(last_entry(instance))) {
+    for (int64_t id = child_of(workflow_undo_last(instance)); id != 0;
+         id = child_of(workflow_undo_last(instance))) {
         struct workflow_instance *child = NULL;
         struct error why = {.text = ""};
         enum err rc = workflow_instance_get(visit->workflows->instances, id, &child, &why);

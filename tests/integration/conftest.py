@@ -5,4 +5,4 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-from fixtures import broker, pytest_runtest_makereport, start_hub  # noqa: E402, F401
+from fixtures import broker, pytest_runtest_makereport, small_disk, start_hub  # noqa: E402, F401

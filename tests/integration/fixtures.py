@@ -1,5 +1,7 @@
 """What every folder of system tests shares; a conftest.py imports it."""
 
+import subprocess
+
 import pytest
 
 import harness
@@ -25,6 +27,18 @@ def start_hub(tmp_path):
     yield start
     for hub in hubs:
         hub.cleanup()
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A folder on a file system of 3 MB."""
+    mount = tmp_path / "small"
+    mount.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], check=False,
+                      capture_output=True).returncode != 0:
+        pytest.skip("mounting a tmpfs needs root")
+    yield mount
+    subprocess.run(["umount", "-l", mount], check=True)
 
 
 @pytest.hookimpl(hookwrapper=True)

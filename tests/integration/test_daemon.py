@@ -260,17 +260,6 @@ def test_a_broker_absent_at_start_is_waited_for(start_hub, broker):
         hub.terminate()
 
 
-@pytest.fixture
-def small_disk(tmp_path):
-    mount = tmp_path / "small"
-    mount.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], check=False,
-                      capture_output=True).returncode != 0:
-        pytest.skip("mounting a tmpfs needs root")
-    yield mount
-    subprocess.run(["umount", "-l", mount], check=True)
-
-
 def test_a_full_disk_stops_acknowledgement_until_there_is_room(broker, target, small_disk):
     text = config(broker, target.url).replace("check_broker", "disk_reserve: 200 KB, check_broker")
     text = text.replace("SELECT device, n", "SELECT device, n, pad").replace("n % 2 = 1", "n > 0")

@@ -2,9 +2,6 @@
 
 import json
 import os
-import subprocess
-
-import pytest
 
 from harness import Client, Hub, wait_for
 from http_peer import HttpPeer
@@ -17,17 +14,6 @@ NAPS = """
       - rest: {sleep: 1 s}
       - ask: {call: {to: stock, path: "/ask"}}
 """
-
-
-@pytest.fixture
-def small_disk(tmp_path):
-    mount = tmp_path / "small"
-    mount.mkdir()
-    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=3m", "tmpfs", mount], check=False,
-                      capture_output=True).returncode != 0:
-        pytest.skip("mounting a tmpfs needs root")
-    yield mount
-    subprocess.run(["umount", "-l", mount], check=True)
 
 
 def fill(path):
